@@ -24,7 +24,7 @@ def run_key(run_id: str) -> str:
     >>> run_key("nightly-7")
     'nightly-7'
     >>> run_key("manual__2026-11-22T10:00:00+00:00")
-    'manual__2026-11-22T10-00-00-00-00-8c1fc8a2'
+    'manual__2026-11-22T10-00-00-00-00-4ff2a843'
     """
     if not run_id:
         raise ValueError("run_id is empty: give the run an id.")
