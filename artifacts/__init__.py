@@ -1,0 +1,5 @@
+"""What the Spark steps need beside their code, made once at set-up: S3A jars, model, Python runtime.
+
+Each module is a command: ``python -m artifacts.jars``, ``python -m artifacts.model``,
+``python -m artifacts.runtime``. Each skips what is already right and never leaves half a file.
+"""
