@@ -1,0 +1,122 @@
+"""Moves time on: one thread that makes the moves that are due and performs what they ask for."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
+
+from local_aws.clock import Clock
+from local_aws.emr import clusters
+from local_aws.emr.clusters import BootstrapCheck, Durations, Effect, StartStep, StepResult
+from local_aws.emr.model import Cluster, Reason, Step
+from local_aws.emr.store import Store
+
+Result = TypeVar("Result")
+StepEnded = Callable[[StepResult], None]
+
+
+class StepRunner(Protocol):
+    """Runs steps in the background."""
+
+    def start(self, cluster: Cluster, step: Step, ended: StepEnded) -> None:
+        """Begin; ``ended`` is called once, from another thread."""
+
+    def stop(self, step_id: str, force: bool) -> None:
+        """Ask a step to end; does nothing for one that is not running."""
+
+
+class Engine:
+    """All clusters, in memory and on disk, behind one lock."""
+
+    def __init__(
+        self, store: Store, runner: StepRunner, clock: Clock, durations: Durations, bootstrap: BootstrapCheck
+    ) -> None:
+        self._store, self._runner = store, runner
+        self._clock, self._durations, self._bootstrap = clock, durations, bootstrap
+        self._changed = threading.Condition(threading.RLock())
+        self._clusters = {cluster.id: cluster for cluster in store.clusters()}
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, daemon=True, name="emr-engine")
+
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
+    def start(self) -> None:
+        with self._changed:
+            for cluster in self._clusters.values():
+                if not cluster.is_over:
+                    self._commit(cluster, clusters.lose_processes(cluster, self._clock))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Make no further move; what a step still reports is forgotten, see ``clusters.lose_processes``."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def wake(self) -> None:
+        """Look at the clock again, after it was moved by hand."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def add(self, cluster: Cluster) -> None:
+        with self._changed:
+            self._clusters[cluster.id] = cluster
+            self._commit(cluster, [])
+
+    def read(self, view: Callable[[list[Cluster]], Result]) -> Result:
+        """A consistent view of all clusters, oldest first. ``view`` must not change them."""
+        with self._changed:
+            return view(list(self._clusters.values()))
+
+    def change(
+        self, select: Callable[[list[Cluster]], list[Cluster]], move: Callable[[Cluster], Iterable[Effect]]
+    ) -> None:
+        """Select clusters (or raise, so that nothing changes) and move each, in one critical section."""
+        with self._changed:
+            for cluster in select(list(self._clusters.values())):
+                self._commit(cluster, move(cluster))
+
+    def _run(self) -> None:
+        with self._changed:
+            while not self._stopping:
+                due_times = []
+                for cluster in list(self._clusters.values()):
+                    due = clusters.next_change_at(cluster, self._clock, self._durations)
+                    if due is not None and due <= self._clock.now():
+                        self._advance(cluster)
+                        due = clusters.next_change_at(cluster, self._clock, self._durations)
+                    if due is not None:
+                        due_times.append(due)
+                wait = min(due_times) - self._clock.now() if due_times else None
+                # A clock moved by hand says "never" in real time; then only a change or a wake counts.
+                self._changed.wait(max(0.0, wait) if wait is not None else None)
+
+    def _advance(self, cluster: Cluster) -> None:
+        try:
+            effects = clusters.advance(cluster, self._clock, self._durations, self._bootstrap)
+        except Exception:
+            logging.getLogger(__name__).exception("Cluster %s could not be moved on", cluster.id)
+            failure = Reason(code="INTERNAL_ERROR", message="An internal error occurred.")
+            effects = clusters.end(cluster, failure, self._clock)
+        self._commit(cluster, effects)
+
+    def _commit(self, cluster: Cluster, effects: Iterable[Effect]) -> None:
+        self._store.save_cluster(cluster)
+        for effect in effects:
+            if isinstance(effect, StartStep):
+                step = next(each for each in cluster.steps if each.id == effect.step_id)
+                self._runner.start(cluster, step, self._reporter(cluster, step.id))
+            else:
+                self._runner.stop(effect.step_id, effect.force)
+        self._changed.notify_all()
+
+    def _reporter(self, cluster: Cluster, step_id: str) -> StepEnded:
+        def ended(result: StepResult) -> None:
+            with self._changed:
+                if not self._stopping:
+                    self._commit(cluster, clusters.step_ended(cluster, step_id, result, self._clock))
+
+        return ended

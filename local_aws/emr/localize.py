@@ -1,0 +1,101 @@
+"""What YARN does before a container starts: files and unpacked archives in its working directory."""
+
+import hashlib
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_aws.emr.spark_submit import Localized
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class LocalizationError(Exception):
+    """Something that a step needs could not be put in place; the message names it."""
+
+
+class Localizer:
+    """Fetches for steps. Unpacked archives are kept by ETag, for they can be some 100 MB."""
+
+    def __init__(self, s3: "S3Client", cache: Path) -> None:
+        self._s3, self._cache = s3, cache
+        cache.mkdir(parents=True, exist_ok=True)
+
+    def localize(self, items: list[Localized], workdir: Path) -> None:
+        for item in items:
+            target = workdir / item.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                if item.unpack:
+                    target.symlink_to(self._unpacked(item.uri), target_is_directory=True)
+                else:
+                    self._fetch(item.uri, target)
+            except (ClientError, BotoCoreError) as error:
+                raise LocalizationError(f"{item.uri} cannot be read: {error}") from error
+            except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+                raise LocalizationError(f"{item.uri} is not a readable archive: {error}") from error
+            except FileExistsError as error:
+                raise LocalizationError(f"{item.uri}: the name {item.name!r} is used twice.") from error
+            except OSError as error:
+                raise LocalizationError(f"{item.uri} cannot be put in place: {error}") from error
+
+    def exists(self, uri: str) -> bool:
+        bucket, key = _split(uri)
+        try:
+            self._s3.head_object(Bucket=bucket, Key=key)
+        except ClientError:
+            return False
+        return True
+
+    def _fetch(self, uri: str, target: Path) -> None:
+        if uri.startswith("s3"):
+            bucket, key = _split(uri)
+            self._s3.download_file(bucket, key, str(target))
+        else:
+            shutil.copyfile(uri.removeprefix("file://"), target)
+
+    def _unpacked(self, uri: str) -> Path:
+        folder = self._cache / hashlib.sha256(f"{uri} {self._version(uri)}".encode()).hexdigest()[:32]
+        if folder.is_dir():
+            return folder
+        with tempfile.TemporaryDirectory(dir=self._cache) as scratch:
+            archive = Path(scratch) / "archive"
+            content = Path(scratch) / "content"
+            self._fetch(uri, archive)
+            _unpack(archive, content)
+            archive.unlink()
+            try:
+                content.rename(folder)
+            except OSError:
+                # Another step unpacked the same archive at the same time; its copy is as good.
+                if not folder.is_dir():
+                    raise
+        return folder
+
+    def _version(self, uri: str) -> str:
+        if not uri.startswith("s3"):
+            return str(Path(uri.removeprefix("file://")).stat().st_mtime_ns)
+        bucket, key = _split(uri)
+        return self._s3.head_object(Bucket=bucket, Key=key)["ETag"]
+
+
+def _unpack(archive: Path, content: Path) -> None:
+    content.mkdir()
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as zipped:
+            zipped.extractall(content)
+    else:
+        # "tar" rather than "data": packed environments hold links to absolute paths.
+        with tarfile.open(archive) as tarred:
+            tarred.extractall(content, filter="tar")
+
+
+def _split(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.partition("://")[2].partition("/")
+    return bucket, key

@@ -1,0 +1,40 @@
+"""A step's logs where EMR puts them: ``<LogUri>/<cluster>/steps/<step>/{controller,stdout,stderr}.gz``."""
+
+import gzip
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LOG_NAMES = ("controller", "stdout", "stderr")
+_TAIL_BYTES = 64 * 1024
+_LONGEST_MESSAGE = 500
+_EXCEPTION = re.compile(r"^(Caused by: )?([\w.$]+(Error|Exception|Interrupt|Exit)\b.*|.*\bERROR\b.*)$")
+
+
+def step_log_uri(log_uri: str, cluster_id: str, step_id: str) -> str:
+    """The folder of a step's logs, ending in a slash, always with the scheme s3."""
+    return f"s3://{log_uri.partition('://')[2].rstrip('/')}/{cluster_id}/steps/{step_id}/"
+
+
+def upload(s3: "S3Client", folder: Path, destination: str) -> None:
+    """Compress and put each log. Raises botocore's errors."""
+    bucket, _, prefix = destination.removeprefix("s3://").partition("/")
+    for name in LOG_NAMES:
+        path = folder / name
+        body = gzip.compress(path.read_bytes() if path.exists() else b"")
+        s3.put_object(Bucket=bucket, Key=f"{prefix}{name}.gz", Body=body, ContentType="application/x-gzip")
+
+
+def failure_message(stderr: Path) -> str | None:
+    """The line of the log that most likely says why: the last one that looks like an error."""
+    if not stderr.exists():
+        return None
+    with stderr.open("rb") as file:
+        file.seek(max(0, stderr.stat().st_size - _TAIL_BYTES))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    telling = [line for line in lines if _EXCEPTION.match(line)]
+    chosen = telling[-1] if telling else lines[-1] if lines else None
+    return chosen[:_LONGEST_MESSAGE] if chosen else None

