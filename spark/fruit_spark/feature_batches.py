@@ -1,0 +1,112 @@
+"""The one pass over the images of a task: read, decode, predict, and out as Arrow."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from fruit_contract.layout import label_of
+from fruit_spark.decode import Pixels, resize_bgr
+from fruit_spark.engines import FEATURE_DIM, Engine, Features
+from fruit_spark.errors import RejectedImage
+from fruit_spark.model_broadcast import BroadcastModel
+from fruit_spark.readers import read_images
+from fruit_spark.work_items import ReadImage, WorkItem
+
+FEATURES_DDL: Final = "path string, label string, features array<float>, reason string"
+"""The features of a run as Spark sees them. ``features`` has 1,280 values and is null for a rejected
+image; ``reason`` is null for a processed one."""
+
+Batches = Iterator[pa.RecordBatch]
+Decoded = tuple[str, Pixels | None, str | None]
+"""Path, pixels (uint8 [size, size, 3] RGB) or None, reason or None."""
+
+
+def featurize_work_list(model: BroadcastModel, batch_size: int) -> Callable[[Batches], Batches]:
+    """For ``mapInArrow`` over the work list: batches of work items to batches of features."""
+
+    def featurize(batches: Batches) -> Batches:
+        engine = model.load()
+        yield from to_feature_batches(_decode(read_images(work_items(batches)), engine, model.image_size), engine, batch_size)
+
+    return featurize
+
+
+def featurize_spark_images(model: BroadcastModel, batch_size: int) -> Callable[[Batches], Batches]:
+    """For ``mapInArrow`` over Spark's image source: ``path`` and the struct's fields, to features."""
+
+    def featurize(batches: Batches) -> Batches:
+        engine = model.load()
+        yield from to_feature_batches(_unpack(batches, model.image_size), engine, batch_size)
+
+    return featurize
+
+
+def work_items(batches: Iterable[pa.RecordBatch]) -> Iterator[WorkItem]:
+    for batch in batches:
+        columns = (batch.column(name).to_pylist() for name in WorkItem._fields)
+        yield from map(WorkItem._make, zip(*columns, strict=True))
+
+
+def _decode(images: Iterable[ReadImage], engine: Engine, size: int) -> Iterator[Decoded]:
+    for image in images:
+        if image.data is None:
+            yield image.item.uri, None, image.reason
+            continue
+        try:
+            yield image.item.uri, engine.decode(bytes(image.data), size), None
+        except RejectedImage as reason:
+            yield image.item.uri, None, str(reason)
+
+
+def _unpack(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[Decoded]:
+    """Spark's image struct: ``data`` is uint8 BGR (or grey, or BGRA) by rows; -1 channels: undecodable."""
+    for batch in batches:
+        for row in range(batch.num_rows):
+            path, height, width, channels, data = (batch.column(name)[row] for name in SPARK_IMAGE_COLUMNS)
+            shape = height.as_py(), width.as_py(), channels.as_py()
+            if shape[2] not in (1, 3, 4):
+                yield path.as_py(), None, "corrupt: Spark's image source cannot decode it"
+                continue
+            pixels = np.frombuffer(data.as_buffer(), np.uint8).reshape(shape)
+            # Grey repeats its one channel; alpha is dropped, as in the fast reader.
+            bgr = np.repeat(pixels, 3, axis=2) if shape[2] == 1 else np.ascontiguousarray(pixels[..., :3])
+            yield path.as_py(), resize_bgr(bgr, size), None
+
+
+SPARK_IMAGE_COLUMNS: Final = ("path", "height", "width", "nChannels", "data")
+
+
+def to_feature_batches(decoded: Iterable[Decoded], engine: Engine, batch_size: int) -> Batches:
+    """Predict up to ``batch_size`` images at a time; rejected ones ride along with the batch."""
+    rows: list[tuple[str, str | None]] = []
+    pixels: list[Pixels] = []
+    for path, image, reason in decoded:
+        rows.append((path, reason))
+        if image is not None:
+            pixels.append(image)
+        if len(pixels) == batch_size or len(rows) == 4 * batch_size:
+            yield _to_arrow(rows, engine.predict(np.stack(pixels)) if pixels else None)
+            rows, pixels = [], []
+    if rows:
+        yield _to_arrow(rows, engine.predict(np.stack(pixels)) if pixels else None)
+
+
+def _to_arrow(rows: list[tuple[str, str | None]], features: Features | None) -> pa.RecordBatch:
+    """Rows in order; float32 [processed, 1280] goes into Arrow as the one buffer that it is."""
+    rejected = np.array([reason is not None for _, reason in rows])
+    lengths = np.where(rejected, 0, FEATURE_DIM)
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
+    values = np.empty(0, np.float32) if features is None else features.reshape(-1)
+    column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), mask=pa.array(rejected))
+    paths = [path for path, _ in rows]
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(paths, pa.string()),
+            pa.array([label_of(path) for path in paths], pa.string()),
+            column,
+            pa.array([reason for _, reason in rows], pa.string()),
+        ],
+        names=["path", "label", "features", "reason"],
+    )

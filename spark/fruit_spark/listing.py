@@ -1,0 +1,55 @@
+"""List images without a plan, so that the step can be used alone."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fruit_contract.layout import is_image_key, split_uri
+from fruit_spark.errors import StepError
+from fruit_spark.readers import store_for
+from fruit_spark.work_items import WorkItem
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+WORK_LIST_DDL = "key string, uri string, etag string, size long"
+
+
+def list_images(spark: "SparkSession", source: str) -> "DataFrame":
+    """The images below a folder or an ``s3://`` prefix, as a work list. Hidden files are images too."""
+    found = list(_list_s3(source) if source.startswith(("s3://", "s3a://")) else _list_folder(source))
+    if not found:
+        raise StepError(f"No images below {source}: give a folder with .jpg, .jpeg, .png, .bmp or .webp files.")
+    return spark.createDataFrame(found, WORK_LIST_DDL)
+
+
+def _list_folder(source: str) -> Iterator[WorkItem]:
+    root = Path(source.removeprefix("file://")).absolute()
+    if not root.is_dir():
+        raise StepError(f"There is no folder {source}: give one that holds images, or an s3:// prefix.")
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(filter(is_image_key, names)):
+            path = Path(folder, name)
+            yield WorkItem(str(path), str(path), "", path.stat().st_size)
+
+
+def _list_s3(source: str) -> Iterator[WorkItem]:
+    import obstore
+
+    bucket, prefix = split_uri(source)
+    try:
+        # obstore lists whole path parts: the part of the prefix behind the last slash is matched here.
+        for page in obstore.list(store_for(bucket), prefix.rpartition("/")[0] or None):
+            for entry in page:
+                key = entry["path"]
+                if key.startswith(prefix) and is_image_key(key):
+                    etag = (entry.get("e_tag") or "").strip('"')
+                    yield WorkItem(key, f"s3://{bucket}/{key}", etag, entry["size"])
+    except Exception as problem:
+        first = str(problem).splitlines()[0]
+        raise StepError(
+            f"{source} could not be listed: {first}. Check the bucket's name and access, or give a --work-list "
+            "where keys have empty, '.' or '..' parts or control characters."
+        ) from problem

@@ -1,0 +1,58 @@
+"""Find the model that ``--model`` names: the artifact's folder, or a single file."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from fruit_spark import storage
+from fruit_spark.engines import MODEL_FILES
+from fruit_spark.errors import StepError
+from fruit_spark.model_broadcast import check_size
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+FACTS: Final = "model.json"
+SUFFIXES: Final = {"litert": (".tflite",), "keras": (".keras", ".h5")}
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model file and what is known of it, in words for the report."""
+
+    content: bytes
+    name: str
+    weights: str
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the model file, hex."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def read_model(spark: "SparkSession", uri: str, engine: str) -> ModelSource:
+    """Read the file for ``engine``; its size is checked before a byte of it is read."""
+    facts: dict[str, str] = {}
+    file = uri
+    if storage.is_folder(spark, uri):
+        folder = uri.rstrip("/")
+        file = f"{folder}/{MODEL_FILES[engine]}"
+        if storage.exists(spark, f"{folder}/{FACTS}"):
+            facts = json.loads(storage.read_bytes(spark, f"{folder}/{FACTS}"))
+    suffix = PurePosixPath(file).suffix
+    if suffix not in SUFFIXES[engine]:
+        raise StepError(
+            f"--model {uri} cannot be used with --engine {engine}: give a {' or '.join(SUFFIXES[engine])} file, "
+            "or the folder of the model artifact."
+        )
+    if not storage.exists(spark, file):
+        raise StepError(f"There is no model at {file}: build it with `python -m artifacts.model` and give its folder.")
+    check_size(storage.size_of(spark, file), f"The model {file}")
+    name = PurePosixPath(file).name
+    return ModelSource(
+        storage.read_bytes(spark, file),
+        str(facts.get("name", name)),
+        str(facts.get("weights", f"given by the user ({name})")),
+    )

@@ -1,0 +1,213 @@
+"""Fetch the photos of a task ahead of the model: concurrent, bounded in memory, retried.
+
+What is wrong with one photo (gone, changed, too large) becomes its reason. What is wrong with the
+store (no access, no answer) fails the task: rejecting every photo of a run would hide it.
+"""
+
+import os
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from fruit_contract.layout import split_uri
+from fruit_spark.errors import RejectedImage, StepError
+from fruit_spark.work_items import ReadImage, WorkItem
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+IN_FLIGHT: Final = 16
+"""Requests of one task at the same time: at S3's usual 20 ms each, 800 photos a second."""
+AHEAD: Final = 48
+"""Photos of one task that are being fetched or wait for the model, at most."""
+MAX_BYTES: Final = 64 * 2**20
+"""Size of one file. With ``AHEAD`` it bounds what a task can hold; photos are a thousand times smaller."""
+ATTEMPTS: Final = 4
+
+# One client per bucket and Python worker: it holds the connections and the credentials.
+_STORES: dict[str, "S3Store"] = {}
+_STORES_LOCK = threading.Lock()
+
+
+def read_images(items: Iterable[WorkItem], fetch: Callable[[WorkItem], bytes] | None = None) -> Iterator[ReadImage]:
+    """Every item once, in the order in which they arrive: a slow photo stalls none of the others.
+
+    At most ``AHEAD`` items are under way or unread. An exception other than ``RejectedImage`` ends
+    the iteration and fails the task.
+    """
+    one = fetch or fetch_image
+    remaining = iter(items)
+    asked: queue.SimpleQueue[WorkItem | None] = queue.SimpleQueue()
+    answered: queue.SimpleQueue[ReadImage | BaseException] = queue.SimpleQueue()
+
+    def work() -> None:
+        while (item := asked.get()) is not None:
+            try:
+                answered.put(ReadImage(item, one(item)))
+            except RejectedImage as reason:
+                answered.put(ReadImage(item, None, str(reason)))
+            except BaseException as problem:  # handed to the task's own thread, which raises it
+                answered.put(problem)
+
+    under_way = 0
+    threads: list[threading.Thread] = []
+    try:
+        while True:
+            while under_way < AHEAD and (item := next(remaining, None)) is not None:
+                if len(threads) < IN_FLIGHT:
+                    threads.append(threading.Thread(target=work, name="read-images", daemon=True))
+                    threads[-1].start()
+                asked.put(item)
+                under_way += 1
+            if not under_way:
+                return
+            answer = answered.get()
+            under_way -= 1
+            if isinstance(answer, BaseException):
+                raise answer
+            yield answer
+    finally:
+        while not asked.empty():
+            asked.get()
+        for _ in threads:
+            asked.put(None)
+
+
+def fetch_image(item: WorkItem) -> bytes:
+    """The bytes of one image, checked against the plan's size and ETag.
+
+    ``RejectedImage`` when it is gone, changed or too large; ``StepError`` when the store cannot be read.
+    """
+    if item.size > MAX_BYTES:
+        raise RejectedImage(f"too large: {item.size:,} bytes; at most {MAX_BYTES:,}")
+    if item.uri.startswith(("s3://", "s3a://")):
+        return _fetch_from_s3(item)
+    return _fetch_local(item)
+
+
+def _fetch_local(item: WorkItem) -> bytes:
+    try:
+        data = Path(item.uri.removeprefix("file://")).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise RejectedImage("gone: the file was there when the work was planned") from None
+    except IsADirectoryError:
+        raise RejectedImage("not an image: it is a folder") from None
+    except OSError as problem:
+        raise StepError(f"{item.uri} could not be read: {problem.strerror}. Check the file system.") from problem
+    _check_unchanged(item, len(data), "")
+    return data
+
+
+def _check_unchanged(item: WorkItem, size: int, etag: str) -> None:
+    if item.etag and etag and item.etag.strip('"') != etag.strip('"'):
+        raise RejectedImage(f"changed since the plan: its ETag was {item.etag}, now {etag}")
+    if 0 <= item.size != size:
+        raise RejectedImage(f"changed since the plan: it had {item.size} bytes, now {size}")
+
+
+def store_for(bucket: str) -> "S3Store":
+    """The S3 client of this Python worker for ``bucket``.
+
+    Endpoint, region and credentials are the environment's (AWS_ENDPOINT_URL, AWS_REGION, ...) or
+    the instance profile's. It retries server errors, SlowDown and dropped connections itself, with backoff and jitter.
+    """
+    from obstore.store import S3Store
+
+    with _STORES_LOCK:
+        if bucket not in _STORES:
+            endpoint = s3_endpoint()
+            options: dict[str, Any] = {"region": s3_region()}
+            if endpoint:
+                options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
+            _STORES[bucket] = S3Store(
+                bucket,
+                client_options={
+                    "allow_http": bool(endpoint and endpoint.startswith("http:")),
+                    "connect_timeout": timedelta(seconds=5),
+                    "timeout": timedelta(seconds=30),
+                },
+                retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=60)},
+                **options,
+            )
+        return _STORES[bucket]
+
+
+def s3_endpoint() -> str | None:
+    """Another S3 than Amazon's, as the AWS tools name it in the environment."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def s3_region() -> str:
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "eu-west-1"
+
+
+def _fetch_from_s3(item: WorkItem) -> bytes:
+    from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+
+    bucket, _ = split_uri(item.uri)
+    if _needs_arrow(item.key):
+        return _fetch_with_arrow(bucket, item)
+    import obstore
+
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            answer = obstore.get(store_for(bucket), item.key)
+            meta = answer.meta
+            if meta["size"] > MAX_BYTES:
+                raise RejectedImage(f"too large: {meta['size']:,} bytes; at most {MAX_BYTES:,}")
+            _check_unchanged(item, meta["size"], meta.get("e_tag") or "")
+            data = bytes(answer.bytes())
+            if len(data) == meta["size"]:
+                return data
+            problem: Exception = EOFError(f"{len(data)} of {meta['size']} bytes arrived")
+        except (NotFoundError, FileNotFoundError):
+            raise RejectedImage("gone: the object was there when the work was planned") from None
+        except (PermissionDeniedError, UnauthenticatedError) as refused:
+            raise StepError(
+                f"S3 refused to read {item.uri}: give the cluster's role s3:GetObject on it and s3:ListBucket on "
+                f"{bucket}. S3 said: {_first_line(refused)}"
+            ) from refused
+        except ValueError:
+            raise RejectedImage(f"unreadable key: {item.key!r} has an empty, '.' or '..' part; rename it") from None
+        except (BaseError, OSError) as failed:
+            problem = failed
+        # Full jitter, so that the tasks of a cluster do not come back together.
+        if attempt < ATTEMPTS:
+            time.sleep(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311 - not a secret
+    raise StepError(
+        f"{item.uri} could not be read in {ATTEMPTS} attempts: {_first_line(problem)}. "
+        f"Check that {s3_endpoint() or 'S3'} can be reached from the cluster."
+    )
+
+
+def _needs_arrow(key: str) -> bool:
+    """Whether a key holds control characters (newline, tab), which obstore refuses and S3 allows."""
+    return any(ord(character) < 32 or ord(character) == 127 for character in key)
+
+
+def _fetch_with_arrow(bucket: str, item: WorkItem) -> bytes:
+    """The slower way for keys with control characters: no ETag to compare, so the size alone is checked."""
+    from pyarrow import fs
+
+    endpoint = s3_endpoint()
+    scheme, _, address = (endpoint or "https://").partition("://")
+    store = fs.S3FileSystem(endpoint_override=address.rstrip("/") or None, scheme=scheme, region=s3_region())
+    try:
+        with store.open_input_file(f"{bucket}/{item.key}") as file:
+            _check_unchanged(item, file.size(), "")
+            return bytes(file.read())
+    except FileNotFoundError:
+        raise RejectedImage("gone: the object was there when the work was planned") from None
+    except ValueError:
+        raise RejectedImage(f"unreadable key: {item.key!r} has an empty, '.' or '..' part; rename it") from None
+    except OSError as problem:
+        raise StepError(f"{item.uri} could not be read: {_first_line(problem)}. Check the access to it.") from problem
+
+
+def _first_line(problem: BaseException) -> str:
+    return (str(problem).splitlines() or [type(problem).__name__])[0].strip().rstrip(".")

@@ -1,0 +1,69 @@
+"""What both entry points do around their job: run it, and end with a code and one sentence."""
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fruit_spark.errors import StepError
+from fruit_spark.session import start_session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# A StepError raised in a worker reaches the driver as text inside Spark's exception.
+_FROM_WORKER = re.compile(r"^(?:fruit_spark\.errors\.)?StepError: (.+)$", re.MULTILINE)
+
+
+def run_step(name: str, job: Callable[["SparkSession"], str]) -> int:
+    """Run ``job``, print the sentence it returns; the exit code is 0, or 1 after ``error: ...``.
+
+    The sentence is the last line on stderr. A traceback is printed only for what is unexpected.
+    """
+    session = None
+    try:
+        session = start_session(name)
+        print(job(session), flush=True)
+        failure = None
+    except StepError as problem:
+        failure = str(problem)
+    except Exception as problem:  # the boundary of the step: whatever it was, say it and end
+        failure = sentence_of(problem)
+        if failure is None:
+            traceback.print_exc()
+            failure = f"{name} failed unexpectedly: {_gist(problem)}. The traceback is in the log of this step."
+    finally:
+        if session is not None:
+            # Spark's last words at INFO would otherwise follow the sentence.
+            session.sparkContext.setLogLevel("ERROR")
+            session.stop()
+    if failure is None:
+        return 0
+    _print_error(session, f"error: {' '.join(failure.split())}")
+    return 1
+
+
+def _print_error(session: "SparkSession | None", sentence: str) -> None:
+    """To this process' stderr; and, where spark-submit is its parent, to spark-submit's own.
+
+    spark-submit sends a Python driver's stderr to its stdout: only through the JVM is stderr reached.
+    """
+    sys.stdout.flush()
+    print(sentence, file=sys.stderr, flush=True)
+    if session is not None and "PYSPARK_GATEWAY_PORT" in os.environ:
+        session.sparkContext._gateway.jvm.java.lang.System.err.println(sentence)
+
+
+def _gist(problem: BaseException) -> str:
+    """Type and first line; of an exception of the JVM, its own first line and not the bridge's."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()] or ["no message"]
+    first = lines[1] if lines[0].startswith("An error occurred while calling") and len(lines) > 1 else lines[0]
+    return f"{type(problem).__name__}: {first.removeprefix(': ')}".rstrip(".")
+
+
+def sentence_of(problem: BaseException) -> str | None:
+    """The sentence of a ``StepError`` that was raised in a Python worker, if there is one."""
+    found = _FROM_WORKER.findall(str(problem))
+    return found[-1] if found else None

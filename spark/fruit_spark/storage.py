@@ -1,0 +1,77 @@
+"""Small files on any store that Hadoop knows (local, S3A, EMR's s3), through its FileSystem API."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fruit_spark.errors import StepError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def hadoop_uri(spark: "SparkSession", uri: str) -> str:
+    """``uri`` as this Spark understands it.
+
+    Outside EMR only ``s3a`` is an S3 file system; on EMR ``s3`` is configured and stays.
+    """
+    if uri.startswith("s3://") and not _configuration(spark).get("fs.s3.impl"):
+        return f"s3a://{uri.removeprefix('s3://')}"
+    return uri
+
+
+def _configuration(spark: "SparkSession") -> Any:
+    return spark.sparkContext._jsc.hadoopConfiguration()
+
+
+def _open(spark: "SparkSession", uri: str) -> tuple[Any, Any]:
+    """The file system of ``uri`` and its path there, both JVM objects."""
+    path = spark.sparkContext._jvm.org.apache.hadoop.fs.Path(hadoop_uri(spark, uri))
+    return path.getFileSystem(_configuration(spark)), path
+
+
+def is_folder(spark: "SparkSession", uri: str) -> bool:
+    filesystem, path = _open(spark, uri)
+    return bool(filesystem.exists(path) and filesystem.getFileStatus(path).isDirectory())
+
+
+def exists(spark: "SparkSession", uri: str) -> bool:
+    filesystem, path = _open(spark, uri)
+    return bool(filesystem.exists(path))
+
+
+def size_of(spark: "SparkSession", uri: str) -> int:
+    """Bytes of a file; ``StepError`` when it is not there."""
+    if not exists(spark, uri):
+        raise StepError(f"There is no file at {uri}: check the address.")
+    filesystem, path = _open(spark, uri)
+    return int(filesystem.getFileStatus(path).getLen())
+
+
+def read_bytes(spark: "SparkSession", uri: str) -> bytes:
+    """The whole file. For files of megabytes: it crosses from the JVM in one piece."""
+    local = uri.removeprefix("file://")
+    if "://" not in local:
+        return Path(local).read_bytes()
+    filesystem, path = _open(spark, uri)
+    stream = filesystem.open(path)
+    try:
+        return bytes(spark.sparkContext._jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+    finally:
+        stream.close()
+
+
+def write_bytes(spark: "SparkSession", uri: str, content: bytes) -> None:
+    """Write the file, over an older one; its folder is made where stores have folders."""
+    filesystem, path = _open(spark, uri)
+    stream = filesystem.create(path, True)
+    try:
+        stream.write(bytearray(content))
+    finally:
+        stream.close()
+
+
+def write_json(spark: "SparkSession", uri: str, value: Mapping[str, Any]) -> None:
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(spark, uri, f"{text}\n".encode())

@@ -1,0 +1,47 @@
+"""Three pyspark functions whose Python wrappers ask for pandas though their work does not need it.
+
+pandas would add a tenth to the runtime archive and a second to the start of every step. Same JVM
+methods, same arguments as the wrappers of pyspark 3.4 and 3.5 (``sql/pandas/map_ops.py`` and
+``ml/functions.py``); :func:`map_in_arrow` is the one that differs between the two.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import Column, DataFrame
+
+
+def map_in_arrow(
+    frame: "DataFrame", function: "Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]", ddl: str
+) -> "DataFrame":
+    """``frame.mapInArrow(function, ddl)``."""
+    from pyspark.rdd import PythonEvalType
+    from pyspark.sql import DataFrame
+    from pyspark.sql.udf import UserDefinedFunction
+
+    wrapped: Any = UserDefinedFunction(function, ddl, evalType=PythonEvalType.SQL_MAP_ARROW_ITER_UDF)
+    expression = wrapped(*[frame[column] for column in frame.columns])._jc.expr()
+    spark = frame.sparkSession
+    # Spark 3.5 added the flag for barrier mode, which is off.
+    barrier = () if spark.version.startswith("3.4.") else (False,)
+    return DataFrame(frame._jdf.pythonMapInArrow(expression, *barrier), spark)
+
+
+def array_to_vector(frame: "DataFrame", column: str) -> "Column":
+    """``pyspark.ml.functions.array_to_vector``: an array column as an ML vector column (float64)."""
+    from pyspark.sql import Column
+
+    return Column(_functions(frame).array_to_vector(frame[column]._jc))
+
+
+def vector_to_array(frame: "DataFrame", column: str) -> "Column":
+    """``pyspark.ml.functions.vector_to_array``: an ML vector column as an array of float32."""
+    from pyspark.sql import Column
+
+    return Column(_functions(frame).vector_to_array(frame[column]._jc, "float32"))
+
+
+def _functions(frame: "DataFrame") -> Any:
+    return frame.sparkSession.sparkContext._jvm.org.apache.spark.ml.functions
