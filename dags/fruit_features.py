@@ -1,0 +1,118 @@
+"""Photos in a bucket to features for robots and phones: one Spot EMR cluster a run."""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG, task
+from fruit_pipeline import parameters, runbook, tasks
+from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.operators import (
+    AddStepOperator,
+    ClusterReadySensor,
+    CreateClusterOperator,
+    StepSensor,
+    TerminateClusterOperator,
+)
+
+DEPLOYMENT = Deployment()
+AWS = {"aws_conn_id": DEPLOYMENT.aws_conn_id, "region_name": "{{ params.region }}"}
+POLL = DEPLOYMENT.poll_seconds
+
+with DAG(
+    dag_id="fruit_features",
+    description="Photos to MobileNetV2 features to principal components, on a Spot EMR cluster.",
+    doc_md="""
+Turns the photos under `s3://<bucket>/<input_prefix>` into a table of principal components.
+
+It lists the photos, creates a Spot EMR cluster, runs the steps **featurize** (MobileNetV2, 1,280
+features a photo) and **PCA**, checks the result, makes it current, writes a report, and terminates
+the cluster in every case. Read the current result through `Results/pca_output/_latest.json`.
+
+**When a run is red:** `report` names the task that failed; that task's documentation says what to
+do. The result of the last green run stays current. Trigger a new run once the cause is mended.
+""",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    schedule=None,
+    catchup=False,
+    max_active_runs=1,
+    params=parameters.form(),
+    render_template_as_native_obj=True,
+    default_args={"owner": "fruits", "execution_timeout": timedelta(minutes=30), "retries": 0},
+    tags=["fruits", "emr"],
+) as dag:
+    plan = task(tasks.plan)()
+    guards = task(task_id="guards")(tasks.check_guards)()
+    publish_artifacts = task(tasks.publish_artifacts)()
+
+    create_cluster = CreateClusterOperator(
+        task_id="create_cluster",
+        job_flow_overrides=publish_artifacts["job_flow"],
+        doc_md=runbook.CREATE_CLUSTER,
+        retries=2,
+        retry_delay=timedelta(seconds=POLL),
+        **AWS,
+    )
+    wait_for_cluster = ClusterReadySensor(
+        task_id="wait_for_cluster",
+        job_flow_id=create_cluster.output,
+        poke_interval=POLL,
+        max_attempts=3600 // POLL,
+        doc_md=runbook.WAIT_FOR_CLUSTER,
+        **AWS,
+    )
+    add_featurize_step = AddStepOperator(
+        task_id="add_featurize_step",
+        job_flow_id=create_cluster.output,
+        step=publish_artifacts["featurize_step"],
+        doc_md=runbook.ADD_FEATURIZE_STEP,
+        retries=2,
+        retry_delay=timedelta(seconds=POLL),
+        **AWS,
+    )
+    wait_for_featurize = StepSensor(
+        task_id="wait_for_featurize",
+        job_flow_id=create_cluster.output,
+        step_id=add_featurize_step.output,
+        poke_interval=POLL,
+        doc_md=runbook.WAIT_FOR_FEATURIZE,
+        **AWS,
+    )
+    add_pca_step = AddStepOperator(
+        task_id="add_pca_step",
+        job_flow_id=create_cluster.output,
+        step=publish_artifacts["pca_step"],
+        doc_md=runbook.ADD_PCA_STEP,
+        retries=2,
+        retry_delay=timedelta(seconds=POLL),
+        **AWS,
+    )
+    wait_for_pca = StepSensor(
+        task_id="wait_for_pca",
+        job_flow_id=create_cluster.output,
+        step_id=add_pca_step.output,
+        poke_interval=POLL,
+        doc_md=runbook.WAIT_FOR_PCA,
+        **AWS,
+    )
+    terminate_cluster = TerminateClusterOperator(
+        task_id="terminate_cluster",
+        poll_seconds=POLL,
+        doc_md=runbook.TERMINATE_CLUSTER,
+        retries=3,
+        retry_delay=timedelta(seconds=POLL),
+        **AWS,
+    )
+    verify = task(tasks.verify)(plan)
+    publish = task(tasks.publish)()
+    report = task(trigger_rule="all_done")(tasks.report)(plan, guards)
+
+    plan >> guards >> publish_artifacts >> create_cluster >> wait_for_cluster
+    wait_for_cluster >> add_featurize_step >> wait_for_featurize >> add_pca_step >> wait_for_pca
+    # Two setups, for a teardown runs only when one of them succeeded: were create_cluster the only
+    # one, a RunJobFlow whose answer was lost would leave its cluster to nobody.
+    publish_artifacts.operator.as_setup()
+    wait_for_pca >> terminate_cluster.as_teardown(
+        setups=[publish_artifacts.operator, create_cluster], on_failure_fail_dagrun=True
+    )
+    # verify needs no cluster: outside the teardown's scope, clearing it does not create one.
+    wait_for_pca >> verify >> publish >> report
+    terminate_cluster >> report

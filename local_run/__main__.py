@@ -1,0 +1,177 @@
+"""``python -m local_run``: run the pipeline once on this machine, or keep it up for the UI."""
+
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fruit_contract.layout import RunLayout, run_key
+from fruit_pipeline.parameters import ParameterError, RunParameters
+from local_run import account, images, preflight, results, upload
+from local_run.airflow_server import AirflowHome, free_port
+from local_run.follow import follow
+from local_run.stack import Paths, Stack, running
+
+DAG_ID = "fruit_features"
+_WRONG_INPUT = 2
+_INTERRUPTED = 130
+
+cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+console = Console()
+
+Port = Annotated[int, typer.Option(help="port of Airflow's UI on 127.0.0.1; 0 takes a free one")]
+TimeFactor = Annotated[float, typer.Option(help="how much faster than EMR local clusters are provisioned")]
+
+
+class UserError(Exception):
+    """Something the person at the keyboard can put right; the message says how."""
+
+
+def _paths() -> Paths:
+    return Paths(Path(__file__).resolve().parents[1])
+
+
+def _check(paths: Paths, port: int) -> None:
+    """What must hold before anything starts."""
+    for problem in (preflight.port_problem(port), preflight.disk_problem(paths.repository, preflight.RUN_GB)):
+        if problem:
+            raise UserError(problem)
+    needed = (paths.spark_python, paths.cache / "jars", paths.cache / "model" / "model.json")
+    for path in needed:
+        if not path.exists():
+            raise UserError(f"{path.relative_to(paths.repository)} is missing: run `make setup`.")
+
+
+def _bucket(region: str) -> str:
+    """The local run's own bucket in a region."""
+    return f"fruits-classification-p9-local-{region}"
+
+
+def _parameters(words: list[str]) -> dict[str, Any]:
+    """``name=value`` words as the DAG's parameters; only those that were given, and the bucket."""
+    try:
+        checked = RunParameters.parsed(words).model_dump()
+    except ParameterError as error:
+        raise UserError(f"{error}.") from error
+    given = {word.partition("=")[0] for word in words}
+    if "bucket" in given:
+        raise UserError("The local run has its own bucket: leave the parameter bucket out.")
+    return {"bucket": _bucket(checked["region"]), **{name: checked[name] for name in given}}
+
+
+@cli.command()
+def run(
+    folder: Annotated[Path | None, typer.Option("--images", help="folder with one sub-folder per label")] = None,
+    count: Annotated[int, typer.Option(help="how many photos to generate when no folder is given")] = 600,
+    args: Annotated[str, typer.Option(help="parameters of the DAG, such as 'components=64 image_size=160'")] = "",
+    port: Port = 0,
+    time_factor: TimeFactor = 200.0,
+) -> None:
+    """Run the pipeline once: start everything, trigger the DAG, fetch the results, stop everything."""
+    paths, began = _paths(), time.monotonic()
+    parameters = _parameters(args.split())
+    if count < 1:
+        raise UserError(f"COUNT is {count}: ask for at least 1 photo.")
+    _check(paths, port)
+    try:
+        if folder:
+            upload.local_images(folder)
+    except upload.ImagesError as error:
+        raise UserError(str(error)) from error
+
+    bucket = parameters["bucket"]
+    stack = Stack(paths, port or free_port(), bucket, time_factor)
+    with running(stack):
+        api = stack.start_airflow()
+        s3 = _prepare_account(stack, parameters.get("region"))
+        source = folder or images.generate(paths.state / "images", count)
+        prefix = str(parameters.get("input_prefix", RunParameters.model_fields["input_prefix"].default))
+        summary = upload.mirror(s3, source, bucket, prefix, console)
+        console.print(
+            f"Photos: {summary.uploaded} uploaded, {summary.already_there} already there, "
+            f"{summary.removed} removed, {len(summary.ignored)} files that are not images left out"
+        )
+        api.wait_until_ready(DAG_ID)
+        console.print(f"Airflow is up at {stack.airflow.url} after {time.monotonic() - began:.0f} s")
+        run_id = f"local__{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}"
+        api.trigger(DAG_ID, run_id, parameters)
+        state = follow(api, DAG_ID, run_id, stack.children, console)
+        report = results.fetch(s3, RunLayout(bucket, run_key(run_id)), paths.out)
+        left = stack.end_clusters()
+    if report is None:
+        raise UserError(f"The run {state} and left no report: see {stack.airflow.home / 'logs'}.")
+    results.show(report, console)
+    wrong = results.problems(report) if state == "success" else [report["failure"] or "The run failed."]
+    if left:
+        wrong.append(f"{left} clusters were still there after the run.")
+    console.print(f"Results are in {paths.out.name}/latest, {time.monotonic() - began:.0f} s in all")
+    if wrong:
+        raise UserError(" ".join(wrong))
+
+
+@cli.command()
+def migrate() -> None:
+    """Create or migrate the database of the local Airflow (part of the set-up)."""
+    home = AirflowHome(_paths().state / "airflow", _paths().repository, port=0)
+    home.home.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"],
+        env=home.environment({}), capture_output=True, text=True, check=False,
+    )
+    if done.returncode:
+        raise UserError(f"Airflow's database could not be created:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+@cli.command()
+def up(port: Port = 8080, time_factor: TimeFactor = 200.0) -> None:
+    """Keep local AWS and Airflow up until Ctrl-C, to use the UI and the AWS CLI by hand."""
+    paths = _paths()
+    _check(paths, port)
+    stack = Stack(paths, port or free_port(), _bucket(RunParameters().region), time_factor)
+    with running(stack):
+        api = stack.start_airflow()
+        _prepare_account(stack, None)
+        api.wait_until_ready(DAG_ID)
+        for name, value in stack.aws.items():
+            console.print(f"export {name}={value}", highlight=False)
+        console.print(f"Airflow is up at {stack.airflow.url}; Ctrl-C ends it")
+        while True:
+            for child in stack.children:
+                child.check()
+            time.sleep(1)
+
+
+def _prepare_account(stack: Stack, region: str | None) -> Any:
+    """The bucket and the roles; returns the S3 client."""
+    region = region or stack.aws["AWS_DEFAULT_REGION"]
+    s3 = stack.client("s3", region)
+    account.create_bucket(s3, stack.deployment.bucket, region)
+    account.create_roles(stack.client("iam"), stack.deployment)
+    return s3
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        cli(standalone_mode=False)
+    except UserError as error:
+        console.print(f"[bold red]error:[/] {error}", highlight=False)
+        return _WRONG_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        console.print("Interrupted: everything that was started has been ended.")
+        return _INTERRUPTED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

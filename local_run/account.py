@@ -1,0 +1,77 @@
+"""What the pipeline expects to find in an account, made in the local one: a bucket and two roles."""
+
+import json
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from fruit_pipeline.deployment import Deployment
+
+
+def create_bucket(s3: Any, bucket: str, region: str) -> None:
+    """A bucket with SSE-S3, versioning, no public access, and refusal of anything but TLS."""
+    try:
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
+            raise
+    s3.put_bucket_encryption(
+        Bucket=bucket,
+        ServerSideEncryptionConfiguration={
+            "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+        },
+    )
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_public_access_block(
+        Bucket=bucket,
+        PublicAccessBlockConfiguration={
+            "BlockPublicAcls": True,
+            "IgnorePublicAcls": True,
+            "BlockPublicPolicy": True,
+            "RestrictPublicBuckets": True,
+        },
+    )
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(tls_only_policy(bucket)))
+
+
+def tls_only_policy(bucket: str) -> dict[str, Any]:
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "TlsOnly",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            }
+        ],
+    }
+
+
+def create_roles(iam: Any, deployment: Deployment) -> None:
+    """The EMR service role and the nodes' instance profile, without policies of their own."""
+    profile = deployment.instance_profile
+    _create(iam.create_role, RoleName=deployment.service_role, AssumeRolePolicyDocument=_trust("elasticmapreduce"))
+    _create(iam.create_role, RoleName=profile, AssumeRolePolicyDocument=_trust("ec2"))
+    _create(iam.create_instance_profile, InstanceProfileName=profile)
+    if not iam.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]:
+        iam.add_role_to_instance_profile(InstanceProfileName=profile, RoleName=profile)
+
+
+def _trust(service: str) -> str:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": f"{service}.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def _create(call: Any, **arguments: Any) -> None:
+    try:
+        call(**arguments)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "EntityAlreadyExists":
+            raise

@@ -1,0 +1,153 @@
+"""A real Airflow on loopback: scheduler, DAG processor, triggerer and API server, and its REST API."""
+
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from local_run.processes import Child
+
+COMPONENTS: Final = ("api-server", "scheduler", "dag-processor", "triggerer")
+_READY_SECONDS: Final = 180
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class AirflowHome:
+    """Where one local Airflow keeps its database and logs, and the environment it runs with."""
+
+    home: Path
+    repository: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        """The processes' environment: this one's, ``extra`` (local AWS, FRUITS_*), and Airflow's settings."""
+        settings = {
+            "CORE__DAGS_FOLDER": str(self.repository / "dags"),
+            "CORE__PLUGINS_FOLDER": str(self.repository / "plugins"),
+            "CORE__LOAD_EXAMPLES": "False",
+            "CORE__EXECUTOR": "LocalExecutor",
+            "CORE__PARALLELISM": "4",
+            "CORE__FERNET_KEY": "",
+            "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "API__BASE_URL": self.url,
+            "API__HOST": "127.0.0.1",
+            "API__PORT": str(self.port),
+            "API__WORKERS": "1",
+            "API_AUTH__JWT_SECRET": self._secret(),
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
+            "LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),
+            # One local Airflow has few tasks: look for work often rather than save database load.
+            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+            "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+            "USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+        return {
+            **os.environ,
+            **extra,
+            **{f"AIRFLOW__{name}": value for name, value in settings.items()},
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PYTHONPATH": str(self.repository / "plugins"),
+        }
+
+    def _secret(self) -> str:
+        """A signing key of this home alone, readable by its owner alone."""
+        path = self.home / "jwt_secret"
+        if not path.exists():
+            self.home.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(48))
+        return path.read_text()
+
+    def start(self, environment: Mapping[str, str]) -> list[Child]:
+        """Start the components; the database must have been migrated (``airflow db migrate``)."""
+        # Logs are read from the shared folder: the log servers would listen on every interface.
+        quiet = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
+        return [
+            Child.start(
+                f"Airflow's {component}",
+                [sys.executable, "-m", "airflow", component, *quiet.get(component, [])],
+                environment,
+                self.home / "logs" / f"{component}.log",
+            )
+            for component in COMPONENTS
+        ]
+
+
+class _NotYet(Exception):  # noqa: N818 - a signal between a probe and its retry, never seen outside
+    """What is waited for is not there yet."""
+
+
+class AirflowApi:
+    """The few calls of Airflow's REST API that a run needs."""
+
+    def __init__(self, url: str, children: list[Child]) -> None:
+        self._client = httpx.Client(base_url=url, timeout=30)
+        self._children = children
+
+    def wait_until_ready(self, dag_id: str) -> None:
+        """Until the API, scheduler, triggerer and DAG processor are healthy and the DAG is parsed."""
+        for attempt in Retrying(
+            retry=retry_if_exception_type((_NotYet, httpx.TransportError)),
+            wait=wait_fixed(0.3),
+            stop=stop_after_delay(_READY_SECONDS),
+            reraise=True,
+        ):
+            with attempt:
+                for child in self._children:
+                    child.check()
+                self._probe(dag_id)
+
+    def _probe(self, dag_id: str) -> None:
+        health = self._client.get("/api/v2/monitor/health").raise_for_status().json()
+        unwell = [name for name, part in health.items() if part["status"] != "healthy"]
+        if unwell:
+            raise _NotYet(f"Airflow's {', '.join(unwell)} did not become healthy.")
+        if "Authorization" not in self._client.headers:
+            token = self._client.get("/auth/token").raise_for_status().json()["access_token"]
+            self._client.headers["Authorization"] = f"Bearer {token}"
+        if self._client.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.NOT_FOUND:
+            errors = self._client.get("/api/v2/importErrors").raise_for_status().json()["import_errors"]
+            raise _NotYet(f"Airflow did not find the DAG {dag_id}: {[error['stack_trace'] for error in errors]}")
+
+    def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
+        answer = self._client.post(
+            f"/api/v2/dags/{dag_id}/dagRuns", json={"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
+        )
+        if answer.is_error:
+            raise RuntimeError(f"Airflow refused to start {dag_id}: {answer.json().get('detail', answer.text)}")
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        return str(self._get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        return list(self._get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"])
+
+    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[dict[str, Any]]:
+        """The structured log of one attempt of a task, oldest entry first."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
+        return list(self._get(path, full_content=True)["content"])
+
+    def _get(self, path: str, **query: Any) -> Any:
+        return self._client.get(path, params=query).raise_for_status().json()

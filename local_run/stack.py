@@ -1,0 +1,157 @@
+"""Local AWS and Airflow, up together and down together."""
+
+import contextlib
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.identity import ENDED_STATES, LIVE_STATES
+from local_run.airflow_server import AirflowApi, AirflowHome
+from local_run.processes import Child, stop
+
+_AWS_READY_SECONDS = 60
+_CLUSTERS_END_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a checkout keeps what it installs and what a run leaves."""
+
+    repository: Path
+
+    @property
+    def state(self) -> Path:
+        return self.repository / ".state"
+
+    @property
+    def cache(self) -> Path:
+        return self.repository / ".cache"
+
+    @property
+    def spark_python(self) -> Path:
+        return self.repository / ".venv" / "spark" / "bin" / "python"
+
+    @property
+    def out(self) -> Path:
+        return self.repository / "out"
+
+
+class Stack:
+    """The running processes of one local system, and clients for them."""
+
+    def __init__(self, paths: Paths, airflow_port: int, bucket: str, time_factor: float) -> None:
+        self.paths = paths
+        self.children: list[Child] = []
+        self.airflow = AirflowHome(paths.state / "airflow", paths.repository, airflow_port)
+        self._settings = {
+            "FRUITS_BUCKET": bucket,
+            "FRUITS_POLL_SECONDS": "1",
+            "FRUITS_CODE_DIR": str(paths.repository / "spark"),
+            "FRUITS_MODEL_DIR": str(paths.cache / "model"),
+            "FRUITS_RUNTIME_ARCHIVE": str(paths.cache / "runtime" / "runtime-x86_64.tar.gz"),
+        }
+        self._time_factor = time_factor
+        self.aws: dict[str, str] = {}
+
+    @property
+    def deployment(self) -> Deployment:
+        return Deployment(bucket=self._settings["FRUITS_BUCKET"])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to use this system: local AWS's exports, FRUITS_* and Airflow's settings."""
+        return self.airflow.environment({**self.aws, **self._settings})
+
+    def client(self, service: str, region: str | None = None) -> Any:
+        endpoint = self.aws["AWS_ENDPOINT_URL_EMR" if service == "emr" else "AWS_ENDPOINT_URL"]
+        return boto3.client(
+            service,
+            endpoint_url=endpoint,
+            region_name=region or self.aws["AWS_DEFAULT_REGION"],
+            aws_access_key_id=self.aws["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.aws["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def start_aws(self) -> None:
+        """Start local AWS and wait until it serves."""
+        exports = self.paths.state / "aws.env"
+        exports.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "local_aws", "--state-dir", str(self.paths.state / "aws")]
+        command += ["--spark-python", str(self.paths.spark_python), "--jars-dir", str(self.paths.cache / "jars")]
+        command += ["--time-factor", str(self._time_factor), "--env-file", str(exports)]
+        environment = {**self.airflow.environment({}), "PYTHONPATH": str(self.paths.repository)}
+        child = Child.start("Local AWS", command, environment, self.paths.state / "logs" / "local-aws.log")
+        self.children.append(child)
+
+        def ready() -> bool:
+            child.check()
+            return exports.exists()
+
+        for attempt in Retrying(
+            retry=retry_if_result(lambda up: not up), wait=wait_fixed(0.1), stop=stop_after_delay(_AWS_READY_SECONDS)
+        ):
+            with attempt:
+                attempt.retry_state.set_result(ready())
+        self.aws = dict(_read_exports(exports))
+
+    def start_airflow(self) -> AirflowApi:
+        """Start Airflow's components; ``AirflowApi.wait_until_ready`` tells when they serve."""
+        started = self.airflow.start(self.environment)
+        self.children += started
+        return AirflowApi(self.airflow.url, started)
+
+    def end_clusters(self) -> int:
+        """Terminate every cluster that is left and wait for it; return how many there were."""
+        if not self.aws or self.children[0].process.poll() is not None:
+            return 0
+        emr = self.client("emr")
+        pages = emr.get_paginator("list_clusters").paginate(ClusterStates=list(LIVE_STATES))
+        ids = [cluster["Id"] for page in pages for cluster in page["Clusters"]]
+        for cluster_id in ids:
+            emr.set_termination_protection(JobFlowIds=[cluster_id], TerminationProtected=False)
+            emr.terminate_job_flows(JobFlowIds=[cluster_id])
+        for cluster_id in ids:
+            Retrying(
+                retry=retry_if_result(lambda ended: not ended),
+                wait=wait_fixed(0.2),
+                stop=stop_after_delay(_CLUSTERS_END_SECONDS),
+            )(lambda i=cluster_id: emr.describe_cluster(ClusterId=i)["Cluster"]["Status"]["State"] in ENDED_STATES)
+        return len(ids)
+
+    def stop(self) -> None:
+        """Clusters first, then Airflow, local AWS last. A second Ctrl-C does not stop the stopping."""
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            with contextlib.suppress(Exception):  # whatever EMR says, the processes must end
+                self.end_clusters()
+            stop(self.children[1:])
+            stop(self.children[:1])
+            self.children.clear()
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+
+@contextlib.contextmanager
+def running(stack: Stack) -> Iterator[Stack]:
+    """The stack with local AWS up; everything that was started is down again afterwards."""
+    try:
+        stack.start_aws()
+        yield stack
+    finally:
+        stack.stop()
+
+
+def _read_exports(path: Path) -> Iterator[tuple[str, str]]:
+    for line in path.read_text().splitlines():
+        words = shlex.split(line)
+        if len(words) == 2 and words[0] == "export":
+            name, _, value = words[1].partition("=")
+            yield name, value

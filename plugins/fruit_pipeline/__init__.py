@@ -1,0 +1,1 @@
+"""What the DAG ``fruit_features`` is made of: pure builders, guards, and thin EMR operators."""

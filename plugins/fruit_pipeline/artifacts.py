@@ -1,0 +1,101 @@
+"""The code, model and runtime that a run needs on S3, under keys made of their content."""
+
+import hashlib
+import io
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+import fruit_contract
+from fruit_contract.layout import artifact_key
+
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+_CHUNK: Final = 1 << 20
+MODEL_FILES: Final = ("model.json", "mobilenetv2.tflite", "mobilenetv2.keras")
+
+
+class MissingArtifactError(FileNotFoundError):
+    """Something that `make setup` or `make runtime` builds is not there."""
+
+
+@dataclass(frozen=True)
+class ArtifactUris:
+    """Where the artifacts of a run lie on S3."""
+
+    featurize: str
+    reduce: str
+    code: str
+    model: str
+    """A prefix with model.json and the model in both formats."""
+    runtime: str
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def code_archive(code_dir: Path) -> bytes:
+    """A zip of the packages that the steps import: the same sources give the same bytes."""
+    packages = (code_dir / "fruit_spark", Path(fruit_contract.__file__).parent)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for package in packages:
+            for path in sorted(package.rglob("*.py")):
+                name = path.relative_to(package.parent).as_posix()
+                archive.writestr(zipfile.ZipInfo(name, _EPOCH), path.read_bytes())
+    return buffer.getvalue()
+
+
+def publish(s3: Any, bucket: str, code_dir: Path, model_dir: Path, runtime_archive: Path) -> ArtifactUris:
+    """Upload what is not on S3 yet; what is there under its content's key is left alone."""
+    for path in (code_dir / "featurize.py", runtime_archive, *(model_dir / name for name in MODEL_FILES)):
+        if not path.exists():
+            raise MissingArtifactError(f"The artifact {path.name} is missing: build it with `make setup`.")
+    model = hashlib.sha256(b"".join(_sha256(model_dir / name).encode() for name in MODEL_FILES)).hexdigest()
+    for name in MODEL_FILES:
+        _upload_file(s3, bucket, artifact_key(model, name), model_dir / name)
+    code = code_archive(code_dir)
+    return ArtifactUris(
+        featurize=_publish_file(s3, bucket, code_dir / "featurize.py"),
+        reduce=_publish_file(s3, bucket, code_dir / "reduce.py"),
+        code=_publish_bytes(s3, bucket, "code.zip", code),
+        model=f"s3://{bucket}/{artifact_key(model, '')}",
+        runtime=_publish_file(s3, bucket, runtime_archive),
+    )
+
+
+def _publish_file(s3: Any, bucket: str, path: Path) -> str:
+    key = artifact_key(_sha256(path), path.name)
+    _upload_file(s3, bucket, key, path)
+    return f"s3://{bucket}/{key}"
+
+
+def _publish_bytes(s3: Any, bucket: str, name: str, content: bytes) -> str:
+    key = artifact_key(hashlib.sha256(content).hexdigest(), name)
+    if not _exists(s3, bucket, key, len(content)):
+        s3.put_object(Bucket=bucket, Key=key, Body=content)
+    return f"s3://{bucket}/{key}"
+
+
+def _upload_file(s3: Any, bucket: str, key: str, path: Path) -> None:
+    if not _exists(s3, bucket, key, path.stat().st_size):
+        s3.upload_file(str(path), bucket, key)
+
+
+def _exists(s3: Any, bucket: str, key: str, size: int) -> bool:
+    try:
+        return bool(s3.head_object(Bucket=bucket, Key=key)["ContentLength"] == size)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+            return False
+        raise
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,80 @@
+"""The RunJobFlow request, built from the parameters alone."""
+
+from typing import Any, Final
+
+from fruit_contract.layout import LOGS_PREFIX
+from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.identity import cluster_name, cluster_tags
+from fruit_pipeline.parameters import RunParameters
+
+_IDLE_SECONDS: Final = 900
+"""Idle life of a cluster that nobody terminates; EMR allows 60 to 604800."""
+
+_EXECUTOR_PYTHON: Final = "/usr/bin/python3.11"
+
+
+def job_flow(
+    parameters: RunParameters, deployment: Deployment, dag_id: str, run_id: str
+) -> dict[str, Any]:
+    """The request for the run's cluster: Spot fleets, Spark, logs, tags and the idle limit."""
+    request: dict[str, Any] = {
+        "Name": cluster_name(dag_id, run_id),
+        "ReleaseLabel": parameters.release_label,
+        "Applications": [{"Name": "Spark"}],
+        "LogUri": f"s3://{parameters.bucket}/{LOGS_PREFIX}",
+        "ServiceRole": deployment.service_role,
+        "JobFlowRole": deployment.instance_profile,
+        "VisibleToAllUsers": True,
+        "StepConcurrencyLevel": 1,
+        "EbsRootVolumeSize": 32,
+        "AutoTerminationPolicy": {"IdleTimeout": _IDLE_SECONDS},
+        "Instances": {
+            "KeepJobFlowAliveWhenNoSteps": True,
+            "TerminationProtected": False,
+            "InstanceFleets": [
+                _fleet("MASTER", parameters.primary_type, 1, parameters),
+                _fleet("CORE", parameters.worker_type, parameters.workers, parameters),
+            ],
+        },
+        "Configurations": [
+            {
+                "Classification": "spark-defaults",
+                "Properties": {
+                    "spark.dynamicAllocation.enabled": "false",
+                    "spark.pyspark.python": _EXECUTOR_PYTHON,
+                    "spark.yarn.appMasterEnv.PYSPARK_PYTHON": _EXECUTOR_PYTHON,
+                },
+            },
+        ],
+        "Tags": [{"Key": key, "Value": value} for key, value in cluster_tags(dag_id, run_id).items()],
+    }
+    if deployment.subnet_id:
+        request["Instances"]["Ec2SubnetIds"] = [deployment.subnet_id]
+    if deployment.security_configuration:
+        request["SecurityConfiguration"] = deployment.security_configuration
+    if deployment.log_kms_key:
+        request["LogEncryptionKmsKeyId"] = deployment.log_kms_key
+    return request
+
+
+def _fleet(role: str, instance_type: str, count: int, parameters: RunParameters) -> dict[str, Any]:
+    """One instance fleet of ``count`` nodes of one type, in the market the run asks for."""
+    on_demand = parameters.spot == "on-demand"
+    fleet: dict[str, Any] = {
+        "Name": role.lower(),
+        "InstanceFleetType": role,
+        "TargetOnDemandCapacity": count if on_demand else 0,
+        "TargetSpotCapacity": 0 if on_demand else count,
+        "InstanceTypeConfigs": [{"InstanceType": instance_type, "WeightedCapacity": 1}],
+    }
+    if not on_demand:
+        fallback = parameters.spot == "spot-or-on-demand"
+        fleet["InstanceTypeConfigs"][0]["BidPriceAsPercentageOfOnDemandPrice"] = 100
+        fleet["LaunchSpecifications"] = {
+            "SpotSpecification": {
+                "AllocationStrategy": "price-capacity-optimized",
+                "TimeoutDurationMinutes": parameters.spot_timeout_minutes,
+                "TimeoutAction": "SWITCH_TO_ON_DEMAND" if fallback else "TERMINATE_CLUSTER",
+            }
+        }
+    return fleet

@@ -1,0 +1,35 @@
+"""What differs from one installation to the next, read from ``FRUITS_*`` environment variables.
+
+Parameters of a run are in :mod:`fruit_pipeline.parameters`; here is what its operator decides
+once: names of roles, where the artifacts lie, how often to ask EMR.
+"""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class Deployment(BaseSettings):
+    """The installation's settings. Every field is an environment variable ``FRUITS_<NAME>``."""
+
+    model_config = SettingsConfigDict(env_prefix="FRUITS_", frozen=True)
+
+    bucket: str = "fruits-classification-p9"
+    region: str = "eu-west-1"
+    aws_conn_id: str = "aws_default"
+    service_role: str = "EMR_DefaultRole_V2"
+    instance_profile: str = "EMR_EC2_DefaultRole"
+    subnet_id: str | None = None
+    security_configuration: str | None = None
+    log_kms_key: str | None = None
+    """ARN of a KMS key for EMR's logs; without it they are encrypted by the bucket's default."""
+    poll_seconds: int = Field(30, ge=1)
+    """How often the sensors ask EMR. EMR itself refreshes about twice a minute."""
+    code_dir: Path = _REPOSITORY / "spark"
+    model_dir: Path = _REPOSITORY / ".cache" / "model"
+    runtime_archive: Path = _REPOSITORY / ".cache" / "runtime" / "runtime-aarch64.tar.gz"
+    usd_per_eur: float = Field(1.16, gt=0)
+    """Exchange rate, as of 2026-11-01; invoices are in USD, the budget in EUR."""

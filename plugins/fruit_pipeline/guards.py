@@ -1,0 +1,81 @@
+"""What refuses a run before anything costs money. Each check raises ``GuardError`` in one sentence."""
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from fruit_pipeline import prices
+from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.regions import EU_REGIONS
+
+
+class GuardError(RuntimeError):
+    """The run must not start; the message says why and what to change."""
+
+
+def check_budget(parameters: RunParameters, deployment: Deployment) -> float:
+    """The worst-case cost in EUR, when it is within the budget."""
+    lines = prices.cluster_lines(
+        parameters.primary_type, parameters.worker_type, parameters.workers, parameters.max_hours
+    )
+    worst = prices.total_usd(lines) / deployment.usd_per_eur
+    if worst > parameters.budget_eur:
+        raise GuardError(
+            f"The worst case costs {worst:.2f} EUR ({_sum_of(lines)}; {deployment.usd_per_eur} USD per EUR), more "
+            f"than budget_eur {parameters.budget_eur:g}: lower max_hours, workers or worker_type, or raise budget_eur."
+        )
+    return worst
+
+
+def _sum_of(lines: list[prices.CostLine]) -> str:
+    return " + ".join(f"{line.service} {line.usd:.3f} USD" for line in lines)
+
+
+def check_residency(s3: Any, bucket: str, region: str) -> None:
+    """The bucket exists, and lies in the run's own region, in the EU."""
+    if region not in EU_REGIONS:
+        raise GuardError(f"Region {region!r} is not in the EU: choose one of {', '.join(EU_REGIONS)}.")
+    try:
+        location = s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] or "us-east-1"
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        raise GuardError(
+            f"Bucket {bucket!r} cannot be used ({code}): create it in {region} or correct the parameter bucket."
+        ) from error
+    # "EU" is what S3 still answers for old buckets in Ireland.
+    location = {"EU": "eu-west-1"}.get(location, location)
+    if location not in EU_REGIONS:
+        raise GuardError(f"Bucket {bucket!r} lies in {location}, outside the EU: use a bucket in {region}.")
+    if location != region:
+        raise GuardError(
+            f"Bucket {bucket!r} lies in {location} but the run asks for {region}: set region={location}, "
+            f"or use a bucket in {region}."
+        )
+
+
+def check_roles(iam: Any, deployment: Deployment) -> None:
+    """The service role and the instance profile exist."""
+    for kind, name, call in (
+        ("service role", deployment.service_role, lambda n: iam.get_role(RoleName=n)),
+        ("instance profile", deployment.instance_profile, lambda n: iam.get_instance_profile(InstanceProfileName=n)),
+    ):
+        try:
+            call(name)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchEntity":
+                raise
+            variable = "FRUITS_" + kind.replace(" ", "_").upper()
+            raise GuardError(f"The EMR {kind} {name!r} does not exist: create it, or set {variable}.") from error
+
+
+def check_enough_images(found: int, parameters: RunParameters) -> None:
+    """There are photos, and more of them than components."""
+    where = f"s3://{parameters.bucket}/{parameters.input_prefix}"
+    if found == 0:
+        raise GuardError(f"There are no images under {where}: upload photos there, or correct input_prefix.")
+    if found <= parameters.components:
+        raise GuardError(
+            f"There are {found} images under {where}, and PCA with components={parameters.components} needs more "
+            f"than {parameters.components}: add images, or lower components to at most {found - 1}."
+        )

@@ -1,0 +1,122 @@
+"""The parameters of a run: names, defaults, limits and words, in one place.
+
+The same model gives the typed form in Airflow's UI, checks what a run was started with, and
+checks ``ARGS`` of ``make run``.
+"""
+
+from typing import Any, Literal
+
+from airflow.sdk import Param
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.prices import OFFERED_TYPES
+from fruit_pipeline.regions import EU_REGIONS
+
+_INSTANCE_TYPES = list(OFFERED_TYPES)
+
+
+class ParameterError(ValueError):
+    """A parameter of the run is unknown or out of range."""
+
+
+class RunParameters(BaseModel):
+    """What a person or a schedule can choose for one run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bucket: str = Field(
+        default_factory=lambda: Deployment().bucket,
+        description="S3 bucket of the photos and the results; it must lie in the region below.",
+        min_length=3,
+        max_length=63,
+        pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$",
+    )
+    input_prefix: str = Field(
+        "Test/",
+        description="Prefix of the photos, one folder per label below it. It ends with a slash.",
+        pattern=r"^([^/].*/)?$",
+        max_length=512,
+    )
+    region: Literal[EU_REGIONS] = Field(  # type: ignore[valid-type]
+        default_factory=lambda: Deployment().region, description="AWS region, in the EU."
+    )
+    components: int = Field(256, ge=1, le=1280, description="Principal components to keep.")
+    minimum_variance: float = Field(
+        0.90, ge=0.0, le=1.0, description="Share of the variance the components must keep; less fails the run."
+    )
+    image_size: int = Field(
+        224,
+        ge=96,
+        le=224,
+        multiple_of=32,
+        description="Side in pixels that photos are resized to: a multiple of 32, 96 to 224.",
+    )
+    batch_size: int = Field(32, ge=1, le=1024, description="Photos in one Arrow batch.")
+    engine: Literal["litert", "keras"] = Field(
+        "litert", description="What runs MobileNetV2: LiteRT, or Keras as the reference."
+    )
+    reader: Literal["fast", "spark-image"] = Field(
+        "fast", description="How photos are read: concurrent requests, or Spark's image source."
+    )
+    primary_type: Literal[tuple(_INSTANCE_TYPES)] = Field(  # type: ignore[valid-type]
+        "m6g.xlarge", description="EC2 type of the primary node."
+    )
+    worker_type: Literal[tuple(_INSTANCE_TYPES)] = Field(  # type: ignore[valid-type]
+        "m6g.large", description="EC2 type of the worker nodes."
+    )
+    workers: int = Field(2, ge=1, le=100, description="Number of worker nodes.")
+    spot: Literal["spot", "spot-or-on-demand", "on-demand"] = Field(
+        "spot",
+        description="Market of all nodes. spot-or-on-demand falls back when Spot is not provisioned in time.",
+    )
+    spot_timeout_minutes: int = Field(
+        15, ge=5, le=1440, description="How long to wait for Spot capacity before giving up or falling back."
+    )
+    max_hours: float = Field(
+        3.0, gt=0.0, le=24.0, description="Longest life of the cluster in hours; the budget is checked against it."
+    )
+    budget_eur: float = Field(
+        10.0, gt=0.0, le=10000.0, description="A run whose worst case costs more than this is refused, in EUR."
+    )
+    release_label: Literal["emr-7.13.0", "emr-6.15.0"] = Field("emr-7.13.0", description="EMR release.")
+
+    @classmethod
+    def checked(cls, values: dict[str, Any]) -> "RunParameters":
+        """The parameters, or one ``ParameterError`` that says what is wrong and what to do."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ParameterError("; ".join(_sentence(part) for part in error.errors())) from None
+
+    @classmethod
+    def parsed(cls, assignments: list[str]) -> "RunParameters":
+        """The parameters from ``name=value`` words, as on a command line."""
+        values: dict[str, Any] = {}
+        for word in assignments:
+            name, separator, value = word.partition("=")
+            if not separator:
+                raise ParameterError(f"{word!r} is not a parameter: write name=value, such as components=64.")
+            values[name] = value
+        return cls.checked(values)
+
+
+def _sentence(error: Any) -> str:
+    """One pydantic error as a sentence: the name, the value, what is allowed."""
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(RunParameters.model_fields)
+        return f"Parameter {name!r} is unknown: use one of {known}"
+    return f"Parameter {name} is {error['input']!r}: {error['msg'].replace('Input', 'it')}"
+
+
+def form() -> dict[str, Param]:
+    """The typed form of the UI: one ``Param`` a field, with its JSON schema."""
+    schema = RunParameters.model_json_schema()["properties"]
+    defaults = RunParameters().model_dump()
+    return {name: Param(defaults[name], **_for_airflow(schema[name])) for name in schema}
+
+
+def _for_airflow(field: dict[str, Any]) -> dict[str, Any]:
+    """A field's JSON schema without what ``Param`` carries itself."""
+    return {key: value for key, value in field.items() if key not in ("default", "title")}

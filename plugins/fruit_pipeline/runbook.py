@@ -1,0 +1,51 @@
+"""What Airflow's UI shows beside the EMR tasks: what each does, and what to do when it fails."""
+
+from typing import Final
+
+CREATE_CLUSTER: Final = """
+Asks EMR for the run's cluster and returns its id at once. A retry, or clearing this task, adopts
+the cluster that the run already has.
+
+**When it fails:** EMR refused the request (the log has its words: a role, a subnet, a quota). The
+teardown still looks for a cluster with this run's tags.
+"""
+
+WAIT_FOR_CLUSTER: Final = """
+Waits until the cluster is ready, without a worker slot.
+
+**When it fails:** no Spot capacity in time, or the bootstrap failed; the log has EMR's reason. Try
+another `worker_type`, or `spot=spot-or-on-demand`.
+"""
+
+ADD_FEATURIZE_STEP: Final = """
+Adds the Spark step that turns photos into 1,280 features each, and returns its id.
+
+**When it fails:** the cluster has ended meanwhile; see wait_for_cluster's and EMR's events.
+"""
+
+ADD_PCA_STEP: Final = """
+Adds the Spark step that reduces the features to principal components, and returns its id.
+
+**When it fails:** the cluster has ended meanwhile; see EMR's events.
+"""
+
+WAIT_FOR_FEATURIZE: Final = """
+Waits for the featurize step, without a worker slot, at most `max_hours`.
+
+**When it fails:** the log names EMR's reason and the step's log file on S3; its last line says
+what was wrong. The cluster is terminated, the old result stays current.
+"""
+
+WAIT_FOR_PCA: Final = """
+Waits for the PCA step, without a worker slot, at most `max_hours`.
+
+**When it fails:** the step's log says why. Too little variance: raise `components` to the number it
+names, or lower `minimum_variance`. The cluster is terminated, the old result stays current.
+"""
+
+TERMINATE_CLUSTER: Final = """
+Ends every cluster with this run's tags, whatever happened before, and waits until EMR says so.
+
+**When it fails:** a cluster may still be running and costing money: **terminate it in the EMR
+console now** (filter by the tag `run_key`), then clear this task.
+"""

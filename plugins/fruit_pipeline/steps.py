@@ -1,0 +1,76 @@
+"""The EMR steps, built from the parameters and the artifacts alone."""
+
+from typing import Any, Final
+
+from fruit_contract.layout import RunLayout
+from fruit_pipeline.artifacts import ArtifactUris
+from fruit_pipeline.parameters import RunParameters
+
+FEATURIZE: Final = "featurize"
+REDUCE: Final = "reduce"
+_RUNTIME_FOLDER: Final = "runtime"
+
+
+def featurize_step(parameters: RunParameters, layout: RunLayout, artifacts: ArtifactUris) -> dict[str, Any]:
+    """Work list to features, on the executors' runtime."""
+    return _spark_step(
+        FEATURIZE,
+        artifacts.featurize,
+        artifacts,
+        {
+            "--work-list": layout.uri(layout.work_list),
+            "--features": layout.uri(layout.features),
+            "--rejected": layout.uri(layout.rejected),
+            "--metrics": layout.uri(layout.featurize_metrics),
+            "--model": artifacts.model,
+            "--image-size": parameters.image_size,
+            "--batch-size": parameters.batch_size,
+            "--engine": parameters.engine,
+            "--reader": parameters.reader,
+        },
+        parameters.region,
+    )
+
+
+def reduce_step(parameters: RunParameters, layout: RunLayout, artifacts: ArtifactUris) -> dict[str, Any]:
+    """Features to principal components."""
+    return _spark_step(
+        REDUCE,
+        artifacts.reduce,
+        artifacts,
+        {
+            "--features": layout.uri(layout.features),
+            "--output": layout.uri(layout.pca_output),
+            "--model-output": layout.uri(layout.pca_model),
+            "--metrics": layout.uri(layout.reduce_metrics),
+            "--plot": layout.uri(layout.variance_plot),
+            "--components": parameters.components,
+            "--min-variance": parameters.minimum_variance,
+        },
+        parameters.region,
+    )
+
+
+def _spark_step(
+    name: str, script: str, artifacts: ArtifactUris, arguments: dict[str, Any], region: str
+) -> dict[str, Any]:
+    """A spark-submit step in cluster mode, with the code and the runtime shipped by Spark.
+
+    A failed step leaves the cluster waiting: the run's teardown ends it, and its logs stay whole.
+    """
+    environment = {"PYTHONPATH": f"./{_RUNTIME_FOLDER}", "AWS_REGION": region, "OMP_NUM_THREADS": "1"}
+    submit = ["spark-submit", "--deploy-mode", "cluster", "--py-files", artifacts.code]
+    for conf in (
+        f"spark.archives={artifacts.runtime}#{_RUNTIME_FOLDER}",
+        *(f"spark.yarn.appMasterEnv.{key}={value}" for key, value in environment.items()),
+        *(f"spark.executorEnv.{key}={value}" for key, value in environment.items()),
+    ):
+        submit += ["--conf", conf]
+    submit.append(script)
+    for flag, value in arguments.items():
+        submit += [flag, str(value)]
+    return {
+        "Name": name,
+        "ActionOnFailure": "CONTINUE",
+        "HadoopJarStep": {"Jar": "command-runner.jar", "Args": submit},
+    }

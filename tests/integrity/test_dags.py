@@ -1,0 +1,170 @@
+"""Rules for every DAG: each test is one rule, and its message says how to mend a breach."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+from fruit_pipeline.operators import AddStepOperator, ClusterReadySensor, CreateClusterOperator, StepSensor
+from fruit_pipeline.regions import EU_REGIONS
+from tests.conftest import REPOSITORY
+from tests.integrity.conftest import HEAVY_MODULES
+
+# What the libraries themselves do when they are first imported is not the DAGs' doing.
+WATCH = """
+import runpy, sys
+import airflow.sdk, airflow.providers.amazon.aws.operators.emr, airflow.providers.amazon.aws.sensors.emr
+import airflow.providers.amazon.aws.hooks.base_aws, pydantic_settings
+seen = []
+def hook(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.system"):
+        seen.append((event, repr(arguments)[:200]))
+    if event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
+        seen.append((event, repr(arguments)[:200]))
+sys.addaudithook(hook)
+sys.dont_write_bytecode = True
+for path in sys.argv[1:]:
+    runpy.run_path(path)
+for line in seen:
+    print(*line)
+"""
+
+HEAVY = """
+import runpy, sys
+import airflow.sdk, airflow.providers.amazon.aws.operators.emr, airflow.providers.amazon.aws.sensors.emr
+before = set(sys.modules)
+for path in sys.argv[1:]:
+    runpy.run_path(path)
+print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+"""
+
+
+def in_fresh_interpreter(script: str) -> str:
+    files = sorted(str(path) for path in (REPOSITORY / "dags").glob("*.py"))
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "plugins")}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *files], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_file_can_be_imported(dagbag: Any) -> None:
+    assert dagbag.import_errors == {}, "mend the traceback of each file"
+    assert dagbag.dags, "no DAG was found in dags/"
+
+
+def test_no_dag_has_a_cycle(dagbag: Any) -> None:
+    for dag in dagbag.dags.values():
+        assert len(dag.topological_sort()) == len(dag.tasks), f"{dag.dag_id}: a task depends on itself in the end"
+
+
+def test_parsing_reaches_out_to_nothing() -> None:
+    seen = in_fresh_interpreter(WATCH)
+    assert seen == "", f"move what opens connections, processes or files into a task:\n{seen}"
+
+
+def test_parsing_imports_nothing_heavy() -> None:
+    imported = set(in_fresh_interpreter(HEAVY).split())
+    heavy = imported & set(HEAVY_MODULES)
+    assert not heavy, f"import {heavy} inside the task that needs it: every task's process parses the DAG"
+
+
+def test_parsing_is_within_airflows_own_limit(dagbag: Any) -> None:
+    from airflow.configuration import conf
+
+    limit = conf.getfloat("core", "dagbag_import_timeout")
+    for stats in dagbag.dagbag_stats:
+        assert stats.duration.total_seconds() < limit, f"{stats.file} takes {stats.duration}: see what it imports"
+
+
+def test_every_dag_and_task_is_documented(dagbag: Any) -> None:
+    for dag in dagbag.dags.values():
+        assert dag.doc_md, f"{dag.dag_id}: set doc_md"
+        assert dag.description, f"{dag.dag_id}: set description"
+        for task in dag.tasks:
+            assert task.doc_md, f"{dag.dag_id}.{task.task_id}: set doc_md, or a docstring on its function"
+            assert "When it fails" in task.doc_md, f"{dag.dag_id}.{task.task_id}: say what to do when it fails"
+
+
+def test_every_task_has_an_owner_and_a_time_limit(dagbag: Any) -> None:
+    for dag in dagbag.dags.values():
+        assert dag.dagrun_timeout is None, f"{dag.dag_id}: dagrun_timeout skips teardowns; use execution_timeout"
+        for task in dag.tasks:
+            assert task.owner not in ("", "airflow"), f"{task.task_id}: set owner"
+            assert task.execution_timeout, f"{task.task_id}: set execution_timeout"
+
+
+def test_the_dag_has_the_tasks_of_the_design_in_their_order(dag: Any) -> None:
+    order = [task.task_id for task in dag.topological_sort()]
+    chain = ["plan", "guards", "publish_artifacts", "create_cluster", "wait_for_cluster", "add_featurize_step"]
+    chain += ["wait_for_featurize", "add_pca_step", "wait_for_pca", "verify", "publish", "report"]
+    assert [name for name in order if name in chain] == chain
+    assert set(order) - set(chain) == {"terminate_cluster"}
+
+
+def test_whatever_creates_a_cluster_is_a_setup_with_a_teardown(dagbag: Any) -> None:
+    for dag in dagbag.dags.values():
+        for task in dag.tasks:
+            if not isinstance(task, CreateClusterOperator):
+                continue
+            assert task.is_setup, f"{task.task_id}: mark it as setup"
+            teardowns = [other for other in task.downstream_list if other.is_teardown]
+            assert teardowns, f"{task.task_id}: give it a teardown that terminates the cluster"
+            for teardown in teardowns:
+                assert teardown.on_failure_fail_dagrun, f"{teardown.task_id}: its failure must fail the run"
+                assert teardown.retries >= 1, f"{teardown.task_id}: let it try again"
+                other_setups = [up for up in teardown.upstream_list if up.is_setup and up is not task]
+                assert other_setups, (
+                    f"{teardown.task_id}: add a setup before {task.task_id}, or a lost RunJobFlow answer "
+                    "leaves the teardown unrun"
+                )
+
+
+def test_no_work_on_the_cluster_outlives_the_teardown(dag: Any) -> None:
+    teardown = dag.get_task("terminate_cluster")
+    above = teardown.get_flat_relative_ids(upstream=True)
+    for task in dag.tasks:
+        if isinstance(task, AddStepOperator | StepSensor | ClusterReadySensor):
+            assert task.task_id in above, f"{task.task_id} must come before terminate_cluster"
+
+
+def test_waiting_is_deferrable_and_the_rest_is_not(dag: Any) -> None:
+    for task in dag.tasks:
+        if isinstance(task, ClusterReadySensor | StepSensor):
+            assert task.deferrable, f"{task.task_id} waits long: defer it"
+        elif hasattr(task, "deferrable"):
+            assert not task.deferrable, f"{task.task_id} is short, and must not depend on the triggerer"
+
+
+def test_the_verdict_is_the_only_leaf(dag: Any) -> None:
+    """A leaf with all_done would turn a failed run green, so that leaf itself fails (see reporting)."""
+    assert [task.task_id for task in dag.leaves] == ["report"]
+    assert dag.get_task("report").trigger_rule == "all_done"
+    assert {"publish", "terminate_cluster"} <= dag.get_task("report").upstream_task_ids
+
+
+def test_only_one_run_at_a_time(dag: Any) -> None:
+    assert dag.max_active_runs == 1
+    assert dag.catchup is False
+
+
+def test_no_emr_task_takes_its_request_from_a_connection(dag: Any) -> None:
+    assert dag.get_task("create_cluster").emr_conn_id is None, "emr_default's extras would be merged into the request"
+
+
+def test_every_aws_task_names_the_runs_region(dag: Any) -> None:
+    for task in dag.tasks:
+        if hasattr(task, "region_name"):
+            assert task.region_name == "{{ params.region }}", f"{task.task_id}: set region_name"
+
+
+def test_defaults_keep_to_the_eu_and_to_spot(dag: Any) -> None:
+    values = {name: dag.params[name] for name in dag.params}
+    assert values["region"] in EU_REGIONS
+    assert values["spot"] == "spot"
+
+
+def test_the_form_offers_eu_regions_alone(dag: Any) -> None:
+    assert set(dag.params.get_param("region").schema["enum"]) == set(EU_REGIONS)
+

@@ -1,0 +1,50 @@
+"""An account in memory (moto), with the bucket and roles that the local run makes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from fruit_contract.layout import RunLayout
+from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.parameters import RunParameters
+from local_aws import transport_condition
+from local_run import account
+
+BUCKET = "fruits-test"
+REGION = "eu-west-1"
+
+
+@pytest.fixture(autouse=True)
+def _no_real_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EMR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+
+
+@pytest.fixture
+def deployment() -> Deployment:
+    return Deployment()
+
+
+@pytest.fixture
+def s3() -> Iterator[Any]:
+    transport_condition.install()
+    with mock_aws():
+        client = boto3.client("s3", region_name=REGION)
+        account.create_bucket(client, BUCKET, REGION)
+        yield client
+
+
+@pytest.fixture
+def layout() -> RunLayout:
+    return RunLayout(BUCKET, "run-1")
+
+
+@pytest.fixture
+def parameters() -> RunParameters:
+    return RunParameters(bucket=BUCKET, components=2, minimum_variance=0.5)

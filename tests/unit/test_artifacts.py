@@ -1,0 +1,57 @@
+"""Artifacts are uploaded once, under keys that only their content decides."""
+
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fruit_pipeline import artifacts
+from tests.conftest import REPOSITORY
+from tests.unit.conftest import BUCKET
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> dict[str, Path]:
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in artifacts.MODEL_FILES:
+        (model / name).write_bytes(name.encode())
+    runtime = tmp_path / "runtime.tar.gz"
+    runtime.write_bytes(b"runtime")
+    return {"code_dir": REPOSITORY / "spark", "model_dir": model, "runtime_archive": runtime}
+
+
+def keys(s3: Any) -> dict[str, Any]:
+    return {entry["Key"]: entry["LastModified"] for entry in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])}
+
+
+def test_publishing_twice_uploads_once(s3: Any, built: dict[str, Path]) -> None:
+    first = artifacts.publish(s3, BUCKET, **built)
+    versions = len(s3.list_object_versions(Bucket=BUCKET)["Versions"])
+    assert artifacts.publish(s3, BUCKET, **built) == first
+    assert len(s3.list_object_versions(Bucket=BUCKET)["Versions"]) == versions
+    for uri in first.as_dict().values():
+        assert any(key.startswith(uri.removeprefix(f"s3://{BUCKET}/")) for key in keys(s3))
+
+
+def test_another_model_gets_another_key(s3: Any, built: dict[str, Path]) -> None:
+    first = artifacts.publish(s3, BUCKET, **built)
+    (built["model_dir"] / "mobilenetv2.tflite").write_bytes(b"other weights")
+    second = artifacts.publish(s3, BUCKET, **built)
+    assert second.model != first.model
+    assert (second.code, second.runtime) == (first.code, first.runtime)
+
+
+def test_the_code_archive_holds_both_packages_and_is_reproducible() -> None:
+    content = artifacts.code_archive(REPOSITORY / "spark")
+    assert content == artifacts.code_archive(REPOSITORY / "spark")
+    names = zipfile.ZipFile(BytesIO(content)).namelist()
+    assert {"fruit_spark/__init__.py", "fruit_contract/layout.py"} <= set(names)
+
+
+def test_a_missing_artifact_is_named(s3: Any, built: dict[str, Path]) -> None:
+    (built["model_dir"] / "mobilenetv2.tflite").unlink()
+    with pytest.raises(artifacts.MissingArtifactError, match=r"mobilenetv2.tflite is missing: build it with `make setup`"):
+        artifacts.publish(s3, BUCKET, **built)

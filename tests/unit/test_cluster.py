@@ -1,0 +1,78 @@
+"""The RunJobFlow request is what EMR accepts, all Spot, tagged, and made of the parameters alone."""
+
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+
+from fruit_contract.layout import RunLayout
+from fruit_pipeline import steps
+from fruit_pipeline.artifacts import ArtifactUris
+from fruit_pipeline.cluster import job_flow
+from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.parameters import RunParameters
+
+URIS = ArtifactUris("s3://b/f.py", "s3://b/r.py", "s3://b/code.zip", "s3://b/model/", "s3://b/runtime.tar.gz")
+
+
+def built(**changes: Any) -> dict[str, Any]:
+    return job_flow(RunParameters(bucket="fruits-test", **changes), Deployment(), "fruit_features", "manual__1")
+
+
+def problems_of(operation: str, request: dict[str, Any]) -> str:
+    shape = botocore.session.get_session().get_service_model("emr").operation_model(operation).input_shape
+    return str(ParamValidator().validate(request, shape).generate_report())
+
+
+@pytest.mark.parametrize("spot", ["spot", "spot-or-on-demand", "on-demand"])
+def test_the_request_fits_the_service_model(spot: str) -> None:
+    assert problems_of("RunJobFlow", built(spot=spot)) == ""
+
+
+def test_the_default_is_the_recorded_cluster_all_spot() -> None:
+    fleets = built()["Instances"]["InstanceFleets"]
+    assert [
+        (fleet["InstanceFleetType"], fleet["InstanceTypeConfigs"][0]["InstanceType"], fleet["TargetSpotCapacity"])
+        for fleet in fleets
+    ] == [("MASTER", "m6g.xlarge", 1), ("CORE", "m6g.large", 2)]
+    assert all(fleet["TargetOnDemandCapacity"] == 0 for fleet in fleets)
+
+
+def test_nobody_pays_for_an_idle_cluster() -> None:
+    assert 60 <= built()["AutoTerminationPolicy"]["IdleTimeout"] <= 3600
+
+
+@pytest.mark.parametrize(("spot", "action"), [("spot", "TERMINATE_CLUSTER"), ("spot-or-on-demand", "SWITCH_TO_ON_DEMAND")])
+def test_missing_spot_capacity_ends_the_cluster_or_falls_back(spot: str, action: str) -> None:
+    for fleet in built(spot=spot)["Instances"]["InstanceFleets"]:
+        assert fleet["LaunchSpecifications"]["SpotSpecification"]["TimeoutAction"] == action
+
+
+def test_the_cluster_carries_the_tags_of_its_run() -> None:
+    tags = {tag["Key"]: tag["Value"] for tag in built()["Tags"]}
+    assert tags["project"] == "fruit-features"
+    assert (tags["dag_id"], tags["run_key"]) == ("fruit_features", "manual__1")
+
+
+def test_two_runs_differ_in_name_and_tags() -> None:
+    requests = [job_flow(RunParameters(), Deployment(), "fruit_features", run_id) for run_id in ("a:1", "a-1")]
+    assert requests[0]["Name"] != requests[1]["Name"]
+    assert requests[0]["Tags"] != requests[1]["Tags"]
+
+
+def test_the_installation_decides_subnet_security_and_log_key() -> None:
+    deployment = Deployment(subnet_id="subnet-1", security_configuration="sc", log_kms_key="key")
+    request = job_flow(RunParameters(), deployment, "d", "r")
+    assert request["Instances"]["Ec2SubnetIds"] == ["subnet-1"]
+    assert (request["SecurityConfiguration"], request["LogEncryptionKmsKeyId"]) == ("sc", "key")
+
+
+@pytest.mark.parametrize("build", [steps.featurize_step, steps.reduce_step])
+def test_a_step_fits_the_service_model_and_names_the_runs_own_keys(build: Any) -> None:
+    step = build(RunParameters(bucket="fruits-test"), RunLayout("fruits-test", "run-1"), URIS)
+    assert problems_of("AddJobFlowSteps", {"JobFlowId": "j-1", "Steps": [step]}) == ""
+    args = step["HadoopJarStep"]["Args"]
+    assert args[0] == "spark-submit"
+    assert all("run=run-1" in word for word in args if word.startswith("s3://fruits-test/Results/"))
+    assert all(isinstance(word, str) for word in args)

@@ -1,0 +1,57 @@
+"""A wrong parameter is one sentence with its name, its value and what to do."""
+
+import pytest
+
+from fruit_pipeline.parameters import ParameterError, RunParameters, form
+
+
+def test_the_defaults_are_the_recorded_project() -> None:
+    values = RunParameters()
+    assert (values.primary_type, values.worker_type, values.workers, values.spot) == ("m6g.xlarge", "m6g.large", 2, "spot")
+    assert (values.region, values.components, values.minimum_variance) == ("eu-west-1", 256, 0.90)
+    assert (values.max_hours, values.budget_eur) == (3.0, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["colour=red"], "Parameter 'colour' is unknown: use one of bucket, input_prefix"),
+        (["components=0"], "Parameter components is '0'"),
+        (["components=many"], "Parameter components is 'many'"),
+        (["image_size=100"], "Parameter image_size is '100'"),
+        (["region=us-east-1"], "Parameter region is 'us-east-1'"),
+        (["minimum_variance=1.5"], "Parameter minimum_variance is '1.5'"),
+        (["worker_type=p4d.24xlarge"], "Parameter worker_type is 'p4d.24xlarge'"),
+        (["components"], "'components' is not a parameter: write name=value"),
+        (["bucket=Not_A_Bucket"], "Parameter bucket is 'Not_A_Bucket'"),
+        (["input_prefix=Test"], "Parameter input_prefix is 'Test'"),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_its_value(words: list[str], sentence: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        RunParameters.parsed(words)
+    assert sentence in str(caught.value)
+
+
+def test_every_wrong_parameter_is_named_at_once() -> None:
+    with pytest.raises(ParameterError, match=r"components.*; .*workers"):
+        RunParameters.parsed(["components=0", "workers=0"])
+
+
+def test_words_become_typed_values() -> None:
+    values = RunParameters.parsed(["components=64", "image_size=160", "minimum_variance=0.5", "input_prefix="])
+    assert (values.components, values.image_size, values.minimum_variance, values.input_prefix) == (64, 160, 0.5, "")
+
+
+def test_the_form_has_every_parameter_with_limits_and_words() -> None:
+    fields = form()
+    assert list(fields) == list(RunParameters.model_fields)
+    for name, param in fields.items():
+        assert param.description, f"parameter {name} has no description"
+        assert {"type", "enum"} & param.schema.keys(), f"parameter {name} has no type"
+        param.resolve()
+
+
+def test_the_form_refuses_what_is_out_of_range() -> None:
+    with pytest.raises(ValueError, match="4000"):
+        form()["components"].resolve(4000)
