@@ -1,9 +1,11 @@
 """Both servers together: moto, and the EMR endpoint whose steps use it."""
 
+import fcntl
 import os
 import subprocess
-from collections.abc import Callable
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +30,7 @@ from local_aws.loopback import LoopbackServer, QuietHandler
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+_ONE_PER_PROCESS = threading.Lock()
 _PLACEHOLDER = "testing"
 """Both halves of the credentials: plainly not real ones, and accepted by both servers."""
 
@@ -64,7 +67,7 @@ class LocalAws:
     def __init__(
         self, settings: Settings, clock: Clock | None = None, say: Callable[[str], None] = lambda _: None
     ) -> None:
-        self._settings, self._say = settings, say
+        self.settings, self._say = settings, say
         self._clock = clock or FactorClock(settings.time_factor)
         self._open = ExitStack()
         self.aws_url = self.emr_url = ""
@@ -72,7 +75,7 @@ class LocalAws:
     @property
     def environment(self) -> dict[str, str]:
         """For clients in other processes, and for the steps. No real credentials, and none looked for."""
-        region = self._settings.region
+        region = self.settings.region
         return {
             "AWS_ENDPOINT_URL": self.aws_url,
             "AWS_ENDPOINT_URL_EMR": self.emr_url,
@@ -86,6 +89,9 @@ class LocalAws:
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
+            if not _ONE_PER_PROCESS.acquire(blocking=False):
+                raise SetUpError("This process serves AWS already: end that first, or use another process.")
+            opening.callback(_ONE_PER_PROCESS.release)
             self._start(opening)
             self._open = opening.pop_all()
         return self
@@ -97,8 +103,9 @@ class LocalAws:
 
     def _start(self, stack: ExitStack) -> None:
         """Start in order; what ``stack`` then undoes runs in the reverse one."""
-        settings = self._settings
+        settings = self.settings
         settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stack.enter_context(_exclusive(settings.state_dir))
         store = Store(settings.state_dir / "emr.sqlite3")
         stack.callback(store.close)
 
@@ -119,7 +126,7 @@ class LocalAws:
     def _emr_server(
         self, store: Store, s3: "S3Client", localizer: Localizer, spark: LocalSpark, stack: ExitStack
     ) -> LoopbackServer:
-        settings = self._settings
+        settings = self.settings
         environment: dict[str, str] = {}
         runner = LocalStepRunner(s3, localizer, spark, environment, settings.state_dir / "steps")
         engine = Engine(store, runner, self._clock, settings.durations, BootstrapScripts(localizer))
@@ -137,14 +144,14 @@ class LocalAws:
         return boto3.client(
             "s3",
             endpoint_url=self.aws_url,
-            region_name=self._settings.region,
+            region_name=self.settings.region,
             aws_access_key_id=_PLACEHOLDER,
             aws_secret_access_key=_PLACEHOLDER,
             config=Config(s3={"addressing_style": "path"}, proxies={}, retries={"total_max_attempts": 2}),
         )
 
     def _local_spark(self) -> LocalSpark:
-        settings = self._settings
+        settings = self.settings
         # Absolute, not resolved: a virtual environment's python is a link that must stay one.
         python = settings.spark_python.absolute()
         if not python.exists():
@@ -192,6 +199,19 @@ class BootstrapScripts:
                     f"the script {path} could not be downloaded"
                 )
         return None
+
+
+@contextmanager
+def _exclusive(state_dir: Path) -> Iterator[None]:
+    """Hold the state directory against a second server; the system lets go if the process dies."""
+    with (state_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SetUpError(
+                f"{state_dir} is in use by another local AWS: end that, or choose another --state-dir."
+            ) from error
+        yield
 
 
 def _ask(python: Path, code: str, package: str) -> str:

@@ -51,7 +51,8 @@ def _check_release(request: dict[str, Any]) -> None:
     label, ami = request.get("ReleaseLabel"), request.get("AmiVersion")
     if label and ami:
         raise ValidationError(
-            f"Only one AMI version and release label may be specified. Provided AMI: {ami}, release label: {label}."
+            "Only one AMI version and release label may be specified. "
+            f"Provided AMI: {ami}, release label: {label}."
         )
     if not label:
         raise ValidationError("ReleaseLabel must be specified: AMI versions are not supported here.")
@@ -87,7 +88,7 @@ def _check_instances(wanted: dict[str, Any]) -> None:
         _check_roles_of_groups(groups)
     elif "MasterInstanceType" not in wanted:
         raise ValidationError(
-            "The request must specify InstanceFleets, InstanceGroups or MasterInstanceType, with at least a master."
+            "The request must specify InstanceFleets, InstanceGroups or MasterInstanceType."
         )
     elif wanted.get("InstanceCount", 1) < 1:
         raise ValidationError(f"InstanceCount is {wanted['InstanceCount']}: it must be at least 1.")
@@ -140,14 +141,14 @@ def _check_fleet(fleet: dict[str, Any]) -> None:
     spot, on_demand = fleet.get("TargetSpotCapacity", 0), fleet.get("TargetOnDemandCapacity", 0)
     if role == "MASTER" and spot + on_demand != 1:
         raise ValidationError(
-            f"The master fleet must have a target capacity of exactly 1, Spot or On-Demand, not {spot + on_demand}."
+            f"The master fleet must have a target capacity of 1, Spot or On-Demand, not {spot + on_demand}."
         )
     if spot + on_demand == 0 and role == "CORE":
         raise ValidationError(f"The {role} fleet must have a Spot or On-Demand target capacity above 0.")
     types = fleet.get("InstanceTypeConfigs", [])
     if not 1 <= len(types) <= _MOST_TYPES_PER_FLEET:
         raise ValidationError(
-            f"The {role} fleet has {len(types)} instance type configurations: give 1 to {_MOST_TYPES_PER_FLEET}."
+            f"The {role} fleet has {len(types)} InstanceTypeConfigs: give 1 to {_MOST_TYPES_PER_FLEET}."
         )
     names = [each["InstanceType"] for each in types]
     if len(set(names)) < len(names):
@@ -168,13 +169,14 @@ def check_steps(steps: list[dict[str, Any]], active: int, concurrency: int) -> N
     """``active`` counts the steps of the cluster that are pending, running or being cancelled."""
     if active + len(steps) > MOST_STEPS:
         raise ValidationError(
-            "Maximum number of active steps(State = 'Running', 'Pending' or 'Cancel_Pending') for cluster exceeded."
+            "Maximum number of active steps(State = 'Running', 'Pending' or 'Cancel_Pending') "
+            "for cluster exceeded."
         )
     for step in steps:
         action = step.get("ActionOnFailure", "CONTINUE")
         if concurrency > 1 and action != "CONTINUE":
             raise ValidationError(
-                f"ActionOnFailure {action} is not valid with a StepConcurrencyLevel of {concurrency}: use CONTINUE."
+                f"ActionOnFailure {action} is not valid at StepConcurrencyLevel {concurrency}: use CONTINUE."
             )
         jar_step = step["HadoopJarStep"]
         length = len(jar_step["Jar"]) + sum(map(len, jar_step.get("Args", [])))
@@ -229,7 +231,7 @@ def check_managed_scaling(policy: dict[str, Any], fleets: bool) -> None:
             raise ValidationError(f"{name} {limits[name]} is above MaximumCapacityUnits {high}.")
     if (limits["UnitType"] == "InstanceFleetUnits") != fleets:
         raise ValidationError(
-            f"UnitType {limits['UnitType']} does not fit a cluster of instance {'fleets' if fleets else 'groups'}."
+            f"UnitType {limits['UnitType']} does not fit instance {'fleets' if fleets else 'groups'}."
         )
 
 

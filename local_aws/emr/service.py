@@ -248,7 +248,8 @@ class EmrService:
         def view(cluster: Cluster) -> list[Wire]:
             for name, kind in (("InstanceGroup", "INSTANCE_GROUP"), ("InstanceFleet", "INSTANCE_FLEET")):
                 if any(parameter.startswith(name) for parameter in request):
-                    _check_kind(cluster, kind, "ListInstances")
+                    other = "InstanceFleet" if name == "InstanceGroup" else "InstanceGroup"
+                    _check_kind(cluster, kind, f"ListInstances by {name}", f"ListInstances by {other}")
             return [
                 describe.instance_detail(cluster, each)
                 for each in cluster.instances
@@ -271,10 +272,11 @@ class EmrService:
     def _collections(
         self, region: str, request: Wire, kind: str, shown: Callable[[Cluster, Collection], Wire]
     ) -> tuple[list[Wire], str | None]:
-        operation = "ListInstanceFleets" if kind == "INSTANCE_FLEET" else "ListInstanceGroups"
+        names = ("ListInstanceFleets", "ListInstanceGroups")
+        operation, other = names if kind == "INSTANCE_FLEET" else reversed(names)
 
         def view(cluster: Cluster) -> list[Wire]:
-            _check_kind(cluster, kind, operation)
+            _check_kind(cluster, kind, operation, other)
             return [shown(cluster, each) for each in cluster.collections]
 
         return page(self._view(region, request, view), request.get("Marker"), _COLLECTIONS_PER_PAGE)
@@ -510,15 +512,16 @@ def _step(cluster: Cluster, step_id: str) -> Step:
     return step
 
 
-def _check_kind(cluster: Cluster, kind: str, operation: str) -> None:
+def _check_kind(cluster: Cluster, kind: str, operation: str, instead: str) -> None:
     if cluster.collections[0].kind == kind:
         return
-    has, other = ("fleets", "groups") if kind == "INSTANCE_GROUP" else ("groups", "fleets")
+    used = "instance fleets" if kind == "INSTANCE_GROUP" else "instance groups"
     raise InvalidRequestError(
-        "Instance fleets and instance groups are mutually exclusive. The EMR cluster specified in the request "
-        f"uses instance {has}. The {operation} operation does not support clusters that use instance {has}. "
-        f"Use the parameters or the operation for instance {has} instead of {other}.",
-        code=f"API_DOES_NOT_SUPPORT_INSTANCE_{has.upper().removesuffix('S')}_CLUSTERS",
+        "Instance fleets and instance groups are mutually exclusive. "
+        f"The EMR cluster specified in the request uses {used}. "
+        f"The {operation} operation does not support clusters that use {used}. "
+        f"Use the {instead} operation instead.",
+        code=f"API_DOES_NOT_SUPPORT_{used.upper().replace(' ', '_').removesuffix('S')}_CLUSTERS",
     )
 
 

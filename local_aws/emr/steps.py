@@ -62,7 +62,7 @@ class LocalStepRunner:
         environment: Mapping[str, str],
         folder: Path,
     ) -> None:
-        """``environment`` is what AWS clients in a step need; ``folder`` holds working directories and logs."""
+        """``environment`` is what AWS clients in a step need; ``folder`` holds what steps leave."""
         self._s3, self._localizer, self._spark = s3, localizer, spark
         self._environment, self._folder = environment, folder
         self._running: dict[str, _Running] = {}
@@ -157,7 +157,7 @@ class _StepRun:
         step = self.step
         if step.jar.rpartition("/")[2] != "command-runner.jar":
             raise UnsupportedStepError(
-                f"Jar {step.jar} cannot be run on this machine: only command-runner.jar can, use it with spark-submit."
+                f"Jar {step.jar} cannot be run on this machine: use command-runner.jar with spark-submit."
             )
         if not step.args:
             raise UnsupportedStepError("command-runner.jar was given no command: put it into Args.")

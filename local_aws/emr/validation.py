@@ -83,7 +83,8 @@ def _faults(shape: Shape, value: Any, path: str) -> Iterator[str]:
 def _structure_faults(shape: StructureShape, value: dict[str, Any], path: str) -> Iterator[str]:
     for name in shape.required_members:
         if value.get(name) is None:
-            yield f"Value null at '{_joined(path, name)}' failed to satisfy constraint: Member must not be null"
+            where = _joined(path, name)
+            yield f"Value null at '{where}' failed to satisfy constraint: Member must not be null"
     for name, item in value.items():
         if name not in shape.members:
             known = ", ".join(sorted(shape.members))

@@ -1,0 +1,52 @@
+"""One local AWS for each module of tests, and clients of it."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from emr_client import JARS, SPARK_PYTHON, TIME_FACTOR, client
+
+from local_aws.server import LocalAws, Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_emr import EMRClient
+    from mypy_boto3_s3 import S3Client
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    settings = Settings(
+        state_dir=tmp_path_factory.mktemp("aws"),
+        spark_python=SPARK_PYTHON,
+        jars_dir=JARS if JARS.is_dir() else None,
+        time_factor=TIME_FACTOR,
+    )
+    with LocalAws(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def emr(aws: LocalAws) -> Iterator["EMRClient"]:
+    """An EMR client; clusters left alive by the test are terminated after it."""
+    emr: EMRClient = client(aws, "emr")
+    yield emr
+    alive = emr.list_clusters(ClusterStates=["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"])["Clusters"]
+    for cluster in alive:
+        emr.set_termination_protection(JobFlowIds=[cluster["Id"]], TerminationProtected=False)
+        emr.terminate_job_flows(JobFlowIds=[cluster["Id"]])
+
+
+@pytest.fixture
+def s3(aws: LocalAws) -> "S3Client":
+    found: S3Client = client(aws, "s3")
+    return found
+
+
+@pytest.fixture
+def bucket(s3: "S3Client", request: pytest.FixtureRequest) -> str:
+    name = "test-" + "".join(
+        c for c in request.node.name.lower().replace("_", "-") if c.isalnum() or c == "-"
+    )
+    name = name[:60].rstrip("-")
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    return name

@@ -1,0 +1,106 @@
+"""What the tests of this folder say to local AWS, and how they wait for it."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from local_aws.server import LocalAws
+
+if TYPE_CHECKING:
+    from mypy_boto3_emr import EMRClient
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SPARK_PYTHON = REPOSITORY / ".venv/spark/bin/python"
+JARS = Path(os.environ.get("LOCAL_AWS_JARS_DIR", REPOSITORY / ".cache/jars"))
+TIME_FACTOR = 3000.0
+"""STARTING then lasts 80 ms."""
+_PATIENCE_SECONDS = 60.0
+
+
+def job_flow(**changes: Any) -> dict[str, Any]:
+    """Parameters of RunJobFlow that are accepted, with top-level changes."""
+    return {
+        "Name": "a cluster",
+        "ReleaseLabel": "emr-7.13.0",
+        "Applications": [{"Name": "Spark"}],
+        "JobFlowRole": "instance-profile",
+        "ServiceRole": "service-role",
+        "Instances": fleets(),
+    } | changes
+
+
+def fleets(**changes: Any) -> dict[str, Any]:
+    """The recorded cluster: one m6g.xlarge and two m6g.large, all Spot."""
+    return {
+        "KeepJobFlowAliveWhenNoSteps": True,
+        "InstanceFleets": [fleet("MASTER", "m6g.xlarge", 1), fleet("CORE", "m6g.large", 2)],
+    } | changes
+
+
+def fleet(role: str, instance_type: str, spot: int) -> dict[str, Any]:
+    return {
+        "InstanceFleetType": role,
+        "TargetSpotCapacity": spot,
+        "InstanceTypeConfigs": [{"InstanceType": instance_type}],
+    }
+
+
+def groups(**changes: Any) -> dict[str, Any]:
+    return {
+        "KeepJobFlowAliveWhenNoSteps": True,
+        "MasterInstanceType": "m6g.xlarge",
+        "SlaveInstanceType": "m6g.large",
+        "InstanceCount": 3,
+    } | changes
+
+
+def step(*args: str, action: str = "CONTINUE", jar: str = "command-runner.jar") -> dict[str, Any]:
+    return {
+        "Name": "a step",
+        "ActionOnFailure": action,
+        "HadoopJarStep": {"Jar": jar, "Args": list(args)},
+    }
+
+
+def eventually(question: Callable[[], Any], what: str) -> Any:
+    """Ask until the answer is true, and return it; fail with ``what`` after a minute."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"It never came to this: {what}"
+        time.sleep(0.02)
+    return answer
+
+
+def cluster_in(emr: "EMRClient", cluster_id: str, *states: str) -> Any:
+    """The cluster's description once it is in one of the states."""
+
+    def ask() -> Any:
+        cluster = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
+        return cluster if cluster["Status"]["State"] in states else None
+
+    return eventually(ask, f"cluster in {states}")
+
+
+def step_in(emr: "EMRClient", cluster_id: str, step_id: str, *states: str) -> Any:
+    def ask() -> Any:
+        found = emr.describe_step(ClusterId=cluster_id, StepId=step_id)["Step"]
+        return found if found["Status"]["State"] in states else None
+
+    return eventually(ask, f"step in {states}")
+
+
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "INTERRUPTED")
+
+
+def client(aws: LocalAws, service: str, region: str = "eu-west-1") -> Any:
+    return boto3.client(
+        service,  # type: ignore[call-overload]
+        endpoint_url=aws.emr_url if service == "emr" else aws.aws_url,
+        region_name=region,
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
