@@ -95,11 +95,9 @@ class Stack:
             child.check()
             return exports.exists()
 
-        for attempt in Retrying(
+        Retrying(
             retry=retry_if_result(lambda up: not up), wait=wait_fixed(0.1), stop=stop_after_delay(_AWS_READY_SECONDS)
-        ):
-            with attempt:
-                attempt.retry_state.set_result(ready())
+        )(ready)
         self.aws = dict(_read_exports(exports))
 
     def start_airflow(self) -> AirflowApi:

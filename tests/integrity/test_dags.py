@@ -14,7 +14,7 @@ from tests.integrity.conftest import HEAVY_MODULES
 WATCH = """
 import runpy, sys
 import airflow.sdk, airflow.providers.amazon.aws.operators.emr, airflow.providers.amazon.aws.sensors.emr
-import airflow.providers.amazon.aws.hooks.base_aws, pydantic_settings
+import airflow.providers.amazon.aws.hooks.base_aws, croniter, pydantic_settings
 seen = []
 def hook(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.system"):
