@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, task
+
 from fruit_pipeline import parameters, runbook, tasks
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.operators import (

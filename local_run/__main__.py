@@ -67,9 +67,13 @@ def _parameters(words: list[str]) -> dict[str, Any]:
 
 @cli.command()
 def run(
-    folder: Annotated[Path | None, typer.Option("--images", help="folder with one sub-folder per label")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--images", help="folder with one sub-folder per label")
+    ] = None,
     count: Annotated[int, typer.Option(help="how many photos to generate when no folder is given")] = 600,
-    args: Annotated[str, typer.Option(help="parameters of the DAG, such as 'components=64 image_size=160'")] = "",
+    args: Annotated[
+        str, typer.Option(help="parameters of the DAG, such as 'components=64 image_size=160'")
+    ] = "",
     port: Port = 0,
     time_factor: TimeFactor = 200.0,
 ) -> None:
@@ -122,10 +126,15 @@ def migrate() -> None:
     home.home.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-m", "airflow", "db", "migrate"],
-        env=home.environment({}), capture_output=True, text=True, check=False,
+        env=home.environment({}),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
-        raise UserError(f"Airflow's database could not be created:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise UserError(
+            f"Airflow's database could not be created:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
 
 
 @cli.command()

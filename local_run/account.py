@@ -53,7 +53,9 @@ def tls_only_policy(bucket: str) -> dict[str, Any]:
 def create_roles(iam: Any, deployment: Deployment) -> None:
     """The EMR service role and the nodes' instance profile, without policies of their own."""
     profile = deployment.instance_profile
-    _create(iam.create_role, RoleName=deployment.service_role, AssumeRolePolicyDocument=_trust("elasticmapreduce"))
+    _create(
+        iam.create_role, RoleName=deployment.service_role, AssumeRolePolicyDocument=_trust("elasticmapreduce")
+    )
     _create(iam.create_role, RoleName=profile, AssumeRolePolicyDocument=_trust("ec2"))
     _create(iam.create_instance_profile, InstanceProfileName=profile)
     if not iam.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]:

@@ -129,14 +129,19 @@ class AirflowApi:
             self._client.headers["Authorization"] = f"Bearer {token}"
         if self._client.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.NOT_FOUND:
             errors = self._client.get("/api/v2/importErrors").raise_for_status().json()["import_errors"]
-            raise _NotYet(f"Airflow did not find the DAG {dag_id}: {[error['stack_trace'] for error in errors]}")
+            raise _NotYet(
+                f"Airflow did not find the DAG {dag_id}: {[error['stack_trace'] for error in errors]}"
+            )
 
     def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
         answer = self._client.post(
-            f"/api/v2/dags/{dag_id}/dagRuns", json={"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
+            f"/api/v2/dags/{dag_id}/dagRuns",
+            json={"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)},
         )
         if answer.is_error:
-            raise RuntimeError(f"Airflow refused to start {dag_id}: {answer.json().get('detail', answer.text)}")
+            raise RuntimeError(
+                f"Airflow refused to start {dag_id}: {answer.json().get('detail', answer.text)}"
+            )
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         return str(self._get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])

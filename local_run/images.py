@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 _SIDE: Final = 100
@@ -69,7 +70,7 @@ def _assign(count: int) -> Iterator[tuple[int, Fruit]]:
     return ((index, FRUITS[index % len(FRUITS)]) for index in range(count))
 
 
-def photo(fruit: Fruit, index: int) -> np.ndarray:
+def photo(fruit: Fruit, index: int) -> npt.NDArray[np.uint8]:
     """One photo as uint8 RGB of shape (100, 100, 3)."""
     random = np.random.default_rng((FRUITS.index(fruit), index))
     y, x = np.mgrid[0:_SIDE, 0:_SIDE] / _SIDE - 0.5

@@ -21,7 +21,9 @@ def python_problem() -> str | None:
         found = ".".join(map(str, sys.version_info[:3]))
         return f"This is Python {found}, and 3.11 is needed: name it with PYTHON=/path/to/python3.11."
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
-        return "Python 3.11 cannot make virtual environments: install its venv module (Debian: python3.11-venv)."
+        return (
+            "Python 3.11 cannot make virtual environments: install its venv module (Debian: python3.11-venv)."
+        )
     return None
 
 
@@ -50,7 +52,10 @@ def port_problem(port: int) -> str | None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            return f"Port {port} cannot be used ({error.strerror}): choose another, or leave it out for a free one."
+            return (
+                f"Port {port} cannot be used ({error.strerror}): "
+                "choose another, or leave it out for a free one."
+            )
     return None
 
 

@@ -56,11 +56,17 @@ def show(report: Report, console: Console) -> None:
     """The report as a small table."""
     images, model, cluster, cost = report["images"], report["model"], report["cluster"], report["cost"]
     table = Table(title=f"{report['run_id']}: {report['state']}", show_header=False, title_justify="left")
-    table.add_row("images", ", ".join(f"{images[name]} {name}" for name in ("found", "processed", "rejected")))
+    table.add_row(
+        "images", ", ".join(f"{images[name]} {name}" for name in ("found", "processed", "rejected"))
+    )
     if model:
-        table.add_row("model", f"{model['name']} ({model['weights']}), {model['image_size']} px, {model['engine']}")
+        table.add_row(
+            "model", f"{model['name']} ({model['weights']}), {model['image_size']} px, {model['engine']}"
+        )
     if report["images_per_second"]:
-        table.add_row("speed", f"{report['images_per_second']:.0f} images/s, {report['model_loads']} model loads")
+        table.add_row(
+            "speed", f"{report['images_per_second']:.0f} images/s, {report['model_loads']} model loads"
+        )
     if report["explained_variance"] is not None:
         table.add_row("PCA", f"{report['components']} components keep {report['explained_variance']:.1%}")
     table.add_row("cluster", f"{cluster['id']} {cluster['release']} {cluster['final_state']}")

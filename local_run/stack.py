@@ -85,7 +85,12 @@ class Stack:
         exports = self.paths.state / "aws.env"
         exports.unlink(missing_ok=True)
         command = [sys.executable, "-m", "local_aws", "--state-dir", str(self.paths.state / "aws")]
-        command += ["--spark-python", str(self.paths.spark_python), "--jars-dir", str(self.paths.cache / "jars")]
+        command += [
+            "--spark-python",
+            str(self.paths.spark_python),
+            "--jars-dir",
+            str(self.paths.cache / "jars"),
+        ]
         command += ["--time-factor", str(self._time_factor), "--env-file", str(exports)]
         environment = {**self.airflow.environment({}), "PYTHONPATH": str(self.paths.repository)}
         child = Child.start("Local AWS", command, environment, self.paths.state / "logs" / "local-aws.log")
@@ -96,7 +101,9 @@ class Stack:
             return exports.exists()
 
         Retrying(
-            retry=retry_if_result(lambda up: not up), wait=wait_fixed(0.1), stop=stop_after_delay(_AWS_READY_SECONDS)
+            retry=retry_if_result(lambda up: not up),
+            wait=wait_fixed(0.1),
+            stop=stop_after_delay(_AWS_READY_SECONDS),
         )(ready)
         self.aws = dict(_read_exports(exports))
 
@@ -121,7 +128,11 @@ class Stack:
                 retry=retry_if_result(lambda ended: not ended),
                 wait=wait_fixed(0.2),
                 stop=stop_after_delay(_CLUSTERS_END_SECONDS),
-            )(lambda i=cluster_id: emr.describe_cluster(ClusterId=i)["Cluster"]["Status"]["State"] in ENDED_STATES)
+            )(
+                lambda i=cluster_id: (
+                    emr.describe_cluster(ClusterId=i)["Cluster"]["Status"]["State"] in ENDED_STATES
+                )
+            )
         return len(ids)
 
     def stop(self) -> None:

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from fruit_contract.layout import is_image_key
 
@@ -44,7 +51,9 @@ def local_images(folder: Path) -> tuple[list[Path], list[Path]]:
             "put each into a sub-folder named after its label."
         )
     if not images:
-        raise ImagesError(f"There is no image in the sub-folders of {str(folder)!r}: name a folder that has some.")
+        raise ImagesError(
+            f"There is no image in the sub-folders of {str(folder)!r}: name a folder that has some."
+        )
     return images, [path for path in files if not is_image_key(path.name)]
 
 
@@ -79,7 +88,10 @@ def _send(s3: Any, bucket: str, to_send: dict[str, Path], console: Console) -> N
         TimeRemainingColumn(),
     )
     total = sum(path.stat().st_size for path in to_send.values())
-    with Progress(*columns, console=console, transient=True) as progress, ThreadPoolExecutor(_IN_FLIGHT) as pool:
+    with (
+        Progress(*columns, console=console, transient=True) as progress,
+        ThreadPoolExecutor(_IN_FLIGHT) as pool,
+    ):
         bar = progress.add_task(f"Uploading {len(to_send)} photos", total=total)
 
         def send(item: tuple[str, Path]) -> None:

@@ -13,9 +13,7 @@ _IDLE_SECONDS: Final = 900
 _EXECUTOR_PYTHON: Final = "/usr/bin/python3.11"
 
 
-def job_flow(
-    parameters: RunParameters, deployment: Deployment, dag_id: str, run_id: str
-) -> dict[str, Any]:
+def job_flow(parameters: RunParameters, deployment: Deployment, dag_id: str, run_id: str) -> dict[str, Any]:
     """The request for the run's cluster: Spot fleets, Spark, logs, tags and the idle limit."""
     request: dict[str, Any] = {
         "Name": cluster_name(dag_id, run_id),

@@ -1,5 +1,7 @@
 """What refuses a run before anything costs money. Each check raises ``GuardError`` in one sentence."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -22,8 +24,9 @@ def check_budget(parameters: RunParameters, deployment: Deployment) -> float:
     worst = prices.total_usd(lines) / deployment.usd_per_eur
     if worst > parameters.budget_eur:
         raise GuardError(
-            f"The worst case costs {worst:.2f} EUR ({_sum_of(lines)}; {deployment.usd_per_eur} USD per EUR), more "
-            f"than budget_eur {parameters.budget_eur:g}: lower max_hours, workers or worker_type, or raise budget_eur."
+            f"The worst case costs {worst:.2f} EUR ({_sum_of(lines)}; {deployment.usd_per_eur} USD per EUR), "
+            f"more than budget_eur {parameters.budget_eur:g}: lower max_hours, workers or worker_type, "
+            "or raise budget_eur."
         )
     return worst
 
@@ -41,7 +44,7 @@ def check_residency(s3: Any, bucket: str, region: str) -> None:
     except ClientError as error:
         code = error.response["Error"]["Code"]
         raise GuardError(
-            f"Bucket {bucket!r} cannot be used ({code}): create it in {region} or correct the parameter bucket."
+            f"Bucket {bucket!r} cannot be used ({code}): create it in {region} or correct parameter bucket."
         ) from error
     # "EU" is what S3 still answers for old buckets in Ireland.
     location = {"EU": "eu-west-1"}.get(location, location)
@@ -56,17 +59,22 @@ def check_residency(s3: Any, bucket: str, region: str) -> None:
 
 def check_roles(iam: Any, deployment: Deployment) -> None:
     """The service role and the instance profile exist."""
-    for kind, name, call in (
-        ("service role", deployment.service_role, lambda n: iam.get_role(RoleName=n)),
-        ("instance profile", deployment.instance_profile, lambda n: iam.get_instance_profile(InstanceProfileName=n)),
-    ):
-        try:
-            call(name)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "NoSuchEntity":
-                raise
-            variable = "FRUITS_" + kind.replace(" ", "_").upper()
-            raise GuardError(f"The EMR {kind} {name!r} does not exist: create it, or set {variable}.") from error
+    role, profile = deployment.service_role, deployment.instance_profile
+    with _named("service role", role, "FRUITS_SERVICE_ROLE"):
+        iam.get_role(RoleName=role)
+    with _named("instance profile", profile, "FRUITS_INSTANCE_PROFILE"):
+        iam.get_instance_profile(InstanceProfileName=profile)
+
+
+@contextmanager
+def _named(kind: str, name: str, variable: str) -> Iterator[None]:
+    """Turn IAM's NoSuchEntity into a sentence."""
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchEntity":
+            raise
+        raise GuardError(f"The EMR {kind} {name!r} does not exist: create it, or set {variable}.") from error
 
 
 def check_enough_images(found: int, parameters: RunParameters) -> None:
@@ -76,6 +84,6 @@ def check_enough_images(found: int, parameters: RunParameters) -> None:
         raise GuardError(f"There are no images under {where}: upload photos there, or correct input_prefix.")
     if found <= parameters.components:
         raise GuardError(
-            f"There are {found} images under {where}, and PCA with components={parameters.components} needs more "
-            f"than {parameters.components}: add images, or lower components to at most {found - 1}."
+            f"There are {found} images under {where}, and PCA with components={parameters.components} needs "
+            f"more than {parameters.components}: add images, or lower components to at most {found - 1}."
         )

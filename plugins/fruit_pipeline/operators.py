@@ -5,7 +5,7 @@ Read in apache-airflow-providers-amazon 9.39.0; each class says what it changes 
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from airflow.providers.amazon.aws.operators.emr import (
 from airflow.providers.amazon.aws.sensors.emr import EmrJobFlowSensor, EmrStepSensor
 from airflow.providers.amazon.aws.triggers.emr import EmrCreateJobFlowTrigger
 from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferralError
+from airflow.sdk.exceptions import AirflowException, TaskDeferralError
 
 from fruit_pipeline.identity import ENDED_STATES, clusters_of_run
 
@@ -40,12 +40,14 @@ class CreateClusterOperator(EmrCreateJobFlowOperator):
         # emr_conn_id=None: the extras of emr_default would be merged into the request, shallowly.
         super().__init__(emr_conn_id=None, deferrable=False, wait_for_completion=False, **kwargs)
 
-    def execute(self, context: Context) -> str | None:
+    def execute(self, context: Context) -> str:
         for cluster in clusters_of_run(self.hook.conn, *_run_of(context)):
             if cluster["Status"]["State"] != "TERMINATING":
-                self.log.info("Adopting cluster %s of this run, in state %s", cluster["Id"], cluster["Status"]["State"])
+                self.log.info(
+                    "Adopting cluster %s of this run, in state %s", cluster["Id"], cluster["Status"]["State"]
+                )
                 return str(cluster["Id"])
-        return super().execute(context)
+        return str(super().execute(context))
 
     def on_kill(self) -> None:
         """Leave the cluster to the run's teardown: a killed task may be retried, and then adopts it."""
@@ -87,7 +89,9 @@ class ClusterReadySensor(EmrJobFlowSensor):
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:
         super().execute_complete(context, event)
         if not self.poke(context):
-            raise AirflowException(f"Cluster {self.job_flow_id} is not ready after all: see its state in EMR.")
+            raise AirflowException(
+                f"Cluster {self.job_flow_id} is not ready after all: see its state in EMR."
+            )
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """When the trigger gives up, say what EMR says of the cluster rather than 'trigger failure'."""
@@ -102,20 +106,18 @@ class AddStepOperator(EmrAddStepsOperator):
     """Adds one step and returns its id; a retry adopts the step that an earlier attempt added."""
 
     def __init__(self, *, step: Any, **kwargs: Any) -> None:
-        super().__init__(steps=step, deferrable=False, wait_for_completion=False, **kwargs)
+        super().__init__(steps=[step], deferrable=False, wait_for_completion=False, **kwargs)
 
-    def execute(self, context: Context) -> str:  # type: ignore[override]
-        if not isinstance(self.steps, Mapping):
-            raise AirflowFailException(f"The step is {self.steps!r}: publish_artifacts has not described it.")
+    def execute(self, context: Context) -> str:
+        (step,) = self.steps
         pages = self.hook.conn.get_paginator("list_steps").paginate(
             ClusterId=self.job_flow_id, StepStates=list(_ADOPTABLE_STEPS)
         )
-        for summary in (step for page in pages for step in page["Steps"]):
-            if summary["Name"] == self.steps["Name"]:
+        for summary in (summary for page in pages for summary in page["Steps"]):
+            if summary["Name"] == step["Name"]:
                 self.log.info("Adopting step %s, in state %s", summary["Id"], summary["Status"]["State"])
                 return str(summary["Id"])
-        self.steps = [dict(self.steps)]
-        return super().execute(context)[0]
+        return str(super().execute(context)[0])
 
 
 class StepSensor(EmrStepSensor):
@@ -176,7 +178,9 @@ class TerminateClusterOperator(EmrTerminateJobFlowOperator):
         self.log.info("Asked EMR to terminate cluster %s", cluster_id)
 
     def _wait_until_ended(self, emr: Any, cluster_id: str) -> None:
-        while (state := emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"]) not in ENDED_STATES:
+        while (
+            state := emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"]
+        ) not in ENDED_STATES:
             self.log.info("Cluster %s is %s", cluster_id, state)
             time.sleep(self.poll_seconds)
         self.log.info("Cluster %s is %s", cluster_id, state)

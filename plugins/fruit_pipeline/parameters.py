@@ -43,7 +43,10 @@ class RunParameters(BaseModel):
     )
     components: int = Field(256, ge=1, le=1280, description="Principal components to keep.")
     minimum_variance: float = Field(
-        0.90, ge=0.0, le=1.0, description="Share of the variance the components must keep; less fails the run."
+        0.90,
+        ge=0.0,
+        le=1.0,
+        description="Share of the variance the components must keep; less fails the run.",
     )
     image_size: int = Field(
         224,
@@ -74,10 +77,16 @@ class RunParameters(BaseModel):
         15, ge=5, le=1440, description="How long to wait for Spot capacity before giving up or falling back."
     )
     max_hours: float = Field(
-        3.0, gt=0.0, le=24.0, description="Longest life of the cluster in hours; the budget is checked against it."
+        3.0,
+        gt=0.0,
+        le=24.0,
+        description="Longest life of the cluster in hours; the budget is checked against it.",
     )
     budget_eur: float = Field(
-        10.0, gt=0.0, le=10000.0, description="A run whose worst case costs more than this is refused, in EUR."
+        10.0,
+        gt=0.0,
+        le=10000.0,
+        description="A run whose worst case costs more than this is refused, in EUR.",
     )
     release_label: Literal["emr-7.13.0", "emr-6.15.0"] = Field("emr-7.13.0", description="EMR release.")
 

@@ -77,7 +77,8 @@ def first_failure(tasks: list[TaskTime]) -> str | None:
 
 def _versions(featurized: FeaturizeMetrics | None) -> dict[str, str]:
     airflow_side = {
-        name: version(name) for name in ("apache-airflow", "apache-airflow-providers-amazon", "boto3", "pyarrow")
+        name: version(name)
+        for name in ("apache-airflow", "apache-airflow-providers-amazon", "boto3", "pyarrow")
     }
     return {**airflow_side, **(featurized["versions"] if featurized else {})}
 
@@ -128,7 +129,9 @@ def cost_of(
         line
         for instance in cluster["instances"]
         if instance["hours"] is not None and instance["type"] in prices.OFFERED_TYPES
-        for line in prices.node_lines(str(instance["type"]), 1, float(str(instance["hours"])), str(instance["market"]))
+        for line in prices.node_lines(
+            str(instance["type"]), 1, float(str(instance["hours"])), str(instance["market"])
+        )
     ]
     return Cost(
         currency="EUR",

@@ -19,7 +19,9 @@ from fruit_pipeline.parameters import ParameterError, RunParameters
 
 
 def _client(service: str, region: str) -> Any:
-    return AwsBaseHook(aws_conn_id=Deployment().aws_conn_id, client_type=service, region_name=region).get_conn()
+    return AwsBaseHook(
+        aws_conn_id=Deployment().aws_conn_id, client_type=service, region_name=region
+    ).get_conn()
 
 
 def _parameters() -> RunParameters:
@@ -111,7 +113,7 @@ def verify(planned: dict[str, int]) -> dict[str, int]:
     reduced = publication.read_json(s3, layout.bucket, layout.reduce_metrics)
     if featurized is None or reduced is None:
         raise AirflowFailException(
-            f"The steps left no metrics under s3://{layout.bucket}/{layout.reports}: see their logs, then run again."
+            f"The steps left no metrics under {layout.uri(layout.reports)}: see their logs, then run again."
         )
     try:
         return verification.verify(s3, layout, parameters, planned["images"], featurized, reduced)
@@ -127,9 +129,7 @@ def publish() -> dict[str, str]:
     """
     parameters = _parameters()
     layout = _layout(parameters)
-    return publication.move_pointer(
-        _client("s3", parameters.region), layout, get_current_context()["run_id"]
-    )
+    return publication.move_pointer(_client("s3", parameters.region), layout, get_current_context()["run_id"])
 
 
 def report(planned: dict[str, int] | None, estimate: float | None) -> str:

@@ -39,8 +39,8 @@ def verify(
     )
     _require(
         (featurized["processed"], featurized["rejected"]) == (processed, rejected),
-        f"the featurize step counted {featurized['processed']} processed and {featurized['rejected']} rejected "
-        f"images, but {processed} and {rejected} are on S3",
+        f"the featurize step counted {featurized['processed']} processed and {featurized['rejected']} "
+        f"rejected images, but {processed} and {rejected} are on S3",
     )
     ratios = reduced["explained_variance_ratio"]
     _require(

@@ -34,4 +34,3 @@ def dagbag() -> "DagBag":
 def dag(dagbag: "DagBag") -> "DAG":
     assert dagbag.import_errors == {}, "a DAG file cannot be imported: read the traceback above"
     return dagbag.dags["fruit_features"]
-

@@ -56,7 +56,9 @@ def test_every_file_can_be_imported(dagbag: Any) -> None:
 
 def test_no_dag_has_a_cycle(dagbag: Any) -> None:
     for dag in dagbag.dags.values():
-        assert len(dag.topological_sort()) == len(dag.tasks), f"{dag.dag_id}: a task depends on itself in the end"
+        assert len(dag.topological_sort()) == len(dag.tasks), (
+            f"{dag.dag_id}: a task depends on itself in the end"
+        )
 
 
 def test_parsing_reaches_out_to_nothing() -> None:
@@ -75,7 +77,9 @@ def test_parsing_is_within_airflows_own_limit(dagbag: Any) -> None:
 
     limit = conf.getfloat("core", "dagbag_import_timeout")
     for stats in dagbag.dagbag_stats:
-        assert stats.duration.total_seconds() < limit, f"{stats.file} takes {stats.duration}: see what it imports"
+        assert stats.duration.total_seconds() < limit, (
+            f"{stats.file} takes {stats.duration}: see what it imports"
+        )
 
 
 def test_every_dag_and_task_is_documented(dagbag: Any) -> None:
@@ -84,12 +88,16 @@ def test_every_dag_and_task_is_documented(dagbag: Any) -> None:
         assert dag.description, f"{dag.dag_id}: set description"
         for task in dag.tasks:
             assert task.doc_md, f"{dag.dag_id}.{task.task_id}: set doc_md, or a docstring on its function"
-            assert "When it fails" in task.doc_md, f"{dag.dag_id}.{task.task_id}: say what to do when it fails"
+            assert "When it fails" in task.doc_md, (
+                f"{dag.dag_id}.{task.task_id}: say what to do when it fails"
+            )
 
 
 def test_every_task_has_an_owner_and_a_time_limit(dagbag: Any) -> None:
     for dag in dagbag.dags.values():
-        assert dag.dagrun_timeout is None, f"{dag.dag_id}: dagrun_timeout skips teardowns; use execution_timeout"
+        assert dag.dagrun_timeout is None, (
+            f"{dag.dag_id}: dagrun_timeout skips teardowns; use execution_timeout"
+        )
         for task in dag.tasks:
             assert task.owner not in ("", "airflow"), f"{task.task_id}: set owner"
             assert task.execution_timeout, f"{task.task_id}: set execution_timeout"
@@ -97,7 +105,14 @@ def test_every_task_has_an_owner_and_a_time_limit(dagbag: Any) -> None:
 
 def test_the_dag_has_the_tasks_of_the_design_in_their_order(dag: Any) -> None:
     order = [task.task_id for task in dag.topological_sort()]
-    chain = ["plan", "guards", "publish_artifacts", "create_cluster", "wait_for_cluster", "add_featurize_step"]
+    chain = [
+        "plan",
+        "guards",
+        "publish_artifacts",
+        "create_cluster",
+        "wait_for_cluster",
+        "add_featurize_step",
+    ]
     chain += ["wait_for_featurize", "add_pca_step", "wait_for_pca", "verify", "publish", "report"]
     assert [name for name in order if name in chain] == chain
     assert set(order) - set(chain) == {"terminate_cluster"}
@@ -150,7 +165,9 @@ def test_only_one_run_at_a_time(dag: Any) -> None:
 
 
 def test_no_emr_task_takes_its_request_from_a_connection(dag: Any) -> None:
-    assert dag.get_task("create_cluster").emr_conn_id is None, "emr_default's extras would be merged into the request"
+    assert dag.get_task("create_cluster").emr_conn_id is None, (
+        "emr_default's extras would be merged into the request"
+    )
 
 
 def test_every_aws_task_names_the_runs_region(dag: Any) -> None:
@@ -167,4 +184,3 @@ def test_defaults_keep_to_the_eu_and_to_spot(dag: Any) -> None:
 
 def test_the_form_offers_eu_regions_alone(dag: Any) -> None:
     assert set(dag.params.get_param("region").schema["enum"]) == set(EU_REGIONS)
-

@@ -9,8 +9,25 @@ from tests.conftest import REPOSITORY
 
 AIRFLOW_SIDE = ("dags", "plugins", "local_run", "local_aws")
 SPARK_SIDE = ("spark",)
-NOT_ON_THE_AIRFLOW_SIDE = {"pyspark", "tensorflow", "keras", "cv2", "ai_edge_litert", "obstore", "fruit_spark"}
-NOT_ON_THE_SPARK_SIDE = {"airflow", "boto3", "botocore", "moto", "fruit_pipeline", "local_run", "local_aws", "pandas"}
+NOT_ON_THE_AIRFLOW_SIDE = {
+    "pyspark",
+    "tensorflow",
+    "keras",
+    "cv2",
+    "ai_edge_litert",
+    "obstore",
+    "fruit_spark",
+}
+NOT_ON_THE_SPARK_SIDE = {
+    "airflow",
+    "boto3",
+    "botocore",
+    "moto",
+    "fruit_pipeline",
+    "local_run",
+    "local_aws",
+    "pandas",
+}
 
 
 def imports(path: Path) -> set[str]:
@@ -35,7 +52,9 @@ def test_no_file_imports_from_the_other_side(folders: tuple[str, ...], banned: s
     assert files(folders), f"no file was found in {folders}"
     for path in files(folders):
         crossed = imports(path) & banned
-        assert not crossed, f"{path.relative_to(REPOSITORY)} imports {crossed}, which its environment does not have"
+        assert not crossed, (
+            f"{path.relative_to(REPOSITORY)} imports {crossed}, which its environment does not have"
+        )
 
 
 def test_the_contract_needs_the_standard_library_alone() -> None:

@@ -24,7 +24,9 @@ def built(tmp_path: Path) -> dict[str, Path]:
 
 
 def keys(s3: Any) -> dict[str, Any]:
-    return {entry["Key"]: entry["LastModified"] for entry in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])}
+    return {
+        entry["Key"]: entry["LastModified"] for entry in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+    }
 
 
 def test_publishing_twice_uploads_once(s3: Any, built: dict[str, Path]) -> None:
@@ -53,5 +55,7 @@ def test_the_code_archive_holds_both_packages_and_is_reproducible() -> None:
 
 def test_a_missing_artifact_is_named(s3: Any, built: dict[str, Path]) -> None:
     (built["model_dir"] / "mobilenetv2.tflite").unlink()
-    with pytest.raises(artifacts.MissingArtifactError, match=r"mobilenetv2.tflite is missing: build it with `make setup`"):
+    with pytest.raises(
+        artifacts.MissingArtifactError, match=r"mobilenetv2.tflite is missing: build it with `make setup`"
+    ):
         artifacts.publish(s3, BUCKET, **built)

@@ -17,7 +17,9 @@ URIS = ArtifactUris("s3://b/f.py", "s3://b/r.py", "s3://b/code.zip", "s3://b/mod
 
 
 def built(**changes: Any) -> dict[str, Any]:
-    return job_flow(RunParameters(bucket="fruits-test", **changes), Deployment(), "fruit_features", "manual__1")
+    return job_flow(
+        RunParameters(bucket="fruits-test", **changes), Deployment(), "fruit_features", "manual__1"
+    )
 
 
 def problems_of(operation: str, request: dict[str, Any]) -> str:
@@ -33,7 +35,11 @@ def test_the_request_fits_the_service_model(spot: str) -> None:
 def test_the_default_is_the_recorded_cluster_all_spot() -> None:
     fleets = built()["Instances"]["InstanceFleets"]
     assert [
-        (fleet["InstanceFleetType"], fleet["InstanceTypeConfigs"][0]["InstanceType"], fleet["TargetSpotCapacity"])
+        (
+            fleet["InstanceFleetType"],
+            fleet["InstanceTypeConfigs"][0]["InstanceType"],
+            fleet["TargetSpotCapacity"],
+        )
         for fleet in fleets
     ] == [("MASTER", "m6g.xlarge", 1), ("CORE", "m6g.large", 2)]
     assert all(fleet["TargetOnDemandCapacity"] == 0 for fleet in fleets)
@@ -43,7 +49,9 @@ def test_nobody_pays_for_an_idle_cluster() -> None:
     assert 60 <= built()["AutoTerminationPolicy"]["IdleTimeout"] <= 3600
 
 
-@pytest.mark.parametrize(("spot", "action"), [("spot", "TERMINATE_CLUSTER"), ("spot-or-on-demand", "SWITCH_TO_ON_DEMAND")])
+@pytest.mark.parametrize(
+    ("spot", "action"), [("spot", "TERMINATE_CLUSTER"), ("spot-or-on-demand", "SWITCH_TO_ON_DEMAND")]
+)
 def test_missing_spot_capacity_ends_the_cluster_or_falls_back(spot: str, action: str) -> None:
     for fleet in built(spot=spot)["Instances"]["InstanceFleets"]:
         assert fleet["LaunchSpecifications"]["SpotSpecification"]["TimeoutAction"] == action
@@ -56,7 +64,9 @@ def test_the_cluster_carries_the_tags_of_its_run() -> None:
 
 
 def test_two_runs_differ_in_name_and_tags() -> None:
-    requests = [job_flow(RunParameters(), Deployment(), "fruit_features", run_id) for run_id in ("a:1", "a-1")]
+    requests = [
+        job_flow(RunParameters(), Deployment(), "fruit_features", run_id) for run_id in ("a:1", "a-1")
+    ]
     assert requests[0]["Name"] != requests[1]["Name"]
     assert requests[0]["Tags"] != requests[1]["Tags"]
 

@@ -19,7 +19,9 @@ def test_the_recorded_cluster_fits_the_budget(deployment: Deployment) -> None:
 
 
 def test_a_run_above_the_budget_is_refused_with_the_sum(deployment: Deployment) -> None:
-    with pytest.raises(GuardError, match=r"costs 12\.\d\d EUR .*more than budget_eur 10: lower max_hours, workers"):
+    with pytest.raises(
+        GuardError, match=r"costs 12\.\d\d EUR .*more than budget_eur 10: lower max_hours, workers"
+    ):
         guards.check_budget(RunParameters(workers=40), deployment)
 
 
@@ -43,7 +45,9 @@ def test_a_bucket_outside_the_eu_is_refused(s3: Any) -> None:
 
 def test_a_bucket_in_another_eu_region_is_refused(s3: Any) -> None:
     account.create_bucket(boto3.client("s3", region_name="eu-west-3"), "paris", "eu-west-3")
-    with pytest.raises(GuardError, match="lies in eu-west-3 but the run asks for eu-west-1: set region=eu-west-3"):
+    with pytest.raises(
+        GuardError, match="lies in eu-west-3 but the run asks for eu-west-1: set region=eu-west-3"
+    ):
         guards.check_residency(s3, "paris", REGION)
 
 
@@ -60,7 +64,9 @@ def test_a_missing_bucket_is_refused(s3: Any) -> None:
 def test_missing_roles_are_named(deployment: Deployment) -> None:
     with mock_aws():
         iam = boto3.client("iam", region_name=REGION)
-        with pytest.raises(GuardError, match=r"service role 'EMR_DefaultRole_V2' does not exist.*FRUITS_SERVICE_ROLE"):
+        with pytest.raises(
+            GuardError, match=r"service role 'EMR_DefaultRole_V2' does not exist.*FRUITS_SERVICE_ROLE"
+        ):
             guards.check_roles(iam, deployment)
         account.create_roles(iam, deployment)
         guards.check_roles(iam, deployment)
@@ -68,7 +74,10 @@ def test_missing_roles_are_named(deployment: Deployment) -> None:
 
 @pytest.mark.parametrize(
     ("found", "sentence"),
-    [(0, "There are no images under s3://b-b/Test/"), (256, "There are 256 images .* lower components to at most 255")],
+    [
+        (0, "There are no images under s3://b-b/Test/"),
+        (256, "There are 256 images .* lower components to at most 255"),
+    ],
 )
 def test_too_few_images_are_refused(found: int, sentence: str) -> None:
     with pytest.raises(GuardError, match=sentence):

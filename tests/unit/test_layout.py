@@ -54,6 +54,10 @@ def test_only_s3_addresses_are_split() -> None:
 
 def test_everything_a_run_writes_carries_its_own_key() -> None:
     run = layout.RunLayout("bucket", "some-run")
-    written = [value for name in dir(run) if isinstance(value := getattr(run, name), str) and value.startswith("Results/")]
+    written = [
+        value
+        for name in dir(run)
+        if isinstance(value := getattr(run, name), str) and value.startswith("Results/")
+    ]
     assert len(written) >= 9
     assert all("/run=some-run/" in key for key in written)

@@ -7,7 +7,12 @@ from fruit_pipeline.parameters import ParameterError, RunParameters, form
 
 def test_the_defaults_are_the_recorded_project() -> None:
     values = RunParameters()
-    assert (values.primary_type, values.worker_type, values.workers, values.spot) == ("m6g.xlarge", "m6g.large", 2, "spot")
+    assert (values.primary_type, values.worker_type, values.workers, values.spot) == (
+        "m6g.xlarge",
+        "m6g.large",
+        2,
+        "spot",
+    )
     assert (values.region, values.components, values.minimum_variance) == ("eu-west-1", 256, 0.90)
     assert (values.max_hours, values.budget_eur) == (3.0, 10.0)
 
@@ -39,8 +44,15 @@ def test_every_wrong_parameter_is_named_at_once() -> None:
 
 
 def test_words_become_typed_values() -> None:
-    values = RunParameters.parsed(["components=64", "image_size=160", "minimum_variance=0.5", "input_prefix="])
-    assert (values.components, values.image_size, values.minimum_variance, values.input_prefix) == (64, 160, 0.5, "")
+    values = RunParameters.parsed(
+        ["components=64", "image_size=160", "minimum_variance=0.5", "input_prefix="]
+    )
+    assert (values.components, values.image_size, values.minimum_variance, values.input_prefix) == (
+        64,
+        160,
+        0.5,
+        "",
+    )
 
 
 def test_the_form_has_every_parameter_with_limits_and_words() -> None:

@@ -31,7 +31,11 @@ class Result:
         table = pa.table({"path": pa.array(paths, pa.string()), "features": pa.array(vectors, COMPONENTS)})
         _put(s3, layout.pca_output, table)
         names, reasons = zip(*self.rejected, strict=True) if self.rejected else ((), ())
-        _put(s3, layout.rejected, pa.table({"path": pa.array(names, pa.string()), "reason": pa.array(reasons, pa.string())}))
+        _put(
+            s3,
+            layout.rejected,
+            pa.table({"path": pa.array(names, pa.string()), "reason": pa.array(reasons, pa.string())}),
+        )
         return verify(s3, layout, parameters, self.found, deepcopy(self.featurized), deepcopy(self.reduced))
 
 
@@ -51,13 +55,22 @@ def test_a_right_result_is_accepted(s3: Any, layout: RunLayout, parameters: RunP
     [
         (lambda r: r.features.pop(), "3 images were found, but 1 were processed and 1 rejected"),
         (lambda r: r.features.append(("a", [5.0, 6.0])), "'a' stands twice in PCA output"),
-        (lambda r: r.rejected.append(("a", "corrupt")), "'a' stands twice in the processed and rejected images"),
+        (
+            lambda r: r.rejected.append(("a", "corrupt")),
+            "'a' stands twice in the processed and rejected images",
+        ),
         (lambda r: r.features.__setitem__(0, ("a", [1.0])), "rows of .* values where 2 were asked for"),
         (lambda r: r.features.__setitem__(0, ("a", [1.0, float("nan")])), "values that are not finite"),
         (lambda r: r.features.__setitem__(0, ("a", [1.0, float("inf")])), "values that are not finite"),
         (lambda r: r.rejected.__setitem__(0, ("c", None)), "a rejected image has no reason"),
-        (lambda r: r.featurized.update(processed=3), "counted 3 processed and 1 rejected images, but 2 and 1"),
-        (lambda r: r.reduced.update(explained_variance_ratio=[0.9]), "1 explained variance ratios .* 2 components"),
+        (
+            lambda r: r.featurized.update(processed=3),
+            "counted 3 processed and 1 rejected images, but 2 and 1",
+        ),
+        (
+            lambda r: r.reduced.update(explained_variance_ratio=[0.9]),
+            "1 explained variance ratios .* 2 components",
+        ),
         (lambda r: r.reduced.update(explained_variance=0.95), "sum to 0.9"),
         (
             lambda r: r.reduced.update(explained_variance_ratio=[0.2, 0.1], explained_variance=0.3),
