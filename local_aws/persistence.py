@@ -16,6 +16,7 @@ import moto
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
+from moto.s3.utils import _VersionedKeyStore
 from moto.sqs.models import sqs_backends
 
 _FORMAT = 1
@@ -28,14 +29,27 @@ _Snapshot = dict[tuple[str, str, str], dict[str, Any]]
 
 
 class _Pickler(pickle.Pickler):
-    """moto's queues hold locks; a lock has no state that matters and is made anew."""
+    """What pickle by itself would lose or refuse.
+
+    moto's store of object versions is a dict whose ``items`` show the newest version only; and its
+    queues hold locks, which have no state that matters and are made anew.
+    """
 
     def reducer_override(self, obj: object) -> Any:
+        if isinstance(obj, _VersionedKeyStore):
+            return _key_store, (dict(dict.items(obj)),)
         if isinstance(obj, type(threading.RLock())):
             return threading.RLock, ()
         if isinstance(obj, type(threading.Lock())):
             return threading.Lock, ()
         return NotImplemented
+
+
+def _key_store(versions: dict[str, list[Any]]) -> _VersionedKeyStore:
+    store = _VersionedKeyStore()
+    for key, each in versions.items():
+        store.setlist(key, each)
+    return store
 
 
 def save(state_dir: Path) -> None:

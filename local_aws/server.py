@@ -112,7 +112,7 @@ class LocalAws:
         stack.callback(moto_server.forget_everything)
         persistence.restore(settings.state_dir, self._say)
         moto = moto_server.moto_server(settings.aws_port)
-        stack.callback(persistence.save, settings.state_dir)
+        stack.callback(self._save)
         stack.callback(moto.stop)
         self.aws_url = moto.url
 
@@ -122,6 +122,14 @@ class LocalAws:
         emr = self._emr_server(store, s3, localizer, spark, stack)
         moto.start()
         emr.start()
+
+    def _save(self) -> None:
+        try:
+            persistence.save(self.settings.state_dir)
+        except Exception as error:  # pickle can raise nearly anything
+            self._say(
+                f"The S3 state could not be saved ({error}): the next start has that of the last clean end."
+            )
 
     def _emr_server(
         self, store: Store, s3: "S3Client", localizer: Localizer, spark: LocalSpark, stack: ExitStack

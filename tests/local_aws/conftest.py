@@ -1,5 +1,6 @@
 """One local AWS for each module of tests, and clients of it."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -44,9 +45,6 @@ def s3(aws: LocalAws) -> "S3Client":
 
 @pytest.fixture
 def bucket(s3: "S3Client", request: pytest.FixtureRequest) -> str:
-    name = "test-" + "".join(
-        c for c in request.node.name.lower().replace("_", "-") if c.isalnum() or c == "-"
-    )
-    name = name[:60].rstrip("-")
+    name = "test-" + hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:20]
     s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     return name

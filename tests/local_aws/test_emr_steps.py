@@ -208,18 +208,12 @@ def test_an_archive_is_unpacked_under_its_alias_and_again_only_when_it_changed(
         workdir = tmp_path / f"work-{len(list(tmp_path.iterdir()))}"
         localizer.localize([item], workdir)
         assert (workdir / "runtime/lib/a.py").read_bytes() == version
-        assert len(list((tmp_path / "cache").iterdir())) in (expected_copies,)
+        assert len(list((tmp_path / "cache").iterdir())) == expected_copies
 
 
-@pytest.mark.parametrize("name", ["../out.py", "/etc/out.py"])
-def test_an_archive_that_reaches_outside_is_refused_or_kept_inside(
-    s3: "S3Client", bucket: str, tmp_path: Path, name: str
-) -> None:
-    s3.put_object(Bucket=bucket, Key="bad.tar.gz", Body=archive("tar.gz", name, b"x"))
-    localizer = Localizer(s3, tmp_path / "cache")
-    try:
-        localizer.localize([Localized(f"s3://{bucket}/bad.tar.gz", "bad", unpack=True)], tmp_path / "work")
-    except LocalizationError as error:
-        assert "not a readable archive" in str(error)
-    assert not Path("/etc/out.py").exists()
-    assert not (tmp_path / "cache/out.py").exists()
+def test_an_archive_that_reaches_outside_is_refused(s3: "S3Client", bucket: str, tmp_path: Path) -> None:
+    s3.put_object(Bucket=bucket, Key="bad.tar.gz", Body=archive("tar.gz", "../out.py", b"x"))
+    item = Localized(f"s3://{bucket}/bad.tar.gz", "bad", unpack=True)
+    with pytest.raises(LocalizationError, match="is not a readable archive"):
+        Localizer(s3, tmp_path / "cache").localize([item], tmp_path / "work")
+    assert not list(tmp_path.rglob("out.py"))
