@@ -5,7 +5,7 @@ import os
 from moto.core.base_backend import BackendDict
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 
-from local_aws import transport_condition
+from local_aws import moto_gaps
 from local_aws.loopback import LoopbackServer
 
 ACCOUNT_ID = "123456789012"
@@ -19,7 +19,7 @@ class _QuietMotoHandler(MotoRequestHandler):
 
 def moto_server(port: int) -> LoopbackServer:
     """moto's application, ready to be started. Its state is one per process, as moto keeps it in modules."""
-    transport_condition.install()
+    moto_gaps.mend()
     server = LoopbackServer(DomainDispatcherApplication(create_backend_app), port, _QuietMotoHandler)
     # moto composes some addresses (such as those of custom resources) from this variable.
     os.environ["MOTO_PORT"] = str(server.port)

@@ -10,7 +10,7 @@ from moto import mock_aws
 from fruit_contract.layout import RunLayout
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
-from local_aws import transport_condition
+from local_aws import moto_gaps
 from local_run import account
 
 BUCKET = "fruits-test"
@@ -33,7 +33,7 @@ def deployment() -> Deployment:
 
 @pytest.fixture
 def s3() -> Iterator[Any]:
-    transport_condition.install()
+    moto_gaps.mend()
     with mock_aws():
         client = boto3.client("s3", region_name=REGION)
         account.create_bucket(client, BUCKET, REGION)

@@ -1,0 +1,39 @@
+"""What moto (5.2) does otherwise than S3, mended in this process: TLS-only policies, newlines in keys."""
+
+from typing import Any
+
+from moto.iam.access_control import IAMPolicyStatement, PermissionResult
+from moto.moto_server import werkzeug_app
+from moto.moto_server.utilities import RegexConverter
+
+_evaluate = IAMPolicyStatement.is_action_permitted
+
+
+def _is_for_insecure_transport(statement: dict[str, Any]) -> bool:
+    asked = statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")
+    return str(asked).lower() == "false"
+
+
+def _permitted(self: IAMPolicyStatement, *args: Any, **kwargs: Any) -> PermissionResult:
+    """moto evaluates no ``Bool`` condition, so the usual TLS-only policy would deny every request.
+
+    Here loopback counts as secure transport: a statement about insecure transport does not apply,
+    as it would not to a client that uses TLS.
+    """
+    if _is_for_insecure_transport(self._statement):
+        return PermissionResult.NEUTRAL
+    return _evaluate(self, *args, **kwargs)
+
+
+class _AnyCharacter(RegexConverter):
+    """moto's routes match keys with ``.+``, in which the dot stops at a newline; S3's keys do not."""
+
+    def __init__(self, url_map: Any, *items: Any) -> None:
+        super().__init__(url_map, *items)
+        self.regex = f"(?s:{items[0]})"
+
+
+def mend() -> None:
+    """Mend moto in this process, before its server is made."""
+    IAMPolicyStatement.is_action_permitted = _permitted  # type: ignore[method-assign]
+    werkzeug_app.RegexConverter = _AnyCharacter  # type: ignore[misc]
