@@ -35,5 +35,5 @@ class _AnyCharacter(RegexConverter):
 
 def mend() -> None:
     """Mend moto in this process, before its server is made."""
-    IAMPolicyStatement.is_action_permitted = _permitted  # type: ignore[method-assign]
-    werkzeug_app.RegexConverter = _AnyCharacter  # type: ignore[misc]
+    IAMPolicyStatement.is_action_permitted = _permitted
+    werkzeug_app.RegexConverter = _AnyCharacter

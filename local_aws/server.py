@@ -9,9 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import boto3
+from botocore.client import BaseClient
 from botocore.config import Config
 
 from local_aws import moto_server, persistence
@@ -26,9 +27,6 @@ from local_aws.emr.spark_submit import LocalSpark
 from local_aws.emr.steps import LocalStepRunner
 from local_aws.emr.store import Store
 from local_aws.loopback import LoopbackServer, QuietHandler
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 _ONE_PER_PROCESS = threading.Lock()
 _PLACEHOLDER = "testing"
@@ -132,7 +130,7 @@ class LocalAws:
             )
 
     def _emr_server(
-        self, store: Store, s3: "S3Client", localizer: Localizer, spark: LocalSpark, stack: ExitStack
+        self, store: Store, s3: BaseClient, localizer: Localizer, spark: LocalSpark, stack: ExitStack
     ) -> LoopbackServer:
         settings = self.settings
         environment: dict[str, str] = {}
@@ -148,7 +146,7 @@ class LocalAws:
         stack.callback(server.stop)
         return server
 
-    def _s3_client(self) -> "S3Client":
+    def _s3_client(self) -> BaseClient:
         return boto3.client(
             "s3",
             endpoint_url=self.aws_url,

@@ -6,14 +6,11 @@ import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.emr.spark_submit import Localized
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 
 class LocalizationError(Exception):
@@ -23,7 +20,7 @@ class LocalizationError(Exception):
 class Localizer:
     """Fetches for steps. Unpacked archives are kept by ETag, for they can be some 100 MB."""
 
-    def __init__(self, s3: "S3Client", cache: Path) -> None:
+    def __init__(self, s3: BaseClient, cache: Path) -> None:
         self._s3, self._cache = s3, cache
         cache.mkdir(parents=True, exist_ok=True)
 
@@ -82,7 +79,7 @@ class Localizer:
         if not uri.startswith("s3"):
             return str(Path(uri.removeprefix("file://")).stat().st_mtime_ns)
         bucket, key = _split(uri)
-        return self._s3.head_object(Bucket=bucket, Key=key)["ETag"]
+        return str(self._s3.head_object(Bucket=bucket, Key=key)["ETag"])
 
 
 def _unpack(archive: Path, content: Path) -> None:

@@ -3,10 +3,8 @@
 import gzip
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from botocore.client import BaseClient
 
 LOG_NAMES = ("controller", "stdout", "stderr")
 _TAIL_BYTES = 64 * 1024
@@ -19,7 +17,7 @@ def step_log_uri(log_uri: str, cluster_id: str, step_id: str) -> str:
     return f"s3://{log_uri.partition('://')[2].rstrip('/')}/{cluster_id}/steps/{step_id}/"
 
 
-def upload(s3: "S3Client", folder: Path, destination: str) -> None:
+def upload(s3: BaseClient, folder: Path, destination: str) -> None:
     """Compress and put each log. Raises botocore's errors."""
     bucket, _, prefix = destination.removeprefix("s3://").partition("/")
     for name in LOG_NAMES:

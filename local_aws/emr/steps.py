@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
+from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.emr import logs, supervisor
@@ -29,9 +30,6 @@ from local_aws.emr.spark_submit import (
     localize_and_translate,
     parse,
 )
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 _GRACE_SECONDS = 5.0
 _CLOSING_SECONDS = 1.0
@@ -56,7 +54,7 @@ class LocalStepRunner:
 
     def __init__(
         self,
-        s3: "S3Client",
+        s3: BaseClient,
         localizer: Localizer,
         spark: LocalSpark,
         environment: Mapping[str, str],

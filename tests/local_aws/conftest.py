@@ -2,16 +2,16 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
+from botocore.client import BaseClient
 from emr_client import JARS, SPARK_PYTHON, TIME_FACTOR, client
 
 from local_aws.server import LocalAws, Settings
 
-if TYPE_CHECKING:
-    from mypy_boto3_emr import EMRClient
-    from mypy_boto3_s3 import S3Client
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "spark: starts Spark; needs the S3A jars and takes some 15 seconds")
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,9 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 
 
 @pytest.fixture
-def emr(aws: LocalAws) -> Iterator["EMRClient"]:
+def emr(aws: LocalAws) -> Iterator[BaseClient]:
     """An EMR client; clusters left alive by the test are terminated after it."""
-    emr: EMRClient = client(aws, "emr")
+    emr: BaseClient = client(aws, "emr")
     yield emr
     alive = emr.list_clusters(ClusterStates=["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"])["Clusters"]
     for cluster in alive:
@@ -38,13 +38,13 @@ def emr(aws: LocalAws) -> Iterator["EMRClient"]:
 
 
 @pytest.fixture
-def s3(aws: LocalAws) -> "S3Client":
-    found: S3Client = client(aws, "s3")
+def s3(aws: LocalAws) -> BaseClient:
+    found: BaseClient = client(aws, "s3")
     return found
 
 
 @pytest.fixture
-def bucket(s3: "S3Client", request: pytest.FixtureRequest) -> str:
+def bucket(s3: BaseClient, request: pytest.FixtureRequest) -> str:
     name = "test-" + hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:20]
     s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     return name

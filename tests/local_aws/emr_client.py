@@ -4,14 +4,12 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
+from botocore.client import BaseClient
 
 from local_aws.server import LocalAws
-
-if TYPE_CHECKING:
-    from mypy_boto3_emr import EMRClient
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SPARK_PYTHON = REPOSITORY / ".venv/spark/bin/python"
@@ -75,7 +73,7 @@ def eventually(question: Callable[[], Any], what: str) -> Any:
     return answer
 
 
-def cluster_in(emr: "EMRClient", cluster_id: str, *states: str) -> Any:
+def cluster_in(emr: BaseClient, cluster_id: str, *states: str) -> Any:
     """The cluster's description once it is in one of the states."""
 
     def ask() -> Any:
@@ -85,7 +83,7 @@ def cluster_in(emr: "EMRClient", cluster_id: str, *states: str) -> Any:
     return eventually(ask, f"cluster in {states}")
 
 
-def step_in(emr: "EMRClient", cluster_id: str, step_id: str, *states: str) -> Any:
+def step_in(emr: BaseClient, cluster_id: str, step_id: str, *states: str) -> Any:
     def ask() -> Any:
         found = emr.describe_step(ClusterId=cluster_id, StepId=step_id)["Step"]
         return found if found["Status"]["State"] in states else None
@@ -98,9 +96,9 @@ ENDED = ("COMPLETED", "FAILED", "CANCELLED", "INTERRUPTED")
 
 def client(aws: LocalAws, service: str, region: str = "eu-west-1") -> Any:
     return boto3.client(
-        service,  # type: ignore[call-overload]
+        service,
         endpoint_url=aws.emr_url if service == "emr" else aws.aws_url,
         region_name=region,
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
+        aws_access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
     )

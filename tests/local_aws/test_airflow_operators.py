@@ -1,14 +1,12 @@
 """Airflow's own EMR operators and sensors work against local AWS unchanged."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 from emr_client import cluster_in, job_flow, step
 
 from local_aws.server import LocalAws
-
-if TYPE_CHECKING:
-    from mypy_boto3_emr import EMRClient
 
 CONNECTION: dict[str, Any] = {"aws_conn_id": None, "region_name": "eu-west-1"}
 
@@ -20,7 +18,7 @@ def clients_of_local_aws(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.usefixtures("clients_of_local_aws")
-def test_the_operators_create_add_sense_and_terminate(emr: "EMRClient") -> None:
+def test_the_operators_create_add_sense_and_terminate(emr: BaseClient) -> None:
     from airflow.providers.amazon.aws.operators.emr import (
         EmrAddStepsOperator,
         EmrCreateJobFlowOperator,

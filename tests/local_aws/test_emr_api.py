@@ -4,21 +4,18 @@ import json
 import urllib.error
 import urllib.request
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from emr_client import client, cluster_in, eventually, fleet, fleets, groups, job_flow, step
 
 from local_aws.server import LocalAws, Settings, SetUpError
 
-if TYPE_CHECKING:
-    from mypy_boto3_emr import EMRClient
-    from mypy_boto3_s3 import S3Client
 
-
-def test_the_recorded_cluster_is_described_as_emr_describes_it(emr: "EMRClient") -> None:
+def test_the_recorded_cluster_is_described_as_emr_describes_it(emr: BaseClient) -> None:
     request = job_flow(
         LogUri="s3://bucket/logs",
         Instances=fleets(Ec2SubnetIds=["subnet-1", "subnet-2"], Ec2KeyName="key"),
@@ -45,7 +42,7 @@ def test_the_recorded_cluster_is_described_as_emr_describes_it(emr: "EMRClient")
     assert ended["Timeline"]["EndDateTime"] >= ended["Timeline"]["ReadyDateTime"]
 
 
-def test_fleets_have_the_instances_they_ask_for(emr: "EMRClient") -> None:
+def test_fleets_have_the_instances_they_ask_for(emr: BaseClient) -> None:
     weighted = fleet("TASK", "m6g.2xlarge", 5)
     weighted["InstanceTypeConfigs"][0]["WeightedCapacity"] = 2
     wanted = fleets()
@@ -62,7 +59,7 @@ def test_fleets_have_the_instances_they_ask_for(emr: "EMRClient") -> None:
     assert len(emr.list_instances(ClusterId=cluster_id)["Instances"]) == 6
 
 
-def test_groups_have_the_instances_they_ask_for(emr: "EMRClient") -> None:
+def test_groups_have_the_instances_they_ask_for(emr: BaseClient) -> None:
     cluster_id = emr.run_job_flow(**job_flow(Instances=groups()))["JobFlowId"]
     cluster_in(emr, cluster_id, "WAITING")
     listed = emr.list_instance_groups(ClusterId=cluster_id)["InstanceGroups"]
@@ -74,7 +71,7 @@ def test_groups_have_the_instances_they_ask_for(emr: "EMRClient") -> None:
     assert [each["InstanceType"] for each in core] == ["m6g.large", "m6g.large"]
 
 
-def test_clusters_of_another_region_are_not_seen(aws: LocalAws, emr: "EMRClient") -> None:
+def test_clusters_of_another_region_are_not_seen(aws: LocalAws, emr: BaseClient) -> None:
     cluster_id = emr.run_job_flow(**job_flow())["JobFlowId"]
     paris = client(aws, "emr", "eu-west-3")
     with pytest.raises(ClientError, match="is not valid"):
@@ -82,7 +79,7 @@ def test_clusters_of_another_region_are_not_seen(aws: LocalAws, emr: "EMRClient"
     assert paris.list_clusters()["Clusters"] == []
 
 
-def test_lists_come_in_pages_newest_first_and_are_filtered(emr: "EMRClient") -> None:
+def test_lists_come_in_pages_newest_first_and_are_filtered(emr: BaseClient) -> None:
     ids = [emr.run_job_flow(**job_flow(Name=f"page {n}"))["JobFlowId"] for n in range(53)]
     first = emr.list_clusters()
     assert len(first["Clusters"]) == 50
@@ -99,7 +96,7 @@ def test_lists_come_in_pages_newest_first_and_are_filtered(emr: "EMRClient") -> 
         emr.terminate_job_flows(JobFlowIds=ids[start : start + 10])
 
 
-def test_steps_are_listed_newest_first_by_id_and_by_state(emr: "EMRClient") -> None:
+def test_steps_are_listed_newest_first_by_id_and_by_state(emr: BaseClient) -> None:
     cluster_id = emr.run_job_flow(**job_flow(Steps=[step("sleep", "100")]))["JobFlowId"]
     added = emr.add_job_flow_steps(JobFlowId=cluster_id, Steps=[step("true")] * 60)["StepIds"]
     listed = [
@@ -122,7 +119,7 @@ def test_steps_are_listed_newest_first_by_id_and_by_state(emr: "EMRClient") -> N
     assert states == {"INTERRUPTED"}
 
 
-def test_tags_and_policies_can_be_put_read_and_removed(emr: "EMRClient") -> None:
+def test_tags_and_policies_can_be_put_read_and_removed(emr: BaseClient) -> None:
     cluster_id = emr.run_job_flow(**job_flow())["JobFlowId"]
     emr.add_tags(ResourceId=cluster_id, Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
     emr.remove_tags(ResourceId=cluster_id, TagKeys=["a", "unknown"])
@@ -148,12 +145,12 @@ def test_tags_and_policies_can_be_put_read_and_removed(emr: "EMRClient") -> None
     assert emr.modify_cluster(ClusterId=cluster_id, StepConcurrencyLevel=3)["StepConcurrencyLevel"] == 3
 
 
-def test_an_idle_cluster_ends_by_itself(emr: "EMRClient") -> None:
+def test_an_idle_cluster_ends_by_itself(emr: BaseClient) -> None:
     cluster_id = emr.run_job_flow(**job_flow(AutoTerminationPolicy={"IdleTimeout": 60}))["JobFlowId"]
     assert "idle" in cluster_in(emr, cluster_id, "TERMINATED")["Status"]["StateChangeReason"]["Message"]
 
 
-def test_keeping_a_cluster_alive_can_be_given_up(emr: "EMRClient") -> None:
+def test_keeping_a_cluster_alive_can_be_given_up(emr: BaseClient) -> None:
     cluster_id = emr.run_job_flow(**job_flow())["JobFlowId"]
     cluster_in(emr, cluster_id, "WAITING")
     emr.set_keep_job_flow_alive_when_no_steps(JobFlowIds=[cluster_id], KeepJobFlowAliveWhenNoSteps=False)
@@ -161,7 +158,7 @@ def test_keeping_a_cluster_alive_can_be_given_up(emr: "EMRClient") -> None:
     assert ended["Status"]["StateChangeReason"]["Code"] == "ALL_STEPS_COMPLETED"
 
 
-def test_security_configurations_belong_to_their_region(aws: LocalAws, emr: "EMRClient") -> None:
+def test_security_configurations_belong_to_their_region(aws: LocalAws, emr: BaseClient) -> None:
     body = json.dumps({"EncryptionConfiguration": {"EnableInTransitEncryption": False}})
     emr.create_security_configuration(Name="rest", SecurityConfiguration=body)
     assert emr.describe_security_configuration(Name="rest")["SecurityConfiguration"] == body
@@ -176,7 +173,7 @@ def test_security_configurations_belong_to_their_region(aws: LocalAws, emr: "EMR
         emr.describe_security_configuration(Name="rest")
 
 
-def test_releases_are_listed_newest_first_with_their_spark(emr: "EMRClient") -> None:
+def test_releases_are_listed_newest_first_with_their_spark(emr: BaseClient) -> None:
     labels = emr.list_release_labels(Filters={"Prefix": "emr-7"})["ReleaseLabels"]
     assert labels[0] == "emr-7.13.0"
     assert emr.list_release_labels(Filters={"Application": "Spark@3.4.0"})["ReleaseLabels"] == ["emr-6.12.0"]
@@ -184,9 +181,7 @@ def test_releases_are_listed_newest_first_with_their_spark(emr: "EMRClient") -> 
     assert {"Name": "Spark", "Version": "3.4.1"} in described["Applications"]
 
 
-def test_bootstrap_scripts_must_exist_but_are_never_run(
-    emr: "EMRClient", s3: "S3Client", bucket: str
-) -> None:
+def test_bootstrap_scripts_must_exist_but_are_never_run(emr: BaseClient, s3: BaseClient, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="setup.sh", Body=b"exit 1")
 
     def action(key: str) -> dict[str, Any]:
@@ -233,7 +228,7 @@ def test_a_request_no_client_would_send_gets_an_error_of_the_protocol(
     assert (status, answer["__type"]) == (400, error)
 
 
-def test_a_tls_only_bucket_policy_lets_loopback_clients_in(s3: "S3Client", bucket: str) -> None:
+def test_a_tls_only_bucket_policy_lets_loopback_clients_in(s3: BaseClient, bucket: str) -> None:
     statement = {
         "Effect": "Deny",
         "Principal": "*",

@@ -1,16 +1,14 @@
 """What EMR refuses is refused, with its error code: by the model first, by its rules after that."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from emr_client import cluster_in, fleet, fleets, groups, job_flow, step
 
 from local_aws.emr.errors import ValidationError
 from local_aws.emr.validation import validate
-
-if TYPE_CHECKING:
-    from mypy_boto3_emr import EMRClient
 
 UNKNOWN = "j-NOSUCHCLUSTER"
 
@@ -135,7 +133,7 @@ SPOT = {"TimeoutAction": "TERMINATE_CLUSTER"}
         ),
     ],
 )
-def test_run_job_flow_refuses(emr: "EMRClient", changes: dict[str, Any], complaint: str) -> None:
+def test_run_job_flow_refuses(emr: BaseClient, changes: dict[str, Any], complaint: str) -> None:
     before = len(emr.list_clusters()["Clusters"])
     code, message = refused(emr.run_job_flow, **job_flow(**changes))
     assert code == "ValidationException"
@@ -143,7 +141,7 @@ def test_run_job_flow_refuses(emr: "EMRClient", changes: dict[str, Any], complai
     assert len(emr.list_clusters()["Clusters"]) == before
 
 
-def test_an_unknown_cluster_has_the_error_of_each_kind_of_operation(emr: "EMRClient") -> None:
+def test_an_unknown_cluster_has_the_error_of_each_kind_of_operation(emr: BaseClient) -> None:
     invalid = ("InvalidRequestException", f"Cluster id '{UNKNOWN}' is not valid.")
     assert refused(emr.describe_cluster, ClusterId=UNKNOWN) == invalid
     assert refused(emr.list_steps, ClusterId=UNKNOWN) == invalid
@@ -153,7 +151,7 @@ def test_an_unknown_cluster_has_the_error_of_each_kind_of_operation(emr: "EMRCli
     assert refused(emr.add_job_flow_steps, JobFlowId=UNKNOWN, Steps=[step("true")]) == missing
 
 
-def test_a_protected_cluster_cannot_be_terminated_nor_those_named_with_it(emr: "EMRClient") -> None:
+def test_a_protected_cluster_cannot_be_terminated_nor_those_named_with_it(emr: BaseClient) -> None:
     kept = emr.run_job_flow(**job_flow(Instances=fleets(TerminationProtected=True)))["JobFlowId"]
     other = emr.run_job_flow(**job_flow())["JobFlowId"]
     code, message = refused(emr.terminate_job_flows, JobFlowIds=[other, kept])
@@ -167,7 +165,7 @@ def test_a_protected_cluster_cannot_be_terminated_nor_those_named_with_it(emr: "
 
 
 def test_a_terminated_cluster_takes_no_steps_and_no_policy_but_may_be_terminated_again(
-    emr: "EMRClient",
+    emr: BaseClient,
 ) -> None:
     cluster_id = emr.run_job_flow(**job_flow())["JobFlowId"]
     emr.terminate_job_flows(JobFlowIds=[cluster_id])
@@ -186,7 +184,7 @@ def test_a_terminated_cluster_takes_no_steps_and_no_policy_but_may_be_terminated
     emr.terminate_job_flows(JobFlowIds=[cluster_id])
 
 
-def test_fleets_and_groups_are_listed_by_their_own_operation_only(emr: "EMRClient") -> None:
+def test_fleets_and_groups_are_listed_by_their_own_operation_only(emr: BaseClient) -> None:
     of_fleets = emr.run_job_flow(**job_flow())["JobFlowId"]
     of_groups = emr.run_job_flow(**job_flow(Instances=groups()))["JobFlowId"]
     for call, cluster_id in ((emr.list_instance_groups, of_fleets), (emr.list_instance_fleets, of_groups)):
@@ -195,7 +193,7 @@ def test_fleets_and_groups_are_listed_by_their_own_operation_only(emr: "EMRClien
         assert message.startswith("Instance fleets and instance groups are mutually exclusive.")
 
 
-def test_a_marker_that_was_never_given_is_refused(emr: "EMRClient") -> None:
+def test_a_marker_that_was_never_given_is_refused(emr: BaseClient) -> None:
     assert refused(emr.list_clusters, Marker="made up") == (
         "InvalidRequestException",
         "Marker 'made up' is not valid.",

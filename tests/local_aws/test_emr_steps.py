@@ -5,21 +5,18 @@ import io
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 from emr_client import ENDED, cluster_in, eventually, fleets, job_flow, step, step_in
 
 from local_aws.emr.localize import LocalizationError, Localizer
 from local_aws.emr.spark_submit import Localized
 from local_aws.server import LocalAws
 
-if TYPE_CHECKING:
-    from mypy_boto3_emr import EMRClient
-    from mypy_boto3_s3 import S3Client
 
-
-def run(emr: "EMRClient", bucket: str, *steps: dict[str, Any], **changes: Any) -> tuple[str, list[str]]:
+def run(emr: BaseClient, bucket: str, *steps: dict[str, Any], **changes: Any) -> tuple[str, list[str]]:
     """A cluster with these steps: its id and theirs, in order."""
     flow = job_flow(LogUri=f"s3://{bucket}/logs/", Steps=list(steps), **changes)
     cluster_id = emr.run_job_flow(**flow)["JobFlowId"]
@@ -27,7 +24,7 @@ def run(emr: "EMRClient", bucket: str, *steps: dict[str, Any], **changes: Any) -
     return cluster_id, [each["Id"] for each in reversed(listed)]
 
 
-def log(s3: "S3Client", bucket: str, cluster_id: str, step_id: str, name: str) -> str:
+def log(s3: BaseClient, bucket: str, cluster_id: str, step_id: str, name: str) -> str:
     body = s3.get_object(Bucket=bucket, Key=f"logs/{cluster_id}/steps/{step_id}/{name}.gz")["Body"]
     return gzip.decompress(body.read()).decode()
 
@@ -60,7 +57,7 @@ def stubborn(path: Path) -> str:
     return f"trap '' TERM; sleep 300 & echo $$ $! > {path}; while true; do wait; done"
 
 
-def test_a_step_leaves_its_logs_where_emr_puts_them(emr: "EMRClient", s3: "S3Client", bucket: str) -> None:
+def test_a_step_leaves_its_logs_where_emr_puts_them(emr: BaseClient, s3: BaseClient, bucket: str) -> None:
     cluster_id, [step_id] = run(emr, bucket, shell("echo out; echo err >&2"))
     done = step_in(emr, cluster_id, step_id, *ENDED)["Status"]
     assert done["State"] == "COMPLETED"
@@ -70,7 +67,7 @@ def test_a_step_leaves_its_logs_where_emr_puts_them(emr: "EMRClient", s3: "S3Cli
     assert "ended with exit code 0" in log(s3, bucket, cluster_id, step_id, "controller")
 
 
-def test_a_failed_step_says_why_and_where_to_read_more(emr: "EMRClient", bucket: str) -> None:
+def test_a_failed_step_says_why_and_where_to_read_more(emr: BaseClient, bucket: str) -> None:
     cluster_id, [step_id] = run(
         emr,
         bucket,
@@ -101,7 +98,7 @@ def test_a_failed_step_says_why_and_where_to_read_more(emr: "EMRClient", bucket:
     ],
 )
 def test_a_step_that_cannot_run_here_fails_with_one_clear_sentence(
-    emr: "EMRClient", s3: "S3Client", refused: dict[str, Any], complaint: str
+    emr: BaseClient, s3: BaseClient, refused: dict[str, Any], complaint: str
 ) -> None:
     s3.create_bucket(Bucket="refused", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     cluster_id, [step_id] = run(emr, "refused", refused)
@@ -115,7 +112,7 @@ def test_a_step_that_cannot_run_here_fails_with_one_clear_sentence(
 
 
 def test_a_step_sees_the_local_aws_and_none_of_the_developers_environment(
-    emr: "EMRClient", s3: "S3Client", bucket: str, aws: LocalAws, monkeypatch: pytest.MonkeyPatch
+    emr: BaseClient, s3: BaseClient, bucket: str, aws: LocalAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_HOME", "/elsewhere")
     monkeypatch.setenv("AWS_PROFILE", "a-real-account")
@@ -127,7 +124,7 @@ def test_a_step_sees_the_local_aws_and_none_of_the_developers_environment(
 
 
 def test_termination_kills_even_a_process_that_ignores_it(
-    emr: "EMRClient", s3: "S3Client", bucket: str, tmp_path: Path
+    emr: BaseClient, s3: BaseClient, bucket: str, tmp_path: Path
 ) -> None:
     cluster_id, [step_id, pending] = run(emr, bucket, shell(stubborn(tmp_path / "pids")), shell("true"))
     processes = pids(tmp_path / "pids")
@@ -140,7 +137,7 @@ def test_termination_kills_even_a_process_that_ignores_it(
 
 
 def test_a_cancelled_step_is_ended_and_the_next_one_runs(
-    emr: "EMRClient", bucket: str, tmp_path: Path
+    emr: BaseClient, bucket: str, tmp_path: Path
 ) -> None:
     cluster_id, steps = run(emr, bucket, shell(stubborn(tmp_path / "pids")), shell("true"), shell("true"))
     processes = pids(tmp_path / "pids")
@@ -160,7 +157,7 @@ def test_a_cancelled_step_is_ended_and_the_next_one_runs(
 
 
 def test_two_steps_run_at_once_where_the_level_allows_it(
-    emr: "EMRClient", bucket: str, tmp_path: Path
+    emr: BaseClient, bucket: str, tmp_path: Path
 ) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     # Each waits for the other, so that neither can end if they run one after the other.
@@ -172,14 +169,14 @@ def test_two_steps_run_at_once_where_the_level_allows_it(
         assert step_in(emr, cluster_id, step_id, *ENDED)["Status"]["State"] == "COMPLETED"
 
 
-def test_a_transient_cluster_ends_when_its_steps_have(emr: "EMRClient", bucket: str) -> None:
+def test_a_transient_cluster_ends_when_its_steps_have(emr: BaseClient, bucket: str) -> None:
     transient = fleets(KeepJobFlowAliveWhenNoSteps=False)
     cluster_id, _ = run(emr, bucket, shell("true"), shell("true"), Instances=transient)
     ended = cluster_in(emr, cluster_id, "TERMINATED")["Status"]["StateChangeReason"]
     assert ended == {"Code": "ALL_STEPS_COMPLETED", "Message": "Steps completed"}
 
 
-def test_a_log_bucket_that_is_missing_does_not_fail_the_step(emr: "EMRClient") -> None:
+def test_a_log_bucket_that_is_missing_does_not_fail_the_step(emr: BaseClient) -> None:
     cluster_id, [step_id] = run(emr, "no-such-log-bucket", shell("true"))
     assert step_in(emr, cluster_id, step_id, *ENDED)["Status"]["State"] == "COMPLETED"
 
@@ -199,7 +196,7 @@ def archive(kind: str, name: str, content: bytes) -> bytes:
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
 def test_an_archive_is_unpacked_under_its_alias_and_again_only_when_it_changed(
-    s3: "S3Client", bucket: str, tmp_path: Path, kind: str
+    s3: BaseClient, bucket: str, tmp_path: Path, kind: str
 ) -> None:
     localizer = Localizer(s3, tmp_path / "cache")
     item = Localized(f"s3://{bucket}/a {kind}", "runtime", unpack=True)
@@ -211,7 +208,7 @@ def test_an_archive_is_unpacked_under_its_alias_and_again_only_when_it_changed(
         assert len(list((tmp_path / "cache").iterdir())) == expected_copies
 
 
-def test_an_archive_that_reaches_outside_is_refused(s3: "S3Client", bucket: str, tmp_path: Path) -> None:
+def test_an_archive_that_reaches_outside_is_refused(s3: BaseClient, bucket: str, tmp_path: Path) -> None:
     s3.put_object(Bucket=bucket, Key="bad.tar.gz", Body=archive("tar.gz", "../out.py", b"x"))
     item = Localized(f"s3://{bucket}/bad.tar.gz", "bad", unpack=True)
     with pytest.raises(LocalizationError, match="is not a readable archive"):

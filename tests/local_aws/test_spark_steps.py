@@ -5,14 +5,10 @@ import io
 import json
 import tarfile
 import zipfile
-from typing import TYPE_CHECKING
 
 import pytest
+from botocore.client import BaseClient
 from emr_client import ENDED, JARS, job_flow, step, step_in
-
-if TYPE_CHECKING:
-    from mypy_boto3_emr import EMRClient
-    from mypy_boto3_s3 import S3Client
 
 APPLICATION = """
 import json, os, sys
@@ -45,7 +41,7 @@ spark.stop()
 @pytest.mark.spark
 @pytest.mark.skipif(not JARS.is_dir(), reason=f"S3A's jars are not in {JARS}: run make setup.")
 def test_a_spark_step_gets_all_that_yarn_would_have_given_it(
-    emr: "EMRClient", s3: "S3Client", bucket: str
+    emr: BaseClient, s3: BaseClient, bucket: str
 ) -> None:
     s3.put_object(Bucket=bucket, Key="code/main.py", Body=APPLICATION.encode())
     s3.put_object(Bucket=bucket, Key="code/shipped.zip", Body=zipped("shipped.py", "VALUE = 'by py-files'"))
