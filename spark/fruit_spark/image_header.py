@@ -101,6 +101,8 @@ def _check_jpeg(data: bytes) -> ImageHeader:
                 # With the marker the inks are stored inverted, as every decoder here assumes.
                 raise RejectedImage("ambiguous colours: a CMYK JPEG without an Adobe marker")
         position += length
+        if position >= len(data):
+            raise RejectedImage(f"truncated or corrupt: a JPEG segment ends beyond the {len(data)} bytes")
         if marker == 0xDA:
             if header is None:
                 raise RejectedImage("corrupt: a JPEG scan before its frame header")

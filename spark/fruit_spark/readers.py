@@ -28,6 +28,8 @@ AHEAD: Final = 48
 MAX_BYTES: Final = 64 * 2**20
 """Size of one file. With ``AHEAD`` it bounds what a task can hold; photos are a thousand times smaller."""
 ATTEMPTS: Final = 4
+MAX_RETRIES: Final = 5
+"""Of obstore, within one attempt."""
 
 # One client per bucket and Python worker: it holds the connections and the credentials.
 _STORES: dict[str, "S3Store"] = {}
@@ -131,7 +133,7 @@ def store_for(bucket: str) -> "S3Store":
                     "connect_timeout": timedelta(seconds=5),
                     "timeout": timedelta(seconds=30),
                 },
-                retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=60)},
+                retry_config={"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=60)},
                 **options,
             )
         return _STORES[bucket]

@@ -1,0 +1,88 @@
+"""Promise: both command lines say what they take, and refuse what they cannot use before Spark starts."""
+
+import pytest
+
+from fruit_spark.arguments import featurize_parser, featurize_settings, reduce_parser, reduce_settings
+from fruit_spark.errors import StepError
+from fruit_spark.partitions import image_partitions, output_partitions
+from fruit_spark.reduce import check_components
+from fruit_spark.step import sentence_of
+
+FEATURIZE = ["--features", "f", "--rejected", "r", "--metrics", "m", "--model", "o"]
+REDUCE = ["--features", "f", "--output", "o", "--model-output", "p", "--metrics", "m", "--plot", "v"]
+
+
+def test_defaults_are_those_of_the_design() -> None:
+    step = featurize_settings(["--work-list", "w", *FEATURIZE])
+    assert (step.image_size, step.batch_size, step.engine, step.reader) == (224, 32, "litert", "fast")
+    pca = reduce_settings(REDUCE)
+    assert (pca.components, pca.min_variance, pca.solver) == (256, 0.90, "spark")
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ([], "--work-list"),
+        (["--work-list", "w", "--input", "i"], "not allowed with"),
+        (["--work-list", "w", "--image-size", "200"], "96, 128, 160, 192, 224"),
+        (["--work-list", "w", "--batch-size", "0"], "whole number of 1 or more"),
+        (["--work-list", "w", "--engine", "torch"], "litert"),
+        (["--work-list", "w", "--colour", "red"], "--colour"),
+    ],
+)
+def test_featurize_refuses_what_it_cannot_use(
+    extra: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        featurize_settings([*extra, *FEATURIZE])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "value"), [("--components", "0"), ("--min-variance", "90"), ("--solver", "magic")])
+def test_reduce_refuses_what_it_cannot_use(name: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        reduce_settings([*REDUCE, name, value])
+    assert repr(value) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("parser", [featurize_parser(), reduce_parser()])
+def test_every_option_is_explained(parser: object) -> None:
+    assert all(action.help for action in parser._actions)  # type: ignore[attr-defined]
+
+
+def test_tasks_fill_every_core_and_stay_small() -> None:
+    for images in (1, 15, 100, 1_142, 87_000, 1_000_000):
+        for cores in (1, 2, 4, 96):
+            tasks = image_partitions(images, cores)
+            assert 1 <= tasks <= images
+            if images >= 16 * 5 * cores * 2:
+                assert tasks % cores == 0
+                assert tasks >= 5 * cores
+                assert images / tasks <= 1_000
+    assert output_partitions(10, 4) == 1
+    assert output_partitions(87_000, 4) == 4
+
+
+@pytest.mark.parametrize(
+    ("rows", "components", "said"),
+    [
+        (0, 256, "every image was rejected"),
+        (1, 1, "at least 2"),
+        (100, 256, "256 components.*100 were featurized.*99 or less"),
+        (5000, 1281, "1281 components.*1280 or less"),
+    ],
+)
+def test_too_many_components_name_the_numbers_and_the_parameter(rows: int, components: int, said: str) -> None:
+    with pytest.raises(StepError, match=said):
+        check_components(rows, components)
+
+
+def test_as_many_components_as_images_are_allowed() -> None:
+    check_components(256, 256)
+
+
+def test_the_sentence_of_a_worker_reaches_the_user() -> None:
+    text = "Job aborted\nTraceback:\n  File\nfruit_spark.errors.StepError: S3 refused it.\n\n\tat java.lang"
+    assert sentence_of(RuntimeError(text)) == "S3 refused it."
+    assert sentence_of(RuntimeError("other")) is None

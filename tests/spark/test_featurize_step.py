@@ -1,0 +1,222 @@
+"""Promise: found = processed + rejected, every row once, the same again when repeated, one load per worker."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import photos
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from fruit_contract.report import FeaturizeMetrics
+from fruit_contract.work_list import WORK_LIST_COLUMNS
+from fruit_spark import model_broadcast
+from fruit_spark.errors import StepError
+from fruit_spark.featurize import FeaturizeSettings, featurize
+from fruit_spark.model_broadcast import broadcast_model
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+ODD_NAMES = ["a b.jpg", "a+b.jpg", "a%20b.jpg", "100%.jpg", "a#b.jpg", "é.jpg", "new\nline.jpg", "[1]{2}.jpg"]
+
+
+def write_work_list(file: Path, rows: list[tuple[str, str, str, int]]) -> str:
+    schema = pa.schema([pa.field(name, pa.type_for_alias(kind)) for name, kind in WORK_LIST_COLUMNS])
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), file)
+    return str(file)
+
+
+def local_work_list(folder: Path, files: list[Path]) -> str:
+    return write_work_list(folder / "images.parquet", [(str(f), str(f), "", f.stat().st_size) for f in files])
+
+
+@pytest.fixture
+def settings(tmp_path: Path, model_folder: Path) -> FeaturizeSettings:
+    return FeaturizeSettings(
+        work_list=None,
+        input=None,
+        features=str(tmp_path / "features"),
+        rejected=str(tmp_path / "rejected"),
+        metrics=str(tmp_path / "metrics" / "featurize.json"),
+        model=str(model_folder),
+        image_size=96,
+        batch_size=4,
+        engine="litert",
+        reader="fast",
+        partitions=None,
+    )
+
+
+def rows_of(settings: FeaturizeSettings) -> dict[str, dict[str, Any]]:
+    rows = pq.read_table(settings.features).to_pylist()
+    by_path = {row["path"]: row for row in rows}
+    assert len(by_path) == len(rows), "a path stands in more than one row"
+    return by_path
+
+
+@pytest.fixture
+def every_kind(tmp_path: Path) -> Path:
+    """Every kind of image, good and bad, and every odd name."""
+    kinds: dict[str, Callable[[], bytes]] = photos.CONVERTED | {k: make for k, (make, _) in photos.REJECTED.items()}
+    for kind, make in kinds.items():
+        file = tmp_path / "photos" / "Good" / f"{kind}.jpg" if kind in photos.CONVERTED else None
+        file = file or tmp_path / "photos" / "Bad" / f"{kind}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(make())
+    for number, name in enumerate(ODD_NAMES):
+        file = tmp_path / "photos" / "Odd # + % é" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(photos.jpeg(100 + number))
+    return tmp_path / "photos"
+
+
+def test_every_kind_of_image_is_converted_or_rejected_with_its_reason(
+    spark: "SparkSession", settings: FeaturizeSettings, every_kind: Path, tmp_path: Path
+) -> None:
+    files = sorted(path for path in every_kind.rglob("*.jpg"))
+    gone = tmp_path / "photos" / "Bad" / "gone.jpg"
+    gone_row = (str(gone), str(gone), "", 10)
+    work_list = write_work_list(
+        tmp_path / "images.parquet", [(str(f), str(f), "", f.stat().st_size) for f in files] + [gone_row]
+    )
+    settings = dataclasses.replace(settings, work_list=work_list, partitions=6)
+
+    metrics = featurize(spark, settings)
+
+    rows = rows_of(settings)
+    assert set(rows) == {*map(str, files), str(gone)}
+    reasons = {Path(path).stem: row["reason"] for path, row in rows.items() if row["reason"] is not None}
+    assert set(reasons) == {*photos.REJECTED, "gone"}
+    for kind, (_, reason) in photos.REJECTED.items():
+        assert reason in reasons[kind]
+    for row in rows.values():
+        assert (row["features"] is None) == (row["reason"] is not None)
+        assert row["label"] == Path(row["path"]).parent.name
+        assert row["features"] is None or (len(row["features"]) == 1280 and np.isfinite(row["features"]).all())
+    good = len(photos.CONVERTED) + len(ODD_NAMES)
+    assert (metrics["found"], metrics["processed"], metrics["rejected"]) == (len(rows), good, len(reasons))
+    assert json.loads(Path(settings.metrics).read_text()) == metrics
+    assert set(metrics) == FeaturizeMetrics.__required_keys__
+    rejected = pq.read_table(settings.rejected).to_pylist()
+    assert {Path(row["path"]).stem: row["reason"] for row in rejected} == reasons
+    # Six tasks, two cores: one load per Python worker and no more.
+    assert 1 <= metrics["model_loads"] <= 2
+
+    # The features of a file are its own, whatever the batch it was in.
+    from fruit_spark.decode import decode_with_opencv
+    from fruit_spark.engines import LiteRtEngine
+
+    engine = LiteRtEngine((Path(settings.model) / "mobilenetv2.tflite").read_bytes(), 96)
+    for file in files[::3]:
+        if rows[str(file)]["features"] is not None:
+            alone = engine.predict(decode_with_opencv(file.read_bytes(), 96)[None])[0]
+            np.testing.assert_allclose(rows[str(file)]["features"], alone, atol=1e-6)
+
+    # Repeated: the same rows, none twice.
+    again = featurize(spark, settings)
+    assert (again["found"], again["processed"], again["rejected"]) == (len(rows), good, len(reasons))
+    assert rows_of(settings) == rows
+
+
+def test_spark_s_own_reader_agrees_with_the_fast_one(
+    spark: "SparkSession", settings: FeaturizeSettings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos" / "Odd # + % é [x]"
+    folder.mkdir(parents=True)
+    names = [name for name in ODD_NAMES if "\n" not in name]
+    for number, name in enumerate(names):
+        # PNG: Java and OpenCV decode it to the same pixels; two JPEG decoders may differ by one.
+        (folder / name).write_bytes(photos.encode(Image.fromarray(photos.fruit(number)), "PNG"))
+    (folder / "grey.jpg").write_bytes(photos.encode(Image.fromarray(photos.fruit(2)).convert("L"), "PNG"))
+    (folder / "rgba.jpg").write_bytes(photos.rgba())
+    (folder / "text.jpg").write_bytes(b"not a photo")
+    (folder / "_hidden.jpg").write_bytes(photos.jpeg())
+    settings = dataclasses.replace(settings, work_list=local_work_list(tmp_path, sorted(folder.iterdir())))
+
+    fast_metrics = featurize(spark, settings)
+    fast = rows_of(settings)
+    metrics = featurize(spark, dataclasses.replace(settings, reader="spark-image"))
+    own = rows_of(settings)
+
+    assert set(own) == set(fast)
+    assert metrics["found"] == fast_metrics["found"] == metrics["processed"] + metrics["rejected"]
+    assert fast_metrics["rejected"] == 1
+    # What Spark's source passes over silently still has its row.
+    assert {Path(path).name for path, row in own.items() if row["reason"]} == {"text.jpg", "_hidden.jpg"}
+    for path, row in own.items():
+        assert row["label"] == fast[path]["label"]
+        if row["features"] is not None:
+            np.testing.assert_allclose(row["features"], fast[path]["features"], atol=1e-4)
+
+
+def test_the_reference_engine_runs_as_a_step(
+    spark: "SparkSession", settings: FeaturizeSettings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos" / "Kiwi"
+    folder.mkdir(parents=True)
+    for number in range(4):
+        (folder / f"{number}.jpg").write_bytes(photos.jpeg(number, "Kiwi"))
+    settings = dataclasses.replace(settings, input=str(tmp_path / "photos"), partitions=1)
+    featurize(spark, settings)
+    fast = rows_of(settings)
+    metrics = featurize(spark, dataclasses.replace(settings, engine="keras"))
+    assert metrics["model"]["engine"] == "keras"
+    for path, row in rows_of(settings).items():
+        one, other = np.array(row["features"]), np.array(fast[path]["features"])
+        assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) >= 0.999
+
+
+def test_a_run_of_rejected_images_only_leaves_its_rows_and_fails(
+    spark: "SparkSession", settings: FeaturizeSettings, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"{number}.jpg" for number in range(3)]
+    for file in files:
+        file.write_bytes(b"no photo")
+    settings = dataclasses.replace(settings, work_list=local_work_list(tmp_path, files))
+    with pytest.raises(StepError, match="All 3 images were rejected"):
+        featurize(spark, settings)
+    assert pq.read_table(settings.rejected).num_rows == 3
+    assert json.loads(Path(settings.metrics).read_text())["processed"] == 0
+
+
+def test_an_empty_work_list_and_a_missing_one_are_said_so(
+    spark: "SparkSession", settings: FeaturizeSettings, tmp_path: Path
+) -> None:
+    with pytest.raises(StepError, match="has no images"):
+        featurize(spark, dataclasses.replace(settings, work_list=write_work_list(tmp_path / "none.parquet", [])))
+    with pytest.raises(StepError, match="There is no work list"):
+        featurize(spark, dataclasses.replace(settings, work_list=str(tmp_path / "missing.parquet")))
+
+
+def test_a_model_too_large_or_of_the_wrong_shape_stops_before_any_image_is_read(
+    spark: "SparkSession", settings: FeaturizeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(settings, work_list=str(tmp_path / "is read later"))
+    monkeypatch.setattr(model_broadcast, "BROADCAST_LIMIT", 1000)
+    with pytest.raises(StepError, match=r"less than 1,000"):
+        featurize(spark, settings)
+    monkeypatch.undo()
+    (tmp_path / "broken.tflite").write_bytes(b"broken")
+    with pytest.raises(StepError, match="cannot be used by LiteRT"):
+        featurize(spark, dataclasses.replace(settings, model=str(tmp_path / "broken.tflite")))
+    with pytest.raises(StepError, match="There is no model"):
+        featurize(spark, dataclasses.replace(settings, model=str(tmp_path / "none.tflite")))
+    with pytest.raises(StepError, match="--engine litert"):
+        featurize(spark, dataclasses.replace(settings, model=str(tmp_path / "photo.jpg")))
+
+
+def test_the_broadcast_is_compressed_and_fingerprinted(spark: "SparkSession", model_folder: Path) -> None:
+    content = (model_folder / "mobilenetv2.tflite").read_bytes()
+    sent = broadcast_model(spark.sparkContext, content, "litert", 96)
+    assert sent.packed.value.startswith(b"\x1f\x8b")
+    assert len(sent.packed.value) < len(content)
+    assert len(sent.fingerprint) == 64

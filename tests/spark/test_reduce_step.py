@@ -1,0 +1,146 @@
+"""Promise: Spark ML's own PCA, readable again, with a minimum variance that says which k would do."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT
+
+from fruit_contract.report import ReduceMetrics
+from fruit_spark.errors import StepError
+from fruit_spark.pca import components_for
+from fruit_spark.reduce import ReduceSettings, reduce
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+ROWS = 60
+
+
+def write_features(folder: Path, features: npt.NDArray[np.float32], rejected: int = 0) -> str:
+    """The Parquet of a featurize step with these features and some rejected images."""
+    rows = [[float(value) for value in row] for row in features] + [None] * rejected
+    count = len(rows)
+    columns = {
+        "path": pa.array([f"/photos/Kiwi/{n}.jpg" for n in range(count)]),
+        "label": pa.array(["Kiwi"] * count),
+        "features": pa.array(rows, pa.list_(pa.float32())),
+        "reason": pa.array([None] * len(features) + ["corrupt"] * rejected, pa.string()),
+    }
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table(columns), folder / "part-0.parquet")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def values() -> npt.NDArray[np.float32]:
+    """float32 [60, 1280] with a spectrum that falls by a tenth from one direction to the next."""
+    chance = np.random.default_rng(3)
+    factors = chance.normal(size=(ROWS, ROWS)) * 0.9 ** np.arange(ROWS)
+    return (factors @ chance.normal(size=(ROWS, 1280)) + 2).astype(np.float32)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, values: npt.NDArray[np.float32]) -> ReduceSettings:
+    return ReduceSettings(
+        features=write_features(tmp_path / "features", values, rejected=5),
+        output=str(tmp_path / "output"),
+        model_output=str(tmp_path / "model"),
+        metrics=str(tmp_path / "reduce.json"),
+        plot=str(tmp_path / "variance.png"),
+        components=16,
+        min_variance=0.5,
+        solver="spark",
+    )
+
+
+def spectrum(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    centred = values.astype(np.float64) - values.mean(0, dtype=np.float64)
+    squares = np.linalg.svd(centred, compute_uv=False) ** 2
+    return squares / squares.sum()
+
+
+def test_components_model_and_variance_are_those_of_the_data(
+    spark: "SparkSession", settings: ReduceSettings, values: npt.NDArray[np.float32]
+) -> None:
+    from pyspark.ml.feature import PCAModel
+
+    metrics = reduce(spark, settings)
+
+    assert set(metrics) == ReduceMetrics.__required_keys__
+    assert json.loads(Path(settings.metrics).read_text()) == metrics
+    assert metrics["rows"] == ROWS
+    expected = spectrum(values)
+    np.testing.assert_allclose(metrics["explained_variance_ratio"], expected[:16], atol=1e-9)
+    assert metrics["components_for_minimum"] == components_for(expected, 0.5)
+    assert Path(settings.plot).read_bytes().startswith(b"\x89PNG")
+    output = pq.read_table(settings.output)
+    assert output.column_names == ["path", "label", "features"]
+    assert output.schema.field("features").type.value_type == pa.float32()
+    reduced = np.array(output.column("features").to_pylist())
+    assert reduced.shape == (ROWS, 16)
+    model = PCAModel.load(settings.model_output)
+    # Spark's convention: not centred before the transform.
+    order = [int(Path(path).stem) for path in output.column("path").to_pylist()]
+    assert sorted(order) == list(range(ROWS))
+    np.testing.assert_allclose(reduced, values[order].astype(np.float64) @ model.pc.toArray(), rtol=1e-4, atol=1e-3)
+    from pyspark.ml.linalg import Vectors
+
+    frame = spark.createDataFrame([(Vectors.dense(values[order[0]].tolist()),)], [model.getInputCol()])
+    transformed = model.transform(frame).first()[model.getOutputCol()].toArray()
+    np.testing.assert_allclose(reduced[0], transformed, rtol=1e-5, atol=1e-4)
+
+    # Repeated: the same rows, none twice.
+    reduce(spark, settings)
+    again = pq.read_table(settings.output)
+    assert again.sort_by("path").equals(output.sort_by("path"))
+
+
+def test_too_little_variance_names_the_k_that_would_do(
+    spark: "SparkSession", settings: ReduceSettings, values: npt.NDArray[np.float32]
+) -> None:
+    enough = components_for(spectrum(values), 0.9)
+    with pytest.raises(StepError, match=f"2 components keep 0\\.\\d+.*minimum 0.9.*Set components to {enough}"):
+        reduce(spark, dataclasses.replace(settings, components=2, min_variance=0.9))
+    assert json.loads(Path(settings.metrics).read_text())["components_for_minimum"] is None
+    assert Path(settings.plot).exists()
+    assert not Path(settings.output).exists()
+
+
+def test_more_components_than_images_end_the_command_with_one_sentence(
+    settings: ReduceSettings, spark_environment: dict[str, str]
+) -> None:
+    arguments = ["--features", settings.features, "--output", settings.output, "--metrics", settings.metrics]
+    arguments += ["--model-output", settings.model_output, "--plot", settings.plot, "--components", "256"]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "spark" / "reduce.py"), *arguments],
+        env={**os.environ, **spark_environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: 256 components need at least as many images, and 60 were featurized")
+    assert "Traceback" not in done.stderr
+
+
+def test_equal_images_have_no_variance_to_keep(spark: "SparkSession", settings: ReduceSettings, tmp_path: Path) -> None:
+    same = write_features(tmp_path / "same", np.ones((5, 1280), np.float32))
+    with pytest.raises(StepError, match="no variance"):
+        reduce(spark, dataclasses.replace(settings, features=same, components=2))
+
+
+def test_missing_features_are_said_so(spark: "SparkSession", settings: ReduceSettings, tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="run the featurize step first"):
+        reduce(spark, dataclasses.replace(settings, features=str(tmp_path / "none")))
