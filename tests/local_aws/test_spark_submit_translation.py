@@ -23,7 +23,7 @@ SPARK = LocalSpark(
     cores=2,
     memory_cap_mb=2048,
 )
-WORKDIR = Path("/work")
+WORKDIR = Path("/container")
 
 
 def translate(*args: str, defaults: dict[str, str] | None = None) -> LocalCommand:
@@ -83,7 +83,7 @@ def test_the_drivers_environment_comes_from_the_application_master_in_cluster_mo
         "m.py",
     )
     cluster = translate("--deploy-mode", "cluster", *arguments).environment
-    assert cluster["PYTHONPATH"] == "/work/runtime"
+    assert cluster["PYTHONPATH"] == "/container/runtime"
     assert cluster["PYSPARK_PYTHON"] == "/venv/bin/python"
     assert "PYTHONPATH" not in translate("--deploy-mode", "client", *arguments).environment
 
