@@ -27,8 +27,9 @@ def serve(
     aws_port: Annotated[int, typer.Option(help="Port of S3, SQS, IAM, ...; 0 chooses a free one.")] = 0,
     emr_port: Annotated[int, typer.Option(help="Port of EMR; 0 chooses a free one.")] = 0,
     time_factor: Annotated[
-        float, typer.Option(help="How much faster simulated waits pass.", min=0.001)
+        float, typer.Option(help="How much faster provisioning passes.", min=0.001)
     ] = 200.0,
+    idle_factor: Annotated[float, typer.Option(help="How much faster idle limits run out.", min=0.001)] = 1.0,
     env_file: Annotated[
         Path | None, typer.Option(help="Written when both serve: the same export lines.")
     ] = None,
@@ -58,6 +59,7 @@ def serve(
         emr_port=emr_port,
         region=region,
         time_factor=time_factor,
+        idle_factor=idle_factor,
     )
     if step_cores is not None:
         settings = replace(settings, step_cores=step_cores)

@@ -1,7 +1,8 @@
 """Time: wall-clock instants, and simulated waits that a factor shortens.
 
-Instants (timelines on the wire) are always real. Only waits in which nothing happens but waiting
-(provisioning, the idle timer) are simulated; a step's own work takes the time it takes.
+Instants (timelines on the wire) are always real. Waits in which nothing happens but waiting
+(provisioning) are simulated; a step's own work takes the time it takes. An idle limit is measured
+against a client that takes real time too, so it has a factor of its own, 1 unless asked otherwise.
 """
 
 import time
@@ -15,20 +16,27 @@ class Clock(Protocol):
     def real(self, simulated_seconds: float) -> float:
         """How many real seconds a simulated wait lasts."""
 
+    def idle(self, seconds: float) -> float:
+        """How many real seconds an idle limit lasts."""
+
 
 class FactorClock:
-    """The system's clock, on which simulated waits pass ``factor`` times as fast."""
+    """The system's clock; simulated waits pass ``factor`` times as fast, idle limits ``idle_factor``."""
 
-    def __init__(self, factor: float = 1.0) -> None:
-        if factor <= 0:
-            raise ValueError(f"The time factor is {factor}: give a number above 0.")
-        self._factor = factor
+    def __init__(self, factor: float = 1.0, idle_factor: float = 1.0) -> None:
+        for value in (factor, idle_factor):
+            if value <= 0:
+                raise ValueError(f"The time factor is {value}: give a number above 0.")
+        self._factor, self._idle_factor = factor, idle_factor
 
     def now(self) -> float:
         return time.time()
 
     def real(self, simulated_seconds: float) -> float:
         return simulated_seconds / self._factor
+
+    def idle(self, seconds: float) -> float:
+        return seconds / self._idle_factor
 
 
 class ManualClock:
@@ -42,6 +50,9 @@ class ManualClock:
 
     def real(self, simulated_seconds: float) -> float:
         return simulated_seconds
+
+    def idle(self, seconds: float) -> float:
+        return seconds
 
     def advance(self, seconds: float) -> None:
         self._now += seconds

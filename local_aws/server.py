@@ -50,6 +50,9 @@ class Settings:
     emr_port: int = 0
     region: str = "eu-west-1"
     time_factor: float = 200.0
+    """How much faster than EMR clusters are provisioned and terminated."""
+    idle_factor: float = 1.0
+    """How much faster idle limits run out."""
     step_cores: int = field(default_factory=lambda: os.cpu_count() or 1)
     step_memory_mb: int = 2048
     """The most memory a step's JVM gets, whatever it asks for."""
@@ -66,7 +69,7 @@ class LocalAws:
         self, settings: Settings, clock: Clock | None = None, say: Callable[[str], None] = lambda _: None
     ) -> None:
         self.settings, self._say = settings, say
-        self._clock = clock or FactorClock(settings.time_factor)
+        self._clock = clock or FactorClock(settings.time_factor, settings.idle_factor)
         self._open = ExitStack()
         self.aws_url = self.emr_url = ""
 

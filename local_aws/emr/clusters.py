@@ -79,7 +79,7 @@ def next_change_at(cluster: Cluster, clock: Clock, durations: Durations) -> floa
         case "BOOTSTRAPPING":
             return cluster.entered_at + clock.real(durations.bootstrapping)
         case "WAITING" if cluster.idle_timeout is not None and cluster.idle_since is not None:
-            return cluster.idle_since + clock.real(cluster.idle_timeout)
+            return cluster.idle_since + clock.idle(cluster.idle_timeout)
         case "TERMINATING" if not _running(cluster):
             return cluster.entered_at + clock.real(durations.terminating)
         case _:
