@@ -1,7 +1,6 @@
 """``python -m local_run``: run the pipeline once on this machine, or keep it up for the UI."""
 
 import signal
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -14,8 +13,9 @@ from rich.console import Console
 from fruit_contract.layout import RunLayout, run_key
 from fruit_pipeline.parameters import ParameterError, RunParameters
 from local_run import account, images, preflight, results, upload
-from local_run.airflow_server import AirflowHome, free_port
+from local_run.airflow_server import AirflowError, AirflowHome, free_port
 from local_run.follow import follow
+from local_run.processes import ChildEndedError
 from local_run.stack import Paths, Stack, running
 
 DAG_ID = "fruit_features"
@@ -26,15 +26,18 @@ cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__d
 console = Console()
 
 Port = Annotated[int, typer.Option(help="port of Airflow's UI on 127.0.0.1; 0 takes a free one")]
+StateDir = Annotated[Path | None, typer.Option(help="where to keep state; default .state")]
+OutDir = Annotated[Path | None, typer.Option(help="where to leave results; default out")]
 TimeFactor = Annotated[float, typer.Option(help="how much faster than EMR local clusters are provisioned")]
+
+
+def _paths(state: Path | None, out: Path | None = None) -> Paths:
+    default = Paths.of(Path(__file__).resolve().parents[1])
+    return Paths(default.repository, state or default.state, out or default.out)
 
 
 class UserError(Exception):
     """Something the person at the keyboard can put right; the message says how."""
-
-
-def _paths() -> Paths:
-    return Paths(Path(__file__).resolve().parents[1])
 
 
 def _check(paths: Paths, port: int) -> None:
@@ -76,9 +79,11 @@ def run(
     ] = "",
     port: Port = 0,
     time_factor: TimeFactor = 200.0,
+    state_dir: StateDir = None,
+    out_dir: OutDir = None,
 ) -> None:
     """Run the pipeline once: start everything, trigger the DAG, fetch the results, stop everything."""
-    paths, began = _paths(), time.monotonic()
+    paths, began = _paths(state_dir, out_dir), time.monotonic()
     parameters = _parameters(args.split())
     if count < 1:
         raise UserError(f"COUNT is {count}: ask for at least 1 photo.")
@@ -90,7 +95,7 @@ def run(
         raise UserError(str(error)) from error
 
     bucket = parameters["bucket"]
-    stack = Stack(paths, port or free_port(), bucket, time_factor)
+    stack = Stack(paths, port or free_port(), bucket, time_factor, console)
     with running(stack):
         api = stack.start_airflow()
         s3 = _prepare_account(stack, parameters.get("region"))
@@ -120,29 +125,18 @@ def run(
 
 
 @cli.command()
-def migrate() -> None:
+def migrate(state_dir: StateDir = None) -> None:
     """Create or migrate the database of the local Airflow (part of the set-up)."""
-    home = AirflowHome(_paths().state / "airflow", _paths().repository, port=0)
-    home.home.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"],
-        env=home.environment({}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise UserError(
-            f"Airflow's database could not be created:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-        )
+    paths = _paths(state_dir)
+    AirflowHome(paths.state / "airflow", paths.repository, port=0).migrate()
 
 
 @cli.command()
-def up(port: Port = 8080, time_factor: TimeFactor = 200.0) -> None:
+def up(port: Port = 8080, time_factor: TimeFactor = 200.0, state_dir: StateDir = None) -> None:
     """Keep local AWS and Airflow up until Ctrl-C, to use the UI and the AWS CLI by hand."""
-    paths = _paths()
+    paths = _paths(state_dir)
     _check(paths, port)
-    stack = Stack(paths, port or free_port(), _bucket(RunParameters().region), time_factor)
+    stack = Stack(paths, port or free_port(), _bucket(RunParameters().region), time_factor, console)
     with running(stack):
         api = stack.start_airflow()
         _prepare_account(stack, None)
@@ -173,7 +167,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         cli(standalone_mode=False)
-    except UserError as error:
+    except (UserError, AirflowError, ChildEndedError) as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False)
         return _WRONG_INPUT
     except (KeyboardInterrupt, typer.Abort):

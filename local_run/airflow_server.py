@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,6 +81,20 @@ class AirflowHome:
             path.write_text(secrets.token_urlsafe(48))
         return path.read_text()
 
+    def migrate(self) -> None:
+        """Create the database, or bring it to this version of Airflow."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", "db", "migrate"],
+            env=self.environment({}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            tail = (done.stdout + done.stderr)[-2000:]
+            raise AirflowError(f"Airflow's database could not be created:\n{tail}")
+
     def start(self, environment: Mapping[str, str]) -> list[Child]:
         """Start the components; the database must have been migrated (``airflow db migrate``)."""
         # Logs are read from the shared folder: the log servers would listen on every interface.
@@ -95,7 +110,11 @@ class AirflowHome:
         ]
 
 
-class _NotYet(Exception):  # noqa: N818 - a signal between a probe and its retry, never seen outside
+class AirflowError(RuntimeError):
+    """The local Airflow does not do what it was asked to; the message says why."""
+
+
+class _NotYet(AirflowError):  # noqa: N818 - a signal between a probe and its retry, never seen outside
     """What is waited for is not there yet."""
 
 
@@ -139,7 +158,7 @@ class AirflowApi:
             json={"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)},
         )
         if answer.is_error:
-            raise RuntimeError(
+            raise AirflowError(
                 f"Airflow refused to start {dag_id}: {answer.json().get('detail', answer.text)}"
             )
 

@@ -1,6 +1,7 @@
 """Local AWS and Airflow, up together and down together."""
 
 import contextlib
+import platform
 import shlex
 import signal
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.identity import ENDED_STATES, LIVE_STATES
@@ -26,10 +29,14 @@ class Paths:
     """Where a checkout keeps what it installs and what a run leaves."""
 
     repository: Path
+    state: Path
+    """Airflow's home, local AWS's storage, generated photos."""
+    out: Path
 
-    @property
-    def state(self) -> Path:
-        return self.repository / ".state"
+    @classmethod
+    def of(cls, repository: Path) -> "Paths":
+        """The places that ``make`` uses."""
+        return cls(repository, repository / ".state", repository / "out")
 
     @property
     def cache(self) -> Path:
@@ -39,16 +46,15 @@ class Paths:
     def spark_python(self) -> Path:
         return self.repository / ".venv" / "spark" / "bin" / "python"
 
-    @property
-    def out(self) -> Path:
-        return self.repository / "out"
-
 
 class Stack:
     """The running processes of one local system, and clients for them."""
 
-    def __init__(self, paths: Paths, airflow_port: int, bucket: str, time_factor: float) -> None:
+    def __init__(
+        self, paths: Paths, airflow_port: int, bucket: str, time_factor: float, console: Console | None = None
+    ) -> None:
         self.paths = paths
+        self.console = console or Console(quiet=True)
         self.children: list[Child] = []
         self.airflow = AirflowHome(paths.state / "airflow", paths.repository, airflow_port)
         self._settings = {
@@ -56,7 +62,7 @@ class Stack:
             "FRUITS_POLL_SECONDS": "1",
             "FRUITS_CODE_DIR": str(paths.repository / "spark"),
             "FRUITS_MODEL_DIR": str(paths.cache / "model"),
-            "FRUITS_RUNTIME_ARCHIVE": str(paths.cache / "runtime" / "runtime-x86_64.tar.gz"),
+            "FRUITS_RUNTIME_ARCHIVE": str(paths.cache / "runtime" / f"runtime-{platform.machine()}.tar.gz"),
         }
         self._time_factor = time_factor
         self.aws: dict[str, str] = {}
@@ -139,8 +145,10 @@ class Stack:
         """Clusters first, then Airflow, local AWS last. A second Ctrl-C does not stop the stopping."""
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            with contextlib.suppress(Exception):  # whatever EMR says, the processes must end
-                self.end_clusters()
+            # Whatever EMR says, the processes must end.
+            with contextlib.suppress(ClientError, BotoCoreError, RetryError):
+                if ended := self.end_clusters():
+                    self.console.print(f"{ended} cluster{'s' if ended > 1 else ''} terminated")
             stop(self.children[1:])
             stop(self.children[:1])
             self.children.clear()
