@@ -17,6 +17,8 @@ from fruit_pipeline.operators import (
 DEPLOYMENT = Deployment()
 AWS = {"aws_conn_id": DEPLOYMENT.aws_conn_id, "region_name": "{{ params.region }}"}
 POLL = DEPLOYMENT.poll_seconds
+# A sensor ends after the run's max_hours; this limit only catches one that does not.
+LONGEST_WAIT = timedelta(hours=parameters.LONGEST_HOURS + 1)
 
 with DAG(
     dag_id="fruit_features",
@@ -56,7 +58,7 @@ do. The result of the last green run stays current. Trigger a new run once the c
         task_id="wait_for_cluster",
         job_flow_id=create_cluster.output,
         poke_interval=POLL,
-        max_attempts=3600 // POLL,
+        execution_timeout=LONGEST_WAIT,
         doc_md=runbook.WAIT_FOR_CLUSTER,
         **AWS,
     )
@@ -74,6 +76,7 @@ do. The result of the last green run stays current. Trigger a new run once the c
         job_flow_id=create_cluster.output,
         step_id=add_featurize_step.output,
         poke_interval=POLL,
+        execution_timeout=LONGEST_WAIT,
         doc_md=runbook.WAIT_FOR_FEATURIZE,
         **AWS,
     )
@@ -91,6 +94,7 @@ do. The result of the last green run stays current. Trigger a new run once the c
         job_flow_id=create_cluster.output,
         step_id=add_pca_step.output,
         poke_interval=POLL,
+        execution_timeout=LONGEST_WAIT,
         doc_md=runbook.WAIT_FOR_PCA,
         **AWS,
     )

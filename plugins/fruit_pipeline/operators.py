@@ -29,6 +29,11 @@ def _run_of(context: Context) -> tuple[str, str]:
     return context["dag"].dag_id, context["run_id"]
 
 
+def _attempts(context: Context, poll_seconds: float) -> int:
+    """How often a sensor may ask: nothing is waited for longer than the cluster may live."""
+    return max(1, math.ceil(float(context["params"]["max_hours"]) * 3600 / poll_seconds))
+
+
 class CreateClusterOperator(EmrCreateJobFlowOperator):
     """RunJobFlow, once a DAG run: a retry, or a cleared task, adopts the cluster that is there.
 
@@ -71,6 +76,7 @@ class ClusterReadySensor(EmrJobFlowSensor):
     def execute(self, context: Context) -> None:
         if self.poke(context):
             return
+        self.max_attempts = _attempts(context, self.poke_interval)
         self.defer(
             timeout=timedelta(seconds=self.poke_interval * self.max_attempts),
             trigger=EmrCreateJobFlowTrigger(
@@ -127,9 +133,7 @@ class StepSensor(EmrStepSensor):
         super().__init__(deferrable=True, **kwargs)
 
     def execute(self, context: Context) -> None:
-        # No step may outlive the cluster, whose longest life is a parameter of the run.
-        hours = float(context["params"]["max_hours"])
-        self.max_attempts = max(1, math.ceil(hours * 3600 / self.poke_interval))
+        self.max_attempts = _attempts(context, self.poke_interval)
         super().execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

@@ -13,6 +13,7 @@ from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.prices import OFFERED_TYPES
 from fruit_pipeline.regions import EU_REGIONS
 
+LONGEST_HOURS = 24
 _INSTANCE_TYPES = list(OFFERED_TYPES)
 
 
@@ -79,7 +80,7 @@ class RunParameters(BaseModel):
     max_hours: float = Field(
         3.0,
         gt=0.0,
-        le=24.0,
+        le=LONGEST_HOURS,
         description="Longest life of the cluster in hours; the budget is checked against it.",
     )
     budget_eur: float = Field(

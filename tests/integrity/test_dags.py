@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from typing import Any
 
 from fruit_pipeline.operators import AddStepOperator, ClusterReadySensor, CreateClusterOperator, StepSensor
+from fruit_pipeline.parameters import LONGEST_HOURS
 from fruit_pipeline.regions import EU_REGIONS
 from tests.conftest import REPOSITORY
 from tests.integrity.conftest import HEAVY_MODULES
@@ -150,6 +152,14 @@ def test_waiting_is_deferrable_and_the_rest_is_not(dag: Any) -> None:
             assert task.deferrable, f"{task.task_id} waits long: defer it"
         elif hasattr(task, "deferrable"):
             assert not task.deferrable, f"{task.task_id} is short, and must not depend on the triggerer"
+
+
+def test_no_sensor_is_cut_off_before_the_longest_run(dag: Any) -> None:
+    for task in dag.tasks:
+        if isinstance(task, ClusterReadySensor | StepSensor):
+            assert task.execution_timeout > timedelta(hours=LONGEST_HOURS), (
+                f"{task.task_id}: raise execution_timeout"
+            )
 
 
 def test_the_verdict_is_the_only_leaf(dag: Any) -> None:
