@@ -50,8 +50,11 @@ def read_list(file: Path) -> list[Jar]:
             continue
         coordinates = content[0].split(":")
         if len(content) != 2 or len(coordinates) != 3 or not content[1].startswith("sha256:"):
-            raise JarError(f"{file.name}, line {number}: {line!r} is not 'group:artifact:version sha256:<hex>'.")
-        jars.append(Jar(*coordinates, content[1].removeprefix("sha256:")))
+            raise JarError(
+                f"{file.name}, line {number}: {line!r} is not 'group:artifact:version sha256:<hex>'."
+            )
+        group, artifact, release = coordinates
+        jars.append(Jar(group, artifact, release, content[1].removeprefix("sha256:")))
     return jars
 
 
@@ -103,7 +106,9 @@ def fetch_all(jars: list[Jar], output: Path) -> int:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m artifacts.jars", description="Fetch the S3A jars.")
     parser.add_argument("--output", type=Path, default=ROOT / ".cache" / "jars", help="folder to fill")
-    parser.add_argument("--list", type=Path, default=ROOT / "requirements" / "jars.txt", help="the pinned jars")
+    parser.add_argument(
+        "--list", type=Path, default=ROOT / "requirements" / "jars.txt", help="the pinned jars"
+    )
     asked = parser.parse_args(arguments)
     try:
         jars = read_list(asked.list)

@@ -71,7 +71,6 @@ def _checked(model: "keras.Model", file: Path) -> "keras.Model":
 def to_tflite(model: "keras.Model", image_size: int = IMAGE_SIZE) -> bytes:
     """The float32 LiteRT form of ``model``, for one image at a time (the faster way on a CPU core)."""
     import tensorflow as tf
-
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     signature = tf.TensorSpec([1, image_size, image_size, 3], tf.float32, name="photos")

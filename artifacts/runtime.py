@@ -13,7 +13,7 @@ import io
 import os
 import platform
 import shutil
-import subprocess  # noqa: S404 - uv is a command, not a library
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -29,11 +29,16 @@ GLIBC: Final = "manylinux_2_34"
 """Amazon Linux 2023, the system of emr-7.x, has glibc 2.34."""
 PYTHON: Final = "3.11"
 
-# Never imported by the steps. Compiled files name the time they were made; tests and headers are for developers.
+# Never imported by the steps: compiled files name the time they were made, tests and headers serve developers.
 STRIPPED_FOLDERS: Final = frozenset({"__pycache__", "tests", "include", "sample_data"})
 STRIPPED_SUFFIXES: Final = (".pyi", ".pyx", ".pxd", ".h", ".hpp", ".a", ".lib", ".afm", ".pdf")
 # Arrow's RPC layer is loaded only by pyarrow.flight; the cascades only by cv2's face detectors.
-STRIPPED_FILES: Final = ("pyarrow/libarrow_flight", "pyarrow/libarrow_python_flight", "pyarrow/_flight", "cv2/data/haar")
+STRIPPED_FILES: Final = (
+    "pyarrow/libarrow_flight",
+    "pyarrow/libarrow_python_flight",
+    "pyarrow/_flight",
+    "cv2/data/haar",
+)
 COMPRESSION_LEVEL: Final = 6
 
 
@@ -50,9 +55,16 @@ def recipe(requirements: Path, target: str) -> str:
 def install(requirements: Path, target: str, folder: Path) -> None:
     """Unpack the pinned wheels for ``target`` into ``folder``."""
     command = [_uv(), "pip", "install", "--quiet", "--target", str(folder), "--link-mode", "copy"]
-    command += ["--python-platform", f"{target}-{GLIBC}", "--python-version", PYTHON, "--only-binary", ":all:"]
+    command += [
+        "--python-platform",
+        f"{target}-{GLIBC}",
+        "--python-version",
+        PYTHON,
+        "--only-binary",
+        ":all:",
+    ]
     command += ["--python", sys.executable, "--require-hashes", "--requirement", str(requirements)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeArchiveError(f"uv could not install the wheels for {target}: {done.stderr.strip()}")
 
@@ -61,7 +73,9 @@ def _uv() -> str:
     beside = ROOT / ".venv" / "tools" / "bin" / "uv"
     found = str(beside) if beside.exists() else shutil.which("uv")
     if found is None:
-        raise RuntimeArchiveError("uv was not found: run `make` once to make the set-up environment, or install uv.")
+        raise RuntimeArchiveError(
+            "uv was not found: run `make` once to make the set-up environment, or install uv."
+        )
     return found
 
 
@@ -120,7 +134,10 @@ def main(arguments: list[str] | None = None) -> int:
         help="processor: aarch64 for Graviton. Default: this machine's",
     )
     parser.add_argument(
-        "--requirements", type=Path, default=ROOT / "requirements" / "spark-runtime.txt", help="hash-locked packages"
+        "--requirements",
+        type=Path,
+        default=ROOT / "requirements" / "spark-runtime.txt",
+        help="hash-locked packages",
     )
     asked = parser.parse_args(arguments)
     begun = time.monotonic()

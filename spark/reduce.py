@@ -19,8 +19,8 @@ def main() -> int:
     def job(session: object) -> str:
         metrics = reduce(session, settings)  # type: ignore[arg-type]
         return (
-            f"{metrics['rows']} rows: {metrics['components']} components keep {metrics['explained_variance']:.4f} "
-            f"of the variance, {metrics['seconds']:.1f} s."
+            f"{metrics['rows']} rows: {metrics['components']} components keep "
+            f"{metrics['explained_variance']:.4f} of the variance, {metrics['seconds']:.1f} s."
         )
 
     return run_step("reduce", job)

@@ -32,37 +32,50 @@ def fraction(text: str) -> float:
 def featurize_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="featurize.py",
-        description="Images to MobileNetV2 features (1,280 float32 each). An image that cannot be used becomes a "
-        "row with a reason; the step fails only if all are rejected.",
+        description="Images to MobileNetV2 features (1,280 float32 each). An image that cannot be used "
+        "becomes a row with a reason; the step fails only if all are rejected.",
         epilog=f"An address is a {ADDRESS}. Repeated, the step overwrites its own output with the same rows.",
         allow_abbrev=False,
     )
     images = parser.add_mutually_exclusive_group(required=True)
-    images.add_argument("--work-list", metavar="ADDRESS", help="Parquet of key, uri, etag, size: the images to do")
+    images.add_argument(
+        "--work-list", metavar="ADDRESS", help="Parquet of key, uri, etag, size: the images to do"
+    )
     images.add_argument("--input", metavar="ADDRESS", help="folder or prefix whose images are listed instead")
     parser.add_argument(
         "--features", metavar="ADDRESS", required=True, help="Parquet written: path, label, features, reason"
     )
     parser.add_argument("--rejected", metavar="ADDRESS", required=True, help="Parquet written: path, reason")
-    parser.add_argument("--metrics", metavar="ADDRESS", required=True, help="JSON file written: counts, speed, model")
     parser.add_argument(
-        "--model", metavar="ADDRESS", required=True, help="folder of the model artifact, or one .tflite, .keras or .h5"
+        "--metrics", metavar="ADDRESS", required=True, help="JSON file written: counts, speed, model"
+    )
+    parser.add_argument(
+        "--model",
+        metavar="ADDRESS",
+        required=True,
+        help="folder of the model artifact, or one .tflite, .keras or .h5",
     )
     parser.add_argument(
         "--image-size", type=int, choices=IMAGE_SIZES, default=224, help="pixels on a side. Default: 224"
     )
     parser.add_argument(
-        "--batch-size", type=at_least_one, default=32, help="images predicted and written at a time. Default: 32"
+        "--batch-size",
+        type=at_least_one,
+        default=32,
+        help="images predicted and written at a time. Default: 32",
     )
     parser.add_argument(
-        "--engine", choices=sorted(ENGINES), default="litert", help="keras is the slow reference. Default: litert"
+        "--engine",
+        choices=sorted(ENGINES),
+        default="litert",
+        help="keras is the slow reference. Default: litert",
     )
     parser.add_argument(
         "--reader",
         choices=("fast", "spark-image"),
         default="fast",
-        help="fast fetches concurrently, ahead of the model; spark-image is Spark's own source, decoded by Java "
-        "(no EXIF orientation, CMYK or WebP). Default: fast",
+        help="fast fetches concurrently, ahead of the model; spark-image is Spark's own source, decoded by "
+        "Java (no EXIF orientation, CMYK or WebP). Default: fast",
     )
     parser.add_argument(
         "--partitions", type=at_least_one, default=None, help="tasks. Default: from the images and the cores"
@@ -77,21 +90,32 @@ def featurize_settings(arguments: list[str]) -> FeaturizeSettings:
 def reduce_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reduce.py",
-        description="Features to principal components, with the PCA model, the explained variance and its plot. "
-        "Fails when the components keep less than the minimum variance.",
-        epilog=f"An address is a {ADDRESS}. As in Spark ML, the fit subtracts the mean and the transform does not.",
+        description="Features to principal components, with the PCA model, the explained variance and its "
+        "plot. Fails when the components keep less than the minimum variance.",
+        epilog=f"An address is a {ADDRESS}. As in Spark ML, the fit subtracts the mean and the transform "
+        "does not.",
         allow_abbrev=False,
     )
     parser.add_argument("--features", metavar="ADDRESS", required=True, help="Parquet of the featurize step")
-    parser.add_argument("--output", metavar="ADDRESS", required=True, help="Parquet written: path, label, features")
-    parser.add_argument("--model-output", metavar="ADDRESS", required=True, help="PCAModel written, in Spark ML's format")
-    parser.add_argument("--metrics", metavar="ADDRESS", required=True, help="JSON file written: variance, rows")
+    parser.add_argument(
+        "--output", metavar="ADDRESS", required=True, help="Parquet written: path, label, features"
+    )
+    parser.add_argument(
+        "--model-output", metavar="ADDRESS", required=True, help="PCAModel written, in Spark ML's format"
+    )
+    parser.add_argument(
+        "--metrics", metavar="ADDRESS", required=True, help="JSON file written: variance, rows"
+    )
     parser.add_argument("--plot", metavar="ADDRESS", required=True, help="PNG written: variance by component")
-    parser.add_argument("--components", type=at_least_one, default=256, help="principal components. Default: 256")
+    parser.add_argument(
+        "--components", type=at_least_one, default=256, help="principal components. Default: 256"
+    )
     parser.add_argument(
         "--min-variance", type=fraction, default=0.90, help="least explained variance, 0 to 1. Default: 0.90"
     )
-    parser.add_argument("--solver", choices=SOLVERS, default="spark", help="spark is pyspark.ml's PCA. Default: spark")
+    parser.add_argument(
+        "--solver", choices=SOLVERS, default="spark", help="spark is pyspark.ml's PCA. Default: spark"
+    )
     return parser
 
 

@@ -41,13 +41,14 @@ def decode_with_opencv(data: bytes, size: int) -> Pixels:
     return resize_bgr(image, size)
 
 
-def resize_bgr(image: Pixels, size: int) -> Pixels:
+def resize_bgr(image: Any, size: int) -> Pixels:
     """uint8 [height, width, 3] BGR as uint8 [size, size, 3] RGB."""
     import cv2
 
     if image.shape[:2] != (size, size):
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    rgb: Pixels = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
+    return rgb
 
 
 def decode_with_pillow(data: bytes, size: int) -> Pixels:

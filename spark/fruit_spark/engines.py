@@ -16,8 +16,8 @@ from fruit_spark.decode import Decoder, decode_with_opencv, decode_with_pillow
 from fruit_spark.errors import StepError
 
 FEATURE_DIM: Final = 1280
-# Where MobileNetV2 was trained (Sandler et al. 2018, section 6.1, and Keras' own weights); each halves five times
-# without a remainder, so that the LiteRT model, converted at 224, pads as a Keras model built at that size does.
+# Keras has ImageNet weights for these (its documentation of MobileNetV2). Each halves five times without a
+# remainder, so that the LiteRT model, converted at 224, pads as a Keras model built at that size does.
 IMAGE_SIZES: Final = (96, 128, 160, 192, 224)
 
 Features = npt.NDArray[np.float32]
@@ -92,7 +92,9 @@ class KerasEngine:
                 loaded = keras.models.load_model(file, compile=False)
             except (ValueError, OSError, TypeError) as problem:
                 first = str(problem).splitlines()[0]
-                raise StepError(f"The model cannot be loaded by Keras: {first}. Give a .keras or .h5.") from problem
+                raise StepError(
+                    f"The model cannot be loaded by Keras: {first}. Give a .keras or .h5."
+                ) from problem
         self._predict: Callable[[Any], Any] = self._at_size(loaded, image_size).predict_on_batch
 
     @staticmethod
@@ -130,8 +132,10 @@ def check_output(engine: Engine, image_size: int) -> None:
     features = engine.predict(np.zeros((1, image_size, image_size, 3), np.uint8))
     if features.shape != (1, FEATURE_DIM):
         raise StepError(
-            f"The model gives an output of shape {features.shape}, [1, {FEATURE_DIM}] is needed: use MobileNetV2 "
-            "1.0 without its classifier, globally averaged (include_top=False, pooling='avg')."
+            f"The model gives an output of shape {features.shape}, [1, {FEATURE_DIM}] is needed: use "
+            "MobileNetV2 1.0 without its classifier, globally averaged (include_top=False, pooling='avg')."
         )
     if not np.isfinite(features).all():
-        raise StepError("The model gives features that are not finite: its file is damaged, or its weights are.")
+        raise StepError(
+            "The model gives features that are not finite: its file is damaged, or its weights are."
+        )

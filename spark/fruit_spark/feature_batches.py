@@ -28,7 +28,9 @@ def featurize_work_list(model: BroadcastModel, batch_size: int) -> Callable[[Bat
 
     def featurize(batches: Batches) -> Batches:
         engine = model.load()
-        yield from to_feature_batches(_decode(read_images(work_items(batches)), engine, model.image_size), engine, batch_size)
+        yield from to_feature_batches(
+            _decode(read_images(work_items(batches)), engine, model.image_size), engine, batch_size
+        )
 
     return featurize
 

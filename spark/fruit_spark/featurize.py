@@ -56,23 +56,27 @@ def featurize(spark: "SparkSession", settings: FeaturizeSettings) -> FeaturizeMe
     metrics = _write_rejected_and_metrics(spark, settings, source, model, found)
     if not metrics["processed"]:
         raise StepError(
-            f"All {found} images were rejected: the reasons are in {settings.rejected}. Check that the input holds "
-            "JPEG, PNG, BMP or WebP images."
+            f"All {found} images were rejected: the reasons are in {settings.rejected}. Check that the input "
+            "holds JPEG, PNG, BMP or WebP images."
         )
     return metrics
 
 
 def _images(spark: "SparkSession", settings: FeaturizeSettings) -> "DataFrame":
     if settings.work_list is None:
-        assert settings.input is not None  # noqa: S101 - the parser requires one of the two
+        assert settings.input is not None
         return list_images(spark, settings.input)
     if not storage.exists(spark, settings.work_list):
-        raise StepError(f"There is no work list at {settings.work_list}: check the address, or list with --input.")
+        raise StepError(
+            f"There is no work list at {settings.work_list}: check the address, or list with --input."
+        )
     images = spark.read.parquet(storage.hadoop_uri(spark, settings.work_list))
     wanted = [name for name, _ in WORK_LIST_COLUMNS]
     missing = [name for name in wanted if name not in images.columns]
     if missing:
-        raise StepError(f"The work list {settings.work_list} has no column {', '.join(missing)}: it needs {wanted}.")
+        raise StepError(
+            f"The work list {settings.work_list} has no column {', '.join(missing)}: it needs {wanted}."
+        )
     return images.select(*wanted)
 
 
@@ -82,7 +86,9 @@ def _feature_rows(
     if settings.reader == "spark-image":
         return featurize_with_spark_images(spark, images, model, settings.batch_size)
     # Round robin: every task gets the same number of images, whatever folders they lie in.
-    return map_in_arrow(images.repartition(tasks), featurize_work_list(model, settings.batch_size), FEATURES_DDL)
+    return map_in_arrow(
+        images.repartition(tasks), featurize_work_list(model, settings.batch_size), FEATURES_DDL
+    )
 
 
 def _write_rejected_and_metrics(
@@ -92,10 +98,16 @@ def _write_rejected_and_metrics(
     written = spark.read.schema(FEATURES_DDL).parquet(storage.hadoop_uri(spark, settings.features))
     refused = written.where("reason is not null").select("path", "reason").coalesce(1)
     refused.write.mode("overwrite").parquet(storage.hadoop_uri(spark, settings.rejected))
-    rejected = spark.read.schema("path string, reason string").parquet(storage.hadoop_uri(spark, settings.rejected)).count()
+    rejected = (
+        spark.read.schema("path string, reason string")
+        .parquet(storage.hadoop_uri(spark, settings.rejected))
+        .count()
+    )
     rows = written.count()
     if rows != found:
-        raise StepError(f"{found} images were planned, but {rows} rows were written to {settings.features}: run again.")
+        raise StepError(
+            f"{found} images were planned, but {rows} rows were written to {settings.features}: run again."
+        )
     seconds = seconds_since_launch(spark)
     metrics: FeaturizeMetrics = {
         "found": found,
@@ -112,7 +124,9 @@ def _write_rejected_and_metrics(
             "image_size": settings.image_size,
             "engine": settings.engine,
         },
-        "versions": versions(spark, "numpy", "pyarrow", "ai-edge-litert", "opencv-python-headless", "obstore", "tensorflow"),
+        "versions": versions(
+            spark, "numpy", "pyarrow", "ai-edge-litert", "opencv-python-headless", "obstore", "tensorflow"
+        ),
     }
     storage.write_json(spark, settings.metrics, metrics)
     return metrics

@@ -20,7 +20,9 @@ def list_images(spark: "SparkSession", source: str) -> "DataFrame":
     """The images below a folder or an ``s3://`` prefix, as a work list. Hidden files are images too."""
     found = list(_list_s3(source) if source.startswith(("s3://", "s3a://")) else _list_folder(source))
     if not found:
-        raise StepError(f"No images below {source}: give a folder with .jpg, .jpeg, .png, .bmp or .webp files.")
+        raise StepError(
+            f"No images below {source}: give a folder with .jpg, .jpeg, .png, .bmp or .webp files."
+        )
     return spark.createDataFrame(found, WORK_LIST_DDL)
 
 
@@ -50,6 +52,6 @@ def _list_s3(source: str) -> Iterator[WorkItem]:
     except Exception as problem:
         first = str(problem).splitlines()[0]
         raise StepError(
-            f"{source} could not be listed: {first}. Check the bucket's name and access, or give a --work-list "
-            "where keys have empty, '.' or '..' parts or control characters."
+            f"{source} could not be listed: {first}. Check the bucket's name and access, or give a "
+            "--work-list where keys have empty, '.' or '..' parts or control characters."
         ) from problem

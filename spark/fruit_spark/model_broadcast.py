@@ -51,7 +51,11 @@ class BroadcastModel:
 
 
 def broadcast_model(
-    context: "SparkContext", model: bytes, engine: str, image_size: int, check: Callable[[Engine, int], None] = check_output
+    context: "SparkContext",
+    model: bytes,
+    engine: str,
+    image_size: int,
+    check: Callable[[Engine, int], None] = check_output,
 ) -> BroadcastModel:
     """Check the model on the driver, then send it. ``StepError`` before any image is read.
 
@@ -63,5 +67,9 @@ def broadcast_model(
     packed = gzip.compress(model, compresslevel=1, mtime=0)
     check_size(len(packed), "The compressed model")
     return BroadcastModel(
-        context.broadcast(packed), context.accumulator(0), engine, image_size, hashlib.sha256(model).hexdigest()
+        context.broadcast(packed),
+        context.accumulator(0),
+        engine,
+        image_size,
+        hashlib.sha256(model).hexdigest(),
     )

@@ -44,11 +44,13 @@ def read_model(spark: "SparkSession", uri: str, engine: str) -> ModelSource:
     suffix = PurePosixPath(file).suffix
     if suffix not in SUFFIXES[engine]:
         raise StepError(
-            f"--model {uri} cannot be used with --engine {engine}: give a {' or '.join(SUFFIXES[engine])} file, "
-            "or the folder of the model artifact."
+            f"--model {uri} cannot be used with --engine {engine}: give a {' or '.join(SUFFIXES[engine])} "
+            "file, or the folder of the model artifact."
         )
     if not storage.exists(spark, file):
-        raise StepError(f"There is no model at {file}: build it with `python -m artifacts.model` and give its folder.")
+        raise StepError(
+            f"There is no model at {file}: build it with `python -m artifacts.model` and give its folder."
+        )
     check_size(storage.size_of(spark, file), f"The model {file}")
     name = PurePosixPath(file).name
     return ModelSource(

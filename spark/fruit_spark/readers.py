@@ -36,7 +36,9 @@ _STORES: dict[str, "S3Store"] = {}
 _STORES_LOCK = threading.Lock()
 
 
-def read_images(items: Iterable[WorkItem], fetch: Callable[[WorkItem], bytes] | None = None) -> Iterator[ReadImage]:
+def read_images(
+    items: Iterable[WorkItem], fetch: Callable[[WorkItem], bytes] | None = None
+) -> Iterator[ReadImage]:
     """Every item once, in the order in which they arrive: a slow photo stalls none of the others.
 
     At most ``AHEAD`` items are under way or unread. An exception other than ``RejectedImage`` ends
@@ -100,7 +102,9 @@ def _fetch_local(item: WorkItem) -> bytes:
     except IsADirectoryError:
         raise RejectedImage("not an image: it is a folder") from None
     except OSError as problem:
-        raise StepError(f"{item.uri} could not be read: {problem.strerror}. Check the file system.") from problem
+        raise StepError(
+            f"{item.uri} could not be read: {problem.strerror}. Check the file system."
+        ) from problem
     _check_unchanged(item, len(data), "")
     return data
 
@@ -116,7 +120,8 @@ def store_for(bucket: str) -> "S3Store":
     """The S3 client of this Python worker for ``bucket``.
 
     Endpoint, region and credentials are the environment's (AWS_ENDPOINT_URL, AWS_REGION, ...) or
-    the instance profile's. It retries server errors, SlowDown and dropped connections itself, with backoff and jitter.
+    the instance profile's. It retries server errors, SlowDown and
+    dropped connections itself, with backoff and jitter.
     """
     from obstore.store import S3Store
 
@@ -171,16 +176,18 @@ def _fetch_from_s3(item: WorkItem) -> bytes:
             raise RejectedImage("gone: the object was there when the work was planned") from None
         except (PermissionDeniedError, UnauthenticatedError) as refused:
             raise StepError(
-                f"S3 refused to read {item.uri}: give the cluster's role s3:GetObject on it and s3:ListBucket on "
-                f"{bucket}. S3 said: {_first_line(refused)}"
+                f"S3 refused to read {item.uri}: give the cluster's role s3:GetObject on it and s3:ListBucket "
+                f"on {bucket}. S3 said: {_first_line(refused)}"
             ) from refused
         except ValueError:
-            raise RejectedImage(f"unreadable key: {item.key!r} has an empty, '.' or '..' part; rename it") from None
+            raise RejectedImage(
+                f"unreadable key: {item.key!r} has an empty, '.' or '..' part; rename it"
+            ) from None
         except (BaseError, OSError) as failed:
             problem = failed
         # Full jitter, so that the tasks of a cluster do not come back together.
         if attempt < ATTEMPTS:
-            time.sleep(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311 - not a secret
+            time.sleep(random.uniform(0, 0.2 * 2**attempt))
     raise StepError(
         f"{item.uri} could not be read in {ATTEMPTS} attempts: {_first_line(problem)}. "
         f"Check that {s3_endpoint() or 'S3'} can be reached from the cluster."
@@ -206,9 +213,13 @@ def _fetch_with_arrow(bucket: str, item: WorkItem) -> bytes:
     except FileNotFoundError:
         raise RejectedImage("gone: the object was there when the work was planned") from None
     except ValueError:
-        raise RejectedImage(f"unreadable key: {item.key!r} has an empty, '.' or '..' part; rename it") from None
+        raise RejectedImage(
+            f"unreadable key: {item.key!r} has an empty, '.' or '..' part; rename it"
+        ) from None
     except OSError as problem:
-        raise StepError(f"{item.uri} could not be read: {_first_line(problem)}. Check the access to it.") from problem
+        raise StepError(
+            f"{item.uri} could not be read: {_first_line(problem)}. Check the access to it."
+        ) from problem
 
 
 def _first_line(problem: BaseException) -> str:

@@ -74,7 +74,9 @@ def transform(model: "PCAModel", vectors: "DataFrame") -> "DataFrame":
 def check_components(rows: int, components: int) -> None:
     """``StepError`` unless ``rows`` feature vectors can give ``components`` principal components."""
     if rows == 0:
-        raise StepError("There is no feature vector: every image was rejected. See the reasons in the rejected images.")
+        raise StepError(
+            "There is no feature vector: every image was rejected. See the reasons in the rejected images."
+        )
     if rows == 1:
         raise StepError("There is 1 feature vector, and variance needs at least 2: give more images.")
     if components > FEATURE_DIM:
@@ -95,7 +97,10 @@ def _too_little_variance(vectors: "DataFrame", rows: int, settings: ReduceSettin
     Fitted once more with every component there can be: only on this failure, and as long as the first fit.
     """
     most = min(rows - 1, FEATURE_DIM)
-    said = f"{settings.components} components keep {kept:.4f} of the variance, less than the minimum {settings.min_variance:g}: "
+    said = (
+        f"{settings.components} components keep {kept:.4f} of the variance, "
+        f"less than the minimum {settings.min_variance:g}: "
+    )
     enough = None
     if most > settings.components:
         enough = components_for(explained_variance_ratio(fit_pca(vectors, most)), settings.min_variance)

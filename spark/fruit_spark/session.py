@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import fruit_contract
 import fruit_spark
-from fruit_spark.readers import s3_endpoint
+from fruit_spark.readers import s3_endpoint, s3_region
+from fruit_spark.storage import jvm
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -39,10 +40,12 @@ def start_session(name: str) -> "SparkSession":
 
 def _use_endpoint_of_environment(session: "SparkSession") -> None:
     """S3A does not read AWS_ENDPOINT_URL, as the AWS tools do: pass it on where none is configured."""
-    configuration = session.sparkContext._jsc.hadoopConfiguration()
     endpoint = s3_endpoint()
-    if endpoint and not configuration.get("fs.s3a.endpoint"):
+    if endpoint and session.sparkContext.getConf().get("spark.hadoop.fs.s3a.endpoint") is None:
+        configuration = session.sparkContext._jsc.hadoopConfiguration()
         configuration.set("fs.s3a.endpoint", endpoint)
+        # Left out, the SDK waits for the region from the instance metadata, which only EC2 has.
+        configuration.set("fs.s3a.endpoint.region", s3_region())
         configuration.set("fs.s3a.path.style.access", "true")
         configuration.set("fs.s3a.connection.ssl.enabled", str(endpoint.startswith("https")).lower())
 
@@ -65,7 +68,7 @@ def _ship_code(session: "SparkSession") -> None:
 
 def seconds_since_launch(session: "SparkSession") -> float:
     """Wall-clock seconds since the driver's JVM started: Spark's own start-up is part of a step."""
-    started = session.sparkContext._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean().getStartTime()
+    started = jvm(session).java.lang.management.ManagementFactory.getRuntimeMXBean().getStartTime()
     return time.time() - int(started) / 1000
 
 

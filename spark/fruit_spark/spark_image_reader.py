@@ -70,7 +70,9 @@ def featurize_with_spark_images(
     ends = work_list.agg(F.min("uri"), F.max("uri")).first()
     folder = common_folder([end for end in (ends or ()) if end is not None])
     images = (
-        spark.read.format("image").option("recursiveFileLookup", "true").load(escape_glob(hadoop_uri(spark, folder)))
+        spark.read.format("image")
+        .option("recursiveFileLookup", "true")
+        .load(escape_glob(hadoop_uri(spark, folder)))
     )
     decoded_place = F.udf(place_of_origin, StringType())
     fields = [F.col(f"image.{name}").alias(name) for name in ("height", "width", "nChannels", "data")]

@@ -5,7 +5,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fruit_spark.errors import StepError
 from fruit_spark.session import start_session
@@ -33,7 +33,9 @@ def run_step(name: str, job: Callable[["SparkSession"], str]) -> int:
         failure = sentence_of(problem)
         if failure is None:
             traceback.print_exc()
-            failure = f"{name} failed unexpectedly: {_gist(problem)}. The traceback is in the log of this step."
+            failure = (
+                f"{name} failed unexpectedly: {_gist(problem)}. The traceback is in the log of this step."
+            )
     finally:
         if session is not None:
             # Spark's last words at INFO would otherwise follow the sentence.
@@ -53,13 +55,16 @@ def _print_error(session: "SparkSession | None", sentence: str) -> None:
     sys.stdout.flush()
     print(sentence, file=sys.stderr, flush=True)
     if session is not None and "PYSPARK_GATEWAY_PORT" in os.environ:
-        session.sparkContext._gateway.jvm.java.lang.System.err.println(sentence)
+        gateway: Any = session.sparkContext._gateway
+        gateway.jvm.java.lang.System.err.println(sentence)
 
 
 def _gist(problem: BaseException) -> str:
     """Type and first line; of an exception of the JVM, its own first line and not the bridge's."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()] or ["no message"]
-    first = lines[1] if lines[0].startswith("An error occurred while calling") and len(lines) > 1 else lines[0]
+    first = (
+        lines[1] if lines[0].startswith("An error occurred while calling") and len(lines) > 1 else lines[0]
+    )
     return f"{type(problem).__name__}: {first.removeprefix(': ')}".rstrip(".")
 
 

@@ -21,13 +21,18 @@ def hadoop_uri(spark: "SparkSession", uri: str) -> str:
     return uri
 
 
+def jvm(spark: "SparkSession") -> Any:
+    """The JVM's packages by name; pyspark types them as if they could be missing."""
+    return spark.sparkContext._jvm
+
+
 def _configuration(spark: "SparkSession") -> Any:
     return spark.sparkContext._jsc.hadoopConfiguration()
 
 
 def _open(spark: "SparkSession", uri: str) -> tuple[Any, Any]:
     """The file system of ``uri`` and its path there, both JVM objects."""
-    path = spark.sparkContext._jvm.org.apache.hadoop.fs.Path(hadoop_uri(spark, uri))
+    path = jvm(spark).org.apache.hadoop.fs.Path(hadoop_uri(spark, uri))
     return path.getFileSystem(_configuration(spark)), path
 
 
@@ -57,7 +62,7 @@ def read_bytes(spark: "SparkSession", uri: str) -> bytes:
     filesystem, path = _open(spark, uri)
     stream = filesystem.open(path)
     try:
-        return bytes(spark.sparkContext._jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+        return bytes(jvm(spark).org.apache.commons.io.IOUtils.toByteArray(stream))
     finally:
         stream.close()
 

@@ -8,6 +8,8 @@ methods, same arguments as the wrappers of pyspark 3.4 and 3.5 (``sql/pandas/map
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from fruit_spark.storage import jvm
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame
@@ -44,4 +46,4 @@ def vector_to_array(frame: "DataFrame", column: str) -> "Column":
 
 
 def _functions(frame: "DataFrame") -> Any:
-    return frame.sparkSession.sparkContext._jvm.org.apache.spark.ml.functions
+    return jvm(frame.sparkSession).org.apache.spark.ml.functions

@@ -39,7 +39,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def model_folder() -> Path:
     folder = ROOT / ".cache" / "model"
     if not (folder / "model.json").exists():
-        pytest.fail(f"There is no model artifact in {folder}: build it with `python -m artifacts.model`.", pytrace=False)
+        pytest.fail(
+            f"There is no model artifact in {folder}: build it with `python -m artifacts.model`.",
+            pytrace=False,
+        )
     return folder
 
 

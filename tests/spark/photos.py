@@ -34,7 +34,9 @@ def encode(image: Image.Image, format: str, **options: object) -> bytes:
     return content.getvalue()
 
 
-def jpeg(seed: int = 0, label: str = "Apple", width: int = 100, height: int = 100, **options: object) -> bytes:
+def jpeg(
+    seed: int = 0, label: str = "Apple", width: int = 100, height: int = 100, **options: object
+) -> bytes:
     return encode(Image.fromarray(fruit(seed, label, width, height)), "JPEG", **{"quality": 90, **options})
 
 
@@ -107,7 +109,12 @@ def bomb() -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
 
 
 def jpeg_bomb() -> bytes:

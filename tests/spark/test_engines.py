@@ -41,7 +41,9 @@ def generated() -> list[bytes]:
     return [photos.jpeg(i, label, *size, quality=quality) for i, (size, quality, label) in enumerate(kinds)]
 
 
-def test_generated_photos_agree_with_the_reference(pair: tuple[Engine, Engine], generated: list[bytes]) -> None:
+def test_generated_photos_agree_with_the_reference(
+    pair: tuple[Engine, Engine], generated: list[bytes]
+) -> None:
     fast, reference = (features(engine, generated, 224) for engine in pair)
     assert cosines(fast, reference).min() >= 0.999
 
@@ -64,7 +66,9 @@ def test_the_same_pixels_give_the_same_features(pair: tuple[Engine, Engine], gen
 
 
 @pytest.mark.parametrize("size", [size for size in IMAGE_SIZES if size != 224])
-def test_other_sizes_equal_a_network_built_at_that_size(model_folder: Path, generated: list[bytes], size: int) -> None:
+def test_other_sizes_equal_a_network_built_at_that_size(
+    model_folder: Path, generated: list[bytes], size: int
+) -> None:
     pixels = np.stack([decode_with_opencv(data, size) for data in generated[:4]])
     lite, keras = (engine.predict(pixels) for engine in engines(model_folder, size))
     assert np.abs(lite - keras).max() < 1e-3

@@ -1,4 +1,4 @@
-"""Promise: found = processed + rejected, every row once, the same again when repeated, one load per worker."""
+"""Promise: found = processed + rejected, every row once, the same when repeated, one load per worker."""
 
 import dataclasses
 import json
@@ -66,7 +66,9 @@ def rows_of(settings: FeaturizeSettings) -> dict[str, dict[str, Any]]:
 @pytest.fixture
 def every_kind(tmp_path: Path) -> Path:
     """Every kind of image, good and bad, and every odd name."""
-    kinds: dict[str, Callable[[], bytes]] = photos.CONVERTED | {k: make for k, (make, _) in photos.REJECTED.items()}
+    kinds: dict[str, Callable[[], bytes]] = photos.CONVERTED | {
+        k: make for k, (make, _) in photos.REJECTED.items()
+    }
     for kind, make in kinds.items():
         file = tmp_path / "photos" / "Good" / f"{kind}.jpg" if kind in photos.CONVERTED else None
         file = file or tmp_path / "photos" / "Bad" / f"{kind}.jpg"
@@ -101,7 +103,9 @@ def test_every_kind_of_image_is_converted_or_rejected_with_its_reason(
     for row in rows.values():
         assert (row["features"] is None) == (row["reason"] is not None)
         assert row["label"] == Path(row["path"]).parent.name
-        assert row["features"] is None or (len(row["features"]) == 1280 and np.isfinite(row["features"]).all())
+        assert row["features"] is None or (
+            len(row["features"]) == 1280 and np.isfinite(row["features"]).all()
+        )
     good = len(photos.CONVERTED) + len(ODD_NAMES)
     assert (metrics["found"], metrics["processed"], metrics["rejected"]) == (len(rows), good, len(reasons))
     assert json.loads(Path(settings.metrics).read_text()) == metrics
@@ -192,7 +196,9 @@ def test_an_empty_work_list_and_a_missing_one_are_said_so(
     spark: "SparkSession", settings: FeaturizeSettings, tmp_path: Path
 ) -> None:
     with pytest.raises(StepError, match="has no images"):
-        featurize(spark, dataclasses.replace(settings, work_list=write_work_list(tmp_path / "none.parquet", [])))
+        featurize(
+            spark, dataclasses.replace(settings, work_list=write_work_list(tmp_path / "none.parquet", []))
+        )
     with pytest.raises(StepError, match="There is no work list"):
         featurize(spark, dataclasses.replace(settings, work_list=str(tmp_path / "missing.parquet")))
 

@@ -93,7 +93,9 @@ def test_components_model_and_variance_are_those_of_the_data(
     # Spark's convention: not centred before the transform.
     order = [int(Path(path).stem) for path in output.column("path").to_pylist()]
     assert sorted(order) == list(range(ROWS))
-    np.testing.assert_allclose(reduced, values[order].astype(np.float64) @ model.pc.toArray(), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(
+        reduced, values[order].astype(np.float64) @ model.pc.toArray(), rtol=1e-4, atol=1e-3
+    )
     from pyspark.ml.linalg import Vectors
 
     frame = spark.createDataFrame([(Vectors.dense(values[order[0]].tolist()),)], [model.getInputCol()])
@@ -110,7 +112,9 @@ def test_too_little_variance_names_the_k_that_would_do(
     spark: "SparkSession", settings: ReduceSettings, values: npt.NDArray[np.float32]
 ) -> None:
     enough = components_for(spectrum(values), 0.9)
-    with pytest.raises(StepError, match=f"2 components keep 0\\.\\d+.*minimum 0.9.*Set components to {enough}"):
+    with pytest.raises(
+        StepError, match=f"2 components keep 0\\.\\d+.*minimum 0.9.*Set components to {enough}"
+    ):
         reduce(spark, dataclasses.replace(settings, components=2, min_variance=0.9))
     assert json.loads(Path(settings.metrics).read_text())["components_for_minimum"] is None
     assert Path(settings.plot).exists()
@@ -135,12 +139,16 @@ def test_more_components_than_images_end_the_command_with_one_sentence(
     assert "Traceback" not in done.stderr
 
 
-def test_equal_images_have_no_variance_to_keep(spark: "SparkSession", settings: ReduceSettings, tmp_path: Path) -> None:
+def test_equal_images_have_no_variance_to_keep(
+    spark: "SparkSession", settings: ReduceSettings, tmp_path: Path
+) -> None:
     same = write_features(tmp_path / "same", np.ones((5, 1280), np.float32))
     with pytest.raises(StepError, match="no variance"):
         reduce(spark, dataclasses.replace(settings, features=same, components=2))
 
 
-def test_missing_features_are_said_so(spark: "SparkSession", settings: ReduceSettings, tmp_path: Path) -> None:
+def test_missing_features_are_said_so(
+    spark: "SparkSession", settings: ReduceSettings, tmp_path: Path
+) -> None:
     with pytest.raises(StepError, match="run the featurize step first"):
         reduce(spark, dataclasses.replace(settings, features=str(tmp_path / "none")))

@@ -1,4 +1,4 @@
-"""Promise: both steps work on S3 with keys of any kind; what changed since the plan is rejected, a closed store is an error."""
+"""Promise: keys of any kind work on S3; what changed since the plan is rejected, a closed store is an error."""
 
 import dataclasses
 import json
@@ -59,13 +59,18 @@ def plan(store: "S3Store", keys: list[str]) -> list[tuple[str, str, str, int]]:
     import obstore
 
     metas = [(key, obstore.head(store, key)) for key in keys]
-    return [(key, f"s3://{BUCKET}/{key}", (meta["e_tag"] or "").strip('"'), meta["size"]) for key, meta in metas]
+    return [
+        (key, f"s3://{BUCKET}/{key}", (meta["e_tag"] or "").strip('"'), meta["size"]) for key, meta in metas
+    ]
 
 
 def on_s3(settings: FeaturizeSettings) -> FeaturizeSettings:
     run = f"s3://{BUCKET}/Results"
     return dataclasses.replace(
-        settings, features=f"{run}/features/", rejected=f"{run}/rejected/", metrics=f"{run}/reports/featurize.json"
+        settings,
+        features=f"{run}/features/",
+        rejected=f"{run}/rejected/",
+        metrics=f"{run}/reports/featurize.json",
     )
 
 
@@ -81,7 +86,9 @@ def test_keys_of_every_kind_are_read_and_changed_ones_rejected(
     obstore.delete(bucket, "Test/x/gone.jpg")
     local = write_work_list(tmp_path / "images.parquet", rows)
     obstore.put(bucket, "Results/work_list/images.parquet", Path(local))
-    settings = dataclasses.replace(on_s3(settings), work_list=f"s3://{BUCKET}/Results/work_list/images.parquet")
+    settings = dataclasses.replace(
+        on_s3(settings), work_list=f"s3://{BUCKET}/Results/work_list/images.parquet"
+    )
 
     metrics = featurize(spark, settings)
 
@@ -101,7 +108,9 @@ def test_a_prefix_is_listed_and_spark_s_reader_finds_the_same_keys(
 ) -> None:
     settings = dataclasses.replace(on_s3(settings), input=f"s3://{BUCKET}/Test/", reader="spark-image")
     metrics = featurize(spark, settings)
-    written = spark.read.parquet(storage.hadoop_uri(spark, settings.features)).where("reason is null").collect()
+    written = (
+        spark.read.parquet(storage.hadoop_uri(spark, settings.features)).where("reason is null").collect()
+    )
     assert {f"s3://{BUCKET}/{key}" for key in KEYS} <= {row["path"] for row in written}
     assert metrics["rejected"] == 0
 
@@ -110,7 +119,9 @@ def test_a_key_with_control_characters_is_read(bucket: "S3Store", s3_endpoint: s
     from pyarrow import fs
 
     key = "Test/x/tab\tin it.jpg"
-    writer = fs.S3FileSystem(endpoint_override=s3_endpoint.removeprefix("http://"), scheme="http", region="eu-west-1")
+    writer = fs.S3FileSystem(
+        endpoint_override=s3_endpoint.removeprefix("http://"), scheme="http", region="eu-west-1"
+    )
     with writer.open_output_stream(f"{BUCKET}/{key}") as stream:
         stream.write(b"content")
     assert fetch_image(WorkItem(key, f"s3://{BUCKET}/{key}", "", 7)) == b"content"
