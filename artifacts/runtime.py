@@ -29,7 +29,7 @@ GLIBC: Final = "manylinux_2_34"
 """Amazon Linux 2023, the system of emr-7.x, has glibc 2.34."""
 PYTHON: Final = "3.11"
 
-# Never imported by the steps: compiled files name the time they were made, tests and headers serve developers.
+# Never imported by the steps: compiled files name the time they were made, tests and headers are not code.
 STRIPPED_FOLDERS: Final = frozenset({"__pycache__", "tests", "include", "sample_data"})
 STRIPPED_SUFFIXES: Final = (".pyi", ".pyx", ".pxd", ".h", ".hpp", ".a", ".lib", ".afm", ".pdf")
 # Arrow's RPC layer is loaded only by pyarrow.flight; the cascades only by cv2's face detectors.

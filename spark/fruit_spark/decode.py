@@ -47,7 +47,7 @@ def resize_bgr(image: Any, size: int) -> Pixels:
 
     if image.shape[:2] != (size, size):
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
-    rgb: Pixels = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
+    rgb: Pixels = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return rgb
 
 

@@ -176,8 +176,8 @@ def _fetch_from_s3(item: WorkItem) -> bytes:
             raise RejectedImage("gone: the object was there when the work was planned") from None
         except (PermissionDeniedError, UnauthenticatedError) as refused:
             raise StepError(
-                f"S3 refused to read {item.uri}: give the cluster's role s3:GetObject on it and s3:ListBucket "
-                f"on {bucket}. S3 said: {_first_line(refused)}"
+                f"S3 refused to read {item.uri}: give the cluster's role s3:GetObject on it and "
+                f"s3:ListBucket on {bucket}. S3 said: {_first_line(refused)}"
             ) from refused
         except ValueError:
             raise RejectedImage(

@@ -9,6 +9,7 @@ from fruit_contract.report import ReduceMetrics
 from fruit_spark import storage
 from fruit_spark.engines import FEATURE_DIM
 from fruit_spark.errors import StepError
+from fruit_spark.feature_batches import FEATURES_DDL
 from fruit_spark.partitions import output_partitions
 from fruit_spark.pca import components_for, explained_variance_ratio, fit_pca
 from fruit_spark.session import seconds_since_launch, versions
@@ -61,7 +62,9 @@ def _vectors(spark: "SparkSession", features: str) -> "DataFrame":
     """path, label and the features as an ML vector, without the rejected images."""
     if not storage.exists(spark, features):
         raise StepError(f"There are no features at {features}: run the featurize step first.")
-    processed = spark.read.parquet(storage.hadoop_uri(spark, features)).where("features is not null")
+    # With the schema at hand, Spark need not open a file to find it.
+    written = spark.read.schema(FEATURES_DDL).parquet(storage.hadoop_uri(spark, features))
+    processed = written.where("features is not null")
     return processed.select("path", "label", array_to_vector(processed, "features").alias("vector"))
 
 

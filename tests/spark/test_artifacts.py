@@ -16,9 +16,14 @@ from artifacts.runtime import is_kept, pack
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "file"
-    with pytest.raises(KeyboardInterrupt), atomic_file(target) as part:
-        part.write_bytes(b"half")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with atomic_file(target) as part:
+            part.write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(target.parent.iterdir()) == []
 
 

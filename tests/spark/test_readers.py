@@ -1,4 +1,4 @@
-"""Promise: every planned image is answered once, bounded in memory; a broken store is never blamed on a photo."""
+"""Promise: every image is answered once, in bounded memory; a broken store is never blamed on a photo."""
 
 import threading
 from pathlib import Path

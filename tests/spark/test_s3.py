@@ -1,4 +1,4 @@
-"""Promise: keys of any kind work on S3; what changed since the plan is rejected, a closed store is an error."""
+"""Promise: keys of any kind work on S3; what changed since the plan is rejected; no store, an error."""
 
 import dataclasses
 import json
