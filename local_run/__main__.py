@@ -166,14 +166,14 @@ def _interrupt(*_: object) -> None:
 def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        cli(standalone_mode=False)
+        code = cli(standalone_mode=False)
     except (UserError, AirflowError, ChildEndedError) as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False)
         return _WRONG_INPUT
-    except (KeyboardInterrupt, typer.Abort):
+    # typer answers Ctrl-C with this code rather than an exception.
+    if code == _INTERRUPTED:
         console.print("Interrupted: everything that was started has been ended.")
-        return _INTERRUPTED
-    return 0
+    return code or 0
 
 
 if __name__ == "__main__":

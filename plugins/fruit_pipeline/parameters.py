@@ -4,14 +4,16 @@ The same model gives the typed form in Airflow's UI, checks what a run was start
 checks ``ARGS`` of ``make run``.
 """
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.sdk import Param
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.prices import OFFERED_TYPES
 from fruit_pipeline.regions import EU_REGIONS
+
+if TYPE_CHECKING:
+    from airflow.sdk import Param
 
 LONGEST_HOURS = 24
 _INSTANCE_TYPES = list(OFFERED_TYPES)
@@ -120,8 +122,11 @@ def _sentence(error: Any) -> str:
     return f"Parameter {name} is {error['input']!r}: {error['msg'].replace('Input', 'it')}"
 
 
-def form() -> dict[str, Param]:
+def form() -> "dict[str, Param]":
     """The typed form of the UI: one ``Param`` a field, with its JSON schema."""
+    # Imported here, for a command line that only checks parameters need not wait for Airflow.
+    from airflow.sdk import Param
+
     schema = RunParameters.model_json_schema()["properties"]
     defaults = RunParameters().model_dump()
     return {name: Param(defaults[name], **_for_airflow(schema[name])) for name in schema}

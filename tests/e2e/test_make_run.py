@@ -20,7 +20,9 @@ def command(tmp_path: Path) -> Iterator[list[str]]:
     subprocess.run(
         [*base, "migrate", "--state-dir", str(state)], cwd=REPOSITORY, env=_environment(), check=True
     )
-    yield [*base, "run", "--state-dir", str(state), "--out-dir", str(tmp_path / "out"), "--count", "24"]
+    args = "components=4 minimum_variance=0.1 image_size=96"
+    places = ["--state-dir", str(state), "--out-dir", str(tmp_path / "out")]
+    yield [*base, "run", *places, "--count", "24", "--args", args]
     assert processes_of(str(state)) == []
 
 
@@ -32,7 +34,7 @@ def _environment() -> dict[str, str]:
 
 def test_a_run_leaves_its_results_and_nothing_else(command: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
-        [*command, "--args", "components=4 minimum_variance=0.1 image_size=96"],
+        command,
         cwd=REPOSITORY,
         env=_environment(),
         capture_output=True,
