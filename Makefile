@@ -46,7 +46,7 @@ $(AIRFLOW_VENV)/.installed: requirements/airflow-dev.txt | $(TOOLS_VENV)/.instal
 $(SPARK_VENV)/.installed: requirements/spark.txt | $(TOOLS_VENV)/.installed
 	@echo "Installing the Spark environment"
 	@$(UV) venv --quiet --clear --python $(PYTHON) $(SPARK_VENV)
-	@$(UV) pip install --quiet --require-hashes --python $(SPARK_VENV)/bin/python -r requirements/spark.txt
+	@$(UV) pip install --quiet --compile-bytecode --require-hashes --python $(SPARK_VENV)/bin/python -r requirements/spark.txt
 	@touch $@
 
 $(CACHE)/jars/.complete: requirements/jars.txt | $(AIRFLOW_VENV)/.installed

@@ -78,7 +78,7 @@ def run(
         str, typer.Option(help="parameters of the DAG, such as 'components=64 image_size=160'")
     ] = "",
     port: Port = 0,
-    time_factor: TimeFactor = 200.0,
+    time_factor: TimeFactor = 1000.0,
     state_dir: StateDir = None,
     out_dir: OutDir = None,
 ) -> None:
@@ -132,7 +132,7 @@ def migrate(state_dir: StateDir = None) -> None:
 
 
 @cli.command()
-def up(port: Port = 8080, time_factor: TimeFactor = 200.0, state_dir: StateDir = None) -> None:
+def up(port: Port = 8080, time_factor: TimeFactor = 1000.0, state_dir: StateDir = None) -> None:
     """Keep local AWS and Airflow up until Ctrl-C, to use the UI and the AWS CLI by hand."""
     paths = _paths(state_dir)
     _check(paths, port)

@@ -143,6 +143,8 @@ class AirflowApi:
         unwell = [name for name, part in health.items() if part["status"] != "healthy"]
         if unwell:
             raise _NotYet(f"Airflow's {', '.join(unwell)} did not become healthy.")
+        # The API that tasks talk to is built on its first request: better now than in the first task.
+        self._client.get("/execution/health").raise_for_status()
         if "Authorization" not in self._client.headers:
             token = self._client.get("/auth/token").raise_for_status().json()["access_token"]
             self._client.headers["Authorization"] = f"Bearer {token}"

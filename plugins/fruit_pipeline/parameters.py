@@ -65,6 +65,9 @@ class RunParameters(BaseModel):
     reader: Literal["fast", "spark-image"] = Field(
         "fast", description="How photos are read: concurrent requests, or Spark's image source."
     )
+    solver: Literal["blocks", "spark"] = Field(
+        "blocks", description="How PCA is fitted: by blocks on the executors, or by pyspark.ml's own PCA."
+    )
     primary_type: Literal[tuple(_INSTANCE_TYPES)] = Field(  # type: ignore[valid-type]
         "m6g.xlarge", description="EC2 type of the primary node."
     )

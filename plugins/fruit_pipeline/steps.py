@@ -46,6 +46,7 @@ def reduce_step(parameters: RunParameters, layout: RunLayout, artifacts: Artifac
             "--plot": layout.uri(layout.variance_plot),
             "--components": parameters.components,
             "--min-variance": parameters.minimum_variance,
+            "--solver": parameters.solver,
         },
         parameters.region,
     )

@@ -4,7 +4,8 @@ import argparse
 
 from fruit_spark.engines import ENGINES, IMAGE_SIZES
 from fruit_spark.featurize import FeaturizeSettings
-from fruit_spark.reduce import SOLVERS, ReduceSettings
+from fruit_spark.pca import SOLVERS
+from fruit_spark.reduce import ReduceSettings
 
 ADDRESS = "local path, file://, s3:// or s3a://"
 
@@ -114,7 +115,10 @@ def reduce_parser() -> argparse.ArgumentParser:
         "--min-variance", type=fraction, default=0.90, help="least explained variance, 0 to 1. Default: 0.90"
     )
     parser.add_argument(
-        "--solver", choices=SOLVERS, default="spark", help="spark is pyspark.ml's PCA. Default: spark"
+        "--solver",
+        choices=sorted(SOLVERS),
+        default="blocks",
+        help="blocks multiplies in blocks on the executors; spark is pyspark.ml's own PCA. Default: blocks",
     )
     return parser
 

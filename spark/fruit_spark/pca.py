@@ -1,45 +1,100 @@
-"""Principal components with ``pyspark.ml.feature.PCA``, and what they explain.
+"""Principal components by two solvers, and what they explain.
+
+``blocks`` computes the covariance in blocks on the executors and decomposes it on the driver;
+``spark`` is ``pyspark.ml.feature.PCA``. Both give a ``PCAModel`` of Spark ML.
 
 Spark's convention, kept throughout: the fit subtracts the mean, the transform does not. So the
 components of a photo are its features times the matrix ``pc``, and their mean is not zero.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 
 from fruit_spark.errors import StepError
+from fruit_spark.moments import Batches, Float64, Moments, as_block
+from fruit_spark.storage import jvm
+from fruit_spark.without_pandas import array_to_vector, map_in_arrow
 
 if TYPE_CHECKING:
     from pyspark.ml.feature import PCAModel
     from pyspark.sql import DataFrame
 
-VECTOR_COLUMN = "vector"
-COMPONENTS_COLUMN = "components"
+FEATURES: Final = "features"
+PROJECTED_DDL: Final = "path string, label string, features array<float>"
+NO_VARIANCE: Final = (
+    "The features have no variance: every image gives the same feature vector. Give different images."
+)
 
 
-def fit_pca(vectors: "DataFrame", components: int) -> "PCAModel":
-    """Fit ``components`` principal components to the column ``vector`` (ML vectors of one length)."""
+@dataclass(frozen=True)
+class Components:
+    """Orthonormal directions of falling variance: float64 [d, d] by columns, and the share of each, [d]."""
+
+    directions: Float64
+    ratio: Float64
+
+
+def principal_components(moments: Moments) -> Components:
+    """All principal components of what ``moments`` describes; ``StepError`` where nothing varies.
+
+    The sign of a direction is free: its entry of largest magnitude is made positive, so that equal
+    data give equal components.
+    """
+    values, directions = np.linalg.eigh(moments.scatter)
+    # eigh sorts upwards; what is negative is rounding in a matrix that has no negative eigenvalue.
+    values, directions = np.clip(values[::-1], 0, None), directions[:, ::-1]
+    total = values.sum()
+    if not total > 0:
+        raise StepError(NO_VARIANCE)
+    strongest = directions[np.abs(directions).argmax(axis=0), np.arange(directions.shape[1])]
+    return Components(directions * np.where(strongest < 0, -1.0, 1.0), values / total)
+
+
+def fit_blocks(features: "DataFrame", moments: Moments, components: int) -> "PCAModel":
+    """``components`` principal components by blocks, as a Spark ML model."""
+    from pyspark.ml.common import _py2java
+    from pyspark.ml.feature import PCAModel
+    from pyspark.ml.linalg import DenseMatrix, DenseVector
+
+    found = principal_components(moments)
+    kept = found.directions[:, :components]
+    context = features.sparkSession.sparkContext
+    java_model = jvm(features.sparkSession).org.apache.spark.ml.feature.PCAModel(
+        f"pca_{uuid4().hex[:12]}",
+        _py2java(context, DenseMatrix(len(kept), components, kept.ravel(order="F"))),
+        _py2java(context, DenseVector(found.ratio[:components])),
+    )
+    model: PCAModel = PCAModel._from_java(java_model)
+    return model._set(k=components).setInputCol(_VECTOR).setOutputCol(_OUTPUT)
+
+
+def fit_spark(features: "DataFrame", moments: Moments, components: int) -> "PCAModel":
+    """``components`` principal components by ``pyspark.ml.feature.PCA``, to compare with."""
     from pyspark.ml.feature import PCA
 
-    return PCA(k=components, inputCol=VECTOR_COLUMN, outputCol=COMPONENTS_COLUMN).fit(vectors)
+    if not np.trace(moments.scatter) > 0:
+        raise StepError(NO_VARIANCE)
+    vectors = features.select(array_to_vector(features, FEATURES).alias(_VECTOR))
+    return PCA(k=components, inputCol=_VECTOR, outputCol=_OUTPUT).fit(vectors)
 
 
-def explained_variance_ratio(model: "PCAModel") -> npt.NDArray[np.float64]:
-    """The share of the whole variance by component, float64 [k], largest first; 0 to 1 each.
-
-    ``StepError`` when there is no variance to share: all feature vectors are equal.
-    """
-    ratio = np.asarray(model.explainedVariance.toArray(), np.float64)
-    if not np.isfinite(ratio).all():
-        raise StepError(
-            "The features have no variance: every image gives the same feature vector. Give different images."
-        )
-    return ratio
+_VECTOR: Final = "vector"
+_OUTPUT: Final = "components"
+Solver = Callable[["DataFrame", Moments, int], "PCAModel"]
+SOLVERS: Final[dict[str, Solver]] = {"blocks": fit_blocks, "spark": fit_spark}
 
 
-def components_for(ratio: npt.NDArray[np.float64], minimum: float) -> int | None:
+def explained_variance_ratio(model: "PCAModel") -> Float64:
+    """The share of the whole variance by component, float64 [k], largest first; 0 to 1 each."""
+    return np.asarray(model.explainedVariance.toArray(), np.float64)
+
+
+def components_for(ratio: Float64, minimum: float) -> int | None:
     """The smallest k whose first k ratios sum to ``minimum``; None where all of them do not.
 
     >>> components_for(np.array([0.5, 0.3, 0.2]), 0.75)
@@ -47,3 +102,22 @@ def components_for(ratio: npt.NDArray[np.float64], minimum: float) -> int | None
     """
     reached = np.flatnonzero(np.cumsum(ratio) >= minimum)
     return int(reached[0]) + 1 if len(reached) else None
+
+
+def project(features: "DataFrame", model: "PCAModel") -> "DataFrame":
+    """path, label, features (k float32): the features times the model's ``pc``, as its transform does it."""
+    matrix: npt.NDArray[np.float64] = model.pc.toArray()
+    shared = features.sparkSession.sparkContext.broadcast(np.ascontiguousarray(matrix))
+
+    def multiply(batches: Batches) -> Batches:
+        import pyarrow as pa
+
+        for batch in batches:
+            projected = (as_block(batch.column(FEATURES)) @ shared.value).astype(np.float32)
+            offsets = np.arange(0, projected.size + 1, projected.shape[1], dtype=np.int32)
+            column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(projected.reshape(-1)))
+            yield pa.RecordBatch.from_arrays(
+                [batch.column("path"), batch.column("label"), column], names=["path", "label", FEATURES]
+            )
+
+    return map_in_arrow(features.select("path", "label", FEATURES), multiply, PROJECTED_DDL)

@@ -38,12 +38,5 @@ def array_to_vector(frame: "DataFrame", column: str) -> "Column":
     return Column(_functions(frame).array_to_vector(frame[column]._jc))
 
 
-def vector_to_array(frame: "DataFrame", column: str) -> "Column":
-    """``pyspark.ml.functions.vector_to_array``: an ML vector column as an array of float32."""
-    from pyspark.sql import Column
-
-    return Column(_functions(frame).vector_to_array(frame[column]._jc, "float32"))
-
-
 def _functions(frame: "DataFrame") -> Any:
     return jvm(frame.sparkSession).org.apache.spark.ml.functions

@@ -73,7 +73,7 @@ class System:
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     state = tmp_path_factory.mktemp("system")
-    stack = Stack(Paths(REPOSITORY, state, state / "out"), free_port(), BUCKET, time_factor=200)
+    stack = Stack(Paths(REPOSITORY, state, state / "out"), free_port(), BUCKET, time_factor=60)
     stack.airflow.migrate()
     with running(stack):
         api = stack.start_airflow()

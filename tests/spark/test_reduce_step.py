@@ -1,4 +1,4 @@
-"""Promise: Spark ML's own PCA, readable again, with a minimum variance that says which k would do."""
+"""Promise: a Spark ML PCA model by either solver, and a minimum variance that says which k would do."""
 
 import dataclasses
 import json
@@ -50,8 +50,10 @@ def values() -> npt.NDArray[np.float32]:
     return (factors @ chance.normal(size=(ROWS, 1280)) + 2).astype(np.float32)
 
 
-@pytest.fixture
-def settings(tmp_path: Path, values: npt.NDArray[np.float32]) -> ReduceSettings:
+@pytest.fixture(params=["blocks", "spark"])
+def settings(
+    tmp_path: Path, values: npt.NDArray[np.float32], request: pytest.FixtureRequest
+) -> ReduceSettings:
     return ReduceSettings(
         features=write_features(tmp_path / "features", values, rejected=5),
         output=str(tmp_path / "output"),
@@ -60,7 +62,7 @@ def settings(tmp_path: Path, values: npt.NDArray[np.float32]) -> ReduceSettings:
         plot=str(tmp_path / "variance.png"),
         components=16,
         min_variance=0.5,
-        solver="spark",
+        solver=request.param,
     )
 
 

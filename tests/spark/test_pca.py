@@ -1,0 +1,123 @@
+"""Promise: both solvers find the same components, however the rows are spread and wherever they lie."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from fruit_spark.errors import StepError
+from fruit_spark.moments import Moments, moments_of
+from fruit_spark.pca import explained_variance_ratio, fit_blocks, fit_spark, principal_components
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+COMPONENTS = 8
+
+
+def sample(rows: int, dimensions: int, seed: int = 0, offset: float = 0.0) -> npt.NDArray[np.float32]:
+    """Rows whose variance falls by a third from one direction to the next, around ``offset``."""
+    chance = np.random.default_rng(seed)
+    factors = chance.normal(size=(rows, dimensions)) * 0.67 ** np.arange(dimensions)
+    rotation, _ = np.linalg.qr(chance.normal(size=(dimensions, dimensions)))
+    return (factors @ rotation + offset).astype(np.float32)
+
+
+def moments(values: npt.NDArray[np.float32], blocks: int = 1) -> Moments:
+    found = Moments.of(np.array_split(values, blocks))
+    assert found is not None
+    return found
+
+
+def test_moments_are_those_of_the_rows() -> None:
+    values = sample(100, 6)
+    exact = values.astype(np.float64)
+    found = moments(values, blocks=7)
+    assert found.rows == 100
+    np.testing.assert_allclose(found.mean, exact.mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(found.scatter, np.cov(exact.T) * 99, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("cut", [1, 37, 99])
+def test_merging_parts_gives_the_moments_of_the_whole(cut: int) -> None:
+    values = sample(100, 6, offset=3.0)
+    merged = moments(values[:cut]).merged(moments(values[cut:]))
+    whole = moments(values)
+    assert merged.rows == whole.rows
+    np.testing.assert_allclose(merged.mean, whole.mean, atol=1e-12)
+    np.testing.assert_allclose(merged.scatter, whole.scatter, rtol=1e-9, atol=1e-10)
+
+
+def test_rows_far_from_zero_lose_nothing_to_cancellation() -> None:
+    """A plain sum of squares would keep none of the variance: 1e6 squared leaves it 4 digits of 16."""
+    values = sample(500, 4).astype(np.float64)
+    far = Moments.of([(values + 1e6)])  # float64 blocks, so that the offset itself rounds nothing away
+    near = Moments.of([values])
+    assert far is not None
+    assert near is not None
+    np.testing.assert_allclose(far.scatter, near.scatter, rtol=1e-7, atol=1e-7)
+
+
+def test_no_rows_have_no_moments() -> None:
+    assert Moments.of([]) is None
+    assert Moments.of([np.empty((0, 4), np.float32)]) is None
+
+
+def test_the_sign_of_a_component_is_decided_by_the_data() -> None:
+    found = principal_components(moments(sample(200, 12)))
+    strongest = np.abs(found.directions).argmax(axis=0)
+    assert (found.directions[strongest, np.arange(12)] > 0).all()
+
+
+def test_components_are_orthonormal_and_their_shares_sum_to_one_when_there_are_few_rows() -> None:
+    found = principal_components(moments(sample(5, 12)))
+    np.testing.assert_allclose(found.directions.T @ found.directions, np.eye(12), atol=1e-10)
+    assert found.ratio.sum() == pytest.approx(1)
+    assert (found.ratio[4:] < 1e-9).all(), "five rows span four directions"
+    assert (np.diff(found.ratio) <= 1e-15).all()
+
+
+def test_constant_rows_are_refused() -> None:
+    with pytest.raises(StepError, match="no variance"):
+        principal_components(moments(np.ones((9, 4), np.float32)))
+
+
+def spread(spark: "SparkSession", values: npt.NDArray[np.float32], partitions: int) -> "DataFrame":
+    rows = [([float(value) for value in row],) for row in values]
+    return spark.createDataFrame(rows, "features array<float>").repartition(partitions)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("partitions", [1, 3, 40])
+def test_moments_do_not_depend_on_how_the_rows_are_spread(spark: "SparkSession", partitions: int) -> None:
+    values = sample(90, 10, offset=5.0)
+    found = moments_of(spread(spark, values, partitions), "features")
+    assert found is not None
+    assert found.rows == 90
+    np.testing.assert_allclose(found.mean, values.astype(np.float64).mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(found.scatter, moments(values).scatter, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.spark
+def test_no_row_anywhere_has_no_moments(spark: "SparkSession") -> None:
+    assert moments_of(spark.createDataFrame([], "features array<float>"), "features") is None
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize(
+    "values",
+    [sample(120, 24), sample(120, 24, offset=50.0), sample(16, 24), np.repeat(sample(9, 24), 9, axis=0)],
+    ids=["plain", "far from zero", "rank deficient", "repeated rows"],
+)
+def test_both_solvers_agree(spark: "SparkSession", values: npt.NDArray[np.float32]) -> None:
+    features = spread(spark, values, 4)
+    found = moments_of(features, "features")
+    assert found is not None
+    blocks, reference = (fit(features, found, COMPONENTS) for fit in (fit_blocks, fit_spark))
+    np.testing.assert_allclose(
+        explained_variance_ratio(blocks), explained_variance_ratio(reference), atol=1e-9
+    )
+    # The cosines of the angles between the two subspaces.
+    cosines = np.linalg.svd(blocks.pc.toArray().T @ reference.pc.toArray(), compute_uv=False)
+    assert np.arccos(np.clip(cosines, -1, 1)).max() < 1e-6 or np.abs(1 - cosines).max() < 1e-12
