@@ -56,7 +56,7 @@ $(CACHE)/jars/.complete: requirements/jars.txt | $(AIRFLOW_VENV)/.installed
 
 $(CACHE)/model/model.json: requirements/weights.txt artifacts/model.py artifacts/weights.py | $(SPARK_VENV)/.installed
 	@echo "Building the model"
-	@$(SPARK_VENV)/bin/python -m artifacts.model --output $(CACHE)/model
+	@TF_CPP_MIN_LOG_LEVEL=3 KERAS_HOME=$(CACHE)/keras $(SPARK_VENV)/bin/python -m artifacts.model --output $(CACHE)/model
 	@touch $@
 
 $(RUNTIME): requirements/spark-runtime.txt | $(TOOLS_VENV)/.installed

@@ -47,7 +47,7 @@ def _list_objects(
     Hadoop would take it for a folder that is still there, and a repeated Spark write would fail.
     """
     keys, folders, *rest = _list(self, bucket, prefix, delimiter, *args, **kwargs)
-    if folders and bucket.is_versioned:
+    if folders and delimiter and bucket.is_versioned:
         start = len(prefix or "")
         live = (
             name
