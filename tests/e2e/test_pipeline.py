@@ -91,7 +91,10 @@ def test_the_result_is_current(good: Any) -> None:
 
 
 def test_what_lies_on_s3_is_encrypted(good: Any, system: System) -> None:
-    for key in (good.layout.report, good.layout.variance_plot, good.layout.work_list):
+    listed = system.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"logs/{good.report['cluster']['id']}/")
+    logs = [entry["Key"] for entry in listed["Contents"]]
+    assert len(logs) >= 6, "two steps leave controller, stdout and stderr each"
+    for key in (good.layout.report, good.layout.variance_plot, good.layout.work_list, *logs):
         assert system.s3.head_object(Bucket=BUCKET, Key=key)["ServerSideEncryption"] == "AES256"
 
 

@@ -63,6 +63,10 @@ def test_the_cluster_carries_the_tags_of_its_run() -> None:
     assert (tags["dag_id"], tags["run_key"]) == ("fruit_features", "manual__1")
 
 
+def test_logs_go_to_the_runs_own_bucket_which_encrypts_them() -> None:
+    assert built()["LogUri"] == "s3://fruits-test/logs/"
+
+
 def test_two_runs_differ_in_name_and_tags() -> None:
     requests = [
         job_flow(RunParameters(), Deployment(), "fruit_features", run_id) for run_id in ("a:1", "a-1")
