@@ -1,5 +1,6 @@
-"""Both environments run their tests from the top of the repository."""
+"""Both environments run their tests from the top of the repository, and write nowhere else."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -8,3 +9,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 for folder in (REPOSITORY / "plugins", REPOSITORY):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+
+# Airflow and Keras make a folder in the home directory when they are first imported.
+os.environ["AIRFLOW_HOME"] = str(REPOSITORY / ".state" / "tests" / "airflow")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(REPOSITORY / "dags")
+os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(REPOSITORY / "plugins")
+os.environ["KERAS_HOME"] = str(REPOSITORY / ".cache" / "keras")

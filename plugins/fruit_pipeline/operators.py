@@ -14,7 +14,7 @@ from airflow.providers.amazon.aws.operators.emr import (
     EmrCreateJobFlowOperator,
     EmrTerminateJobFlowOperator,
 )
-from airflow.providers.amazon.aws.sensors.emr import EmrJobFlowSensor, EmrStepSensor
+from airflow.providers.amazon.aws.sensors.emr import EmrBaseSensor, EmrJobFlowSensor, EmrStepSensor
 from airflow.providers.amazon.aws.triggers.emr import EmrCreateJobFlowTrigger
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, TaskDeferralError
@@ -58,7 +58,18 @@ class CreateClusterOperator(EmrCreateJobFlowOperator):
         """Leave the cluster to the run's teardown: a killed task may be retried, and then adopts it."""
 
 
-class ClusterReadySensor(EmrJobFlowSensor):
+class _SaysWhy(EmrBaseSensor):
+    """A deferred sensor says only that its trigger gave up: asking EMR once more raises its reason."""
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralError:
+            self.poke(context)
+            raise
+
+
+class ClusterReadySensor(_SaysWhy, EmrJobFlowSensor):
     """Waits until the cluster runs or waits for steps.
 
     The provider's deferrable sensor waits for TERMINATED whatever its target states are, and
@@ -99,14 +110,6 @@ class ClusterReadySensor(EmrJobFlowSensor):
                 f"Cluster {self.job_flow_id} is not ready after all: see its state in EMR."
             )
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """When the trigger gives up, say what EMR says of the cluster rather than 'trigger failure'."""
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except TaskDeferralError:
-            self.poke(context)
-            raise
-
 
 class AddStepOperator(EmrAddStepsOperator):
     """Adds one step and returns its id; a retry adopts the step that an earlier attempt added."""
@@ -126,7 +129,7 @@ class AddStepOperator(EmrAddStepsOperator):
         return str(super().execute(context)[0])
 
 
-class StepSensor(EmrStepSensor):
+class StepSensor(_SaysWhy, EmrStepSensor):
     """Waits for one step, and on failure says the reason and the log file that EMR gives."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -135,14 +138,6 @@ class StepSensor(EmrStepSensor):
     def execute(self, context: Context) -> None:
         self.max_attempts = _attempts(context, self.poke_interval)
         super().execute(context)
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """When the trigger gives up, ask for the step once more: that raises with EMR's own reason."""
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except TaskDeferralError:
-            self.poke(context)
-            raise
 
 
 class TerminateClusterOperator(EmrTerminateJobFlowOperator):

@@ -1,6 +1,7 @@
 """The whole pipeline through a real scheduler: a run that must succeed, and runs that must fail."""
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,7 @@ def test_a_run_of_corrupt_files_alone_is_red(good: Any, system: System, corrupt_
     system.upload(corrupt_photos)
     ended = system.run("corrupt", components=8, image_size=96)
     assert_failed_safely(ended, system, "wait_for_featurize")
+    assert "All 12 images were rejected" in ended.output, "the log of the task does not say why"
     assert ended.report["cluster"]["final_state"] == "TERMINATED"
 
 
@@ -118,6 +120,7 @@ def test_too_little_variance_is_red(good: Any, system: System, photos: Callable[
     system.upload(photos(40))
     ended = system.run("gate", components=2, minimum_variance=0.999, image_size=96)
     assert_failed_safely(ended, system, "wait_for_pca")
+    assert re.search(r"Set components to \d+, or lower the minimum variance", ended.output), ended.output
     assert ended.report["images"]["processed"] == 40
     assert ended.report["explained_variance"] < 0.999
 

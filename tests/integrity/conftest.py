@@ -1,8 +1,5 @@
 """The DAGs of the repository, parsed once by Airflow's own DagBag with a database of its own."""
 
-import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,13 +9,6 @@ from tests.conftest import REPOSITORY
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
     from airflow.sdk import DAG
-
-# Airflow reads these when it is first imported, and makes the folder.
-_HOME = Path(tempfile.gettempdir()) / f"fruits-integrity-{os.getuid()}"
-os.environ["AIRFLOW_HOME"] = str(_HOME)
-os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(REPOSITORY / "dags")
-os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(REPOSITORY / "plugins")
 
 HEAVY_MODULES = ("pyspark", "tensorflow", "cv2", "pyarrow", "pandas", "matplotlib", "ai_edge_litert")
 
