@@ -84,6 +84,11 @@ def restore(state_dir: Path, say: Callable[[str], None]) -> None:
     for (service, account, region), attributes in snapshot.items():
         backend: BaseBackend = _KEPT[service][account][region]
         backend.__dict__.update(attributes)
+        if service == "s3":
+            # Which account has which bucket is kept beside the backends; without it, a bucket that is
+            # there could be created again, and would then be empty.
+            owners = dict.fromkeys(attributes["buckets"], (backend.partition, account))
+            s3_backends.bucket_accounts.update(owners)
 
 
 def _read(file: BinaryIO) -> _Snapshot:

@@ -164,6 +164,8 @@ def _interrupt(*_: object) -> None:
 
 
 def main() -> int:
+    # SIGINT too: a shell starts its background jobs with Ctrl-C ignored.
+    signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = cli(standalone_mode=False)

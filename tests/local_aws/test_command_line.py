@@ -182,6 +182,9 @@ def test_a_clean_restart_keeps_clusters_and_objects_and_fails_the_running_step(
         server.aws("s3api", "list-object-versions", "--bucket", BUCKET, "--prefix", "a key")
     )
     assert len(versions["Versions"]) == 2
+    # A bucket that is there must not be created, and emptied, once more.
+    with pytest.raises(AssertionError, match="BucketAlreadyOwnedByYou"):
+        server.aws("s3", "mb", f"s3://{BUCKET}")
     assert server.aws("s3", "cp", f"s3://{BUCKET}/a key + é", "-") == "two"
     assert "AES256" in server.aws("s3api", "get-bucket-encryption", "--bucket", BUCKET)
     assert arn in server.aws("s3api", "get-bucket-notification-configuration", "--bucket", BUCKET)
