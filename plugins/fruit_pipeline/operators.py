@@ -59,7 +59,14 @@ class CreateClusterOperator(EmrCreateJobFlowOperator):
 
 
 class _SaysWhy(EmrBaseSensor):
-    """A deferred sensor says only that its trigger gave up: asking EMR once more raises its reason."""
+    """When its trigger is done or gives up, the sensor asks EMR once more and goes by that answer.
+
+    What a trigger reports is a waiter's words around EMR's; asking raises EMR's own reason alone.
+    """
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:
+        if not self.poke(context):
+            raise AirflowException(f"EMR has not got there in max_hours or the trigger has failed: {event}")
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         try:
@@ -72,8 +79,8 @@ class _SaysWhy(EmrBaseSensor):
 class ClusterReadySensor(_SaysWhy, EmrJobFlowSensor):
     """Waits until the cluster runs or waits for steps.
 
-    The provider's deferrable sensor waits for TERMINATED whatever its target states are, and
-    the waiter used here instead takes TERMINATED for success: so the state is asked once more.
+    The provider's deferrable sensor waits for TERMINATED whatever its target states are. The
+    waiter used here takes TERMINATED for success, which asking once more puts right.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -102,13 +109,6 @@ class ClusterReadySensor(_SaysWhy, EmrJobFlowSensor):
             ),
             method_name="execute_complete",
         )
-
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:
-        super().execute_complete(context, event)
-        if not self.poke(context):
-            raise AirflowException(
-                f"Cluster {self.job_flow_id} is not ready after all: see its state in EMR."
-            )
 
 
 class AddStepOperator(EmrAddStepsOperator):
