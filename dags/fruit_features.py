@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, task
 
-from fruit_pipeline import parameters, runbook, tasks
+from fruit_pipeline import parameters, retries, runbook, tasks
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.operators import (
     AddStepOperator,
@@ -15,10 +15,12 @@ from fruit_pipeline.operators import (
 )
 
 DEPLOYMENT = Deployment()
-AWS = {"aws_conn_id": DEPLOYMENT.aws_conn_id, "region_name": "{{ params.region }}"}
+AWS = {
+    "aws_conn_id": DEPLOYMENT.aws_conn_id,
+    "region_name": "{{ params.region }}",
+    "botocore_config": retries.PATIENT,
+}
 POLL = DEPLOYMENT.poll_seconds
-# A sensor ends after the run's max_hours; this limit only catches one that does not.
-LONGEST_WAIT = timedelta(hours=parameters.LONGEST_HOURS + 1)
 
 with DAG(
     dag_id="fruit_features",
@@ -39,7 +41,13 @@ do. The result of the last green run stays current. Trigger a new run once the c
     max_active_runs=1,
     params=parameters.form(),
     render_template_as_native_obj=True,
-    default_args={"owner": "fruits", "execution_timeout": timedelta(minutes=30), "retries": 0},
+    # Every task can be repeated, and does no harm twice. What no repetition would mend fails at once.
+    default_args={
+        "owner": "fruits",
+        "execution_timeout": timedelta(minutes=DEPLOYMENT.task_minutes),
+        "retries": 2,
+        "retry_delay": timedelta(seconds=POLL),
+    },
     tags=["fruits", "emr"],
 ) as dag:
     plan = task(tasks.plan)()
@@ -49,16 +57,14 @@ do. The result of the last green run stays current. Trigger a new run once the c
     create_cluster = CreateClusterOperator(
         task_id="create_cluster",
         job_flow_overrides=publish_artifacts["job_flow"],
+        poll_seconds=POLL,
         doc_md=runbook.CREATE_CLUSTER,
-        retries=2,
-        retry_delay=timedelta(seconds=POLL),
         **AWS,
     )
     wait_for_cluster = ClusterReadySensor(
         task_id="wait_for_cluster",
         job_flow_id=create_cluster.output,
         poke_interval=POLL,
-        execution_timeout=LONGEST_WAIT,
         doc_md=runbook.WAIT_FOR_CLUSTER,
         **AWS,
     )
@@ -66,9 +72,8 @@ do. The result of the last green run stays current. Trigger a new run once the c
         task_id="add_featurize_step",
         job_flow_id=create_cluster.output,
         step=publish_artifacts["featurize_step"],
+        poll_seconds=POLL,
         doc_md=runbook.ADD_FEATURIZE_STEP,
-        retries=2,
-        retry_delay=timedelta(seconds=POLL),
         **AWS,
     )
     wait_for_featurize = StepSensor(
@@ -76,7 +81,6 @@ do. The result of the last green run stays current. Trigger a new run once the c
         job_flow_id=create_cluster.output,
         step_id=add_featurize_step.output,
         poke_interval=POLL,
-        execution_timeout=LONGEST_WAIT,
         doc_md=runbook.WAIT_FOR_FEATURIZE,
         **AWS,
     )
@@ -84,9 +88,8 @@ do. The result of the last green run stays current. Trigger a new run once the c
         task_id="add_pca_step",
         job_flow_id=create_cluster.output,
         step=publish_artifacts["pca_step"],
+        poll_seconds=POLL,
         doc_md=runbook.ADD_PCA_STEP,
-        retries=2,
-        retry_delay=timedelta(seconds=POLL),
         **AWS,
     )
     wait_for_pca = StepSensor(
@@ -94,7 +97,6 @@ do. The result of the last green run stays current. Trigger a new run once the c
         job_flow_id=create_cluster.output,
         step_id=add_pca_step.output,
         poke_interval=POLL,
-        execution_timeout=LONGEST_WAIT,
         doc_md=runbook.WAIT_FOR_PCA,
         **AWS,
     )
@@ -102,8 +104,8 @@ do. The result of the last green run stays current. Trigger a new run once the c
         task_id="terminate_cluster",
         poll_seconds=POLL,
         doc_md=runbook.TERMINATE_CLUSTER,
-        retries=3,
-        retry_delay=timedelta(seconds=POLL),
+        retries=5,
+        execution_timeout=timedelta(minutes=30),
         **AWS,
     )
     verify = task(tasks.verify)(plan)

@@ -24,7 +24,7 @@ def main() -> int:
             f"model loaded {metrics['model_loads']} times."
         )
 
-    return run_step("featurize", job)
+    return run_step("featurize", job, settings.time_limit)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def main() -> int:
             f"{metrics['explained_variance']:.4f} of the variance, {metrics['seconds']:.1f} s."
         )
 
-    return run_step("reduce", job)
+    return run_step("reduce", job, settings.time_limit)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ class ArtifactUris:
     model: str
     """A prefix with model.json and the model in both formats."""
     runtime: str
+    hard_lifetime: str
+    """The bootstrap action that limits the cluster's life."""
 
     def as_dict(self) -> dict[str, str]:
         return asdict(self)
@@ -63,6 +65,7 @@ def publish(s3: Any, bucket: str, code_dir: Path, model_dir: Path, runtime_archi
         code=_publish_bytes(s3, bucket, "code.zip", code),
         model=f"s3://{bucket}/{artifact_key(model, '')}",
         runtime=_publish_file(s3, bucket, runtime_archive),
+        hard_lifetime=_publish_file(s3, bucket, code_dir / "bootstrap" / "hard_lifetime.sh"),
     )
 
 

@@ -1,5 +1,6 @@
 """The RunJobFlow request, built from the parameters alone."""
 
+import math
 from typing import Any, Final
 
 from fruit_contract.layout import LOGS_PREFIX
@@ -13,8 +14,15 @@ _IDLE_SECONDS: Final = 900
 _EXECUTOR_PYTHON: Final = "/usr/bin/python3.11"
 
 
-def job_flow(parameters: RunParameters, deployment: Deployment, dag_id: str, run_id: str) -> dict[str, Any]:
-    """The request for the run's cluster: Spot fleets, Spark, logs, tags and the idle limit."""
+def job_flow(
+    parameters: RunParameters, deployment: Deployment, hard_lifetime: str, dag_id: str, run_id: str
+) -> dict[str, Any]:
+    """The request for the run's cluster: Spot fleets, Spark, logs, tags, the idle limit and the lifetime.
+
+    ``hard_lifetime`` is the S3 address of the bootstrap action of that name.
+    """
+    tags = cluster_tags(deployment.installation, dag_id, run_id)
+    tags["max_hours"] = f"{parameters.max_hours:g}"
     request: dict[str, Any] = {
         "Name": cluster_name(dag_id, run_id),
         "ReleaseLabel": parameters.release_label,
@@ -34,6 +42,15 @@ def job_flow(parameters: RunParameters, deployment: Deployment, dag_id: str, run
                 _fleet("CORE", parameters.worker_type, parameters.workers, parameters),
             ],
         },
+        "BootstrapActions": [
+            {
+                "Name": "hard_lifetime",
+                "ScriptBootstrapAction": {
+                    "Path": hard_lifetime,
+                    "Args": [str(math.ceil(parameters.max_hours * 60))],
+                },
+            }
+        ],
         "Configurations": [
             {
                 "Classification": "spark-defaults",
@@ -44,7 +61,7 @@ def job_flow(parameters: RunParameters, deployment: Deployment, dag_id: str, run
                 },
             },
         ],
-        "Tags": [{"Key": key, "Value": value} for key, value in cluster_tags(dag_id, run_id).items()],
+        "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
     }
     if deployment.subnet_id:
         request["Instances"]["Ec2SubnetIds"] = [deployment.subnet_id]

@@ -26,8 +26,12 @@ class Deployment(BaseSettings):
     security_configuration: str | None = None
     log_kms_key: str | None = None
     """ARN of a KMS key for EMR's logs; without it they are encrypted by the bucket's default."""
+    installation: str = Field("fruits", min_length=1, max_length=64)
+    """Name of this Airflow, as a tag on its clusters: its reaper judges no other installation's."""
     poll_seconds: int = Field(30, ge=1)
     """How often the sensors ask EMR. EMR itself refreshes about twice a minute."""
+    task_minutes: float = Field(30.0, gt=0)
+    """Longest run of a task in a worker. Waiting for EMR is not in it, but has limits of its own."""
     code_dir: Path = _REPOSITORY / "spark"
     model_dir: Path = _REPOSITORY / ".cache" / "model"
     runtime_archive: Path = _REPOSITORY / ".cache" / "runtime" / "runtime-aarch64.tar.gz"

@@ -1,15 +1,18 @@
 """How a cluster is known to belong to a run: its name and tags, derived from dag_id and run_id.
 
-RunJobFlow has no client token, so these tags are what keeps one run at one cluster.
+RunJobFlow has no client token, so these tags are what keeps one run at one cluster, and what tells
+the reaper a cluster of this installation from anybody else's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from fruit_contract.layout import run_key
 
 PROJECT: Final = "fruit-features"
-LIVE_STATES: Final = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
+BILLABLE_STATES: Final = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING")
+LIVE_STATES: Final = (*BILLABLE_STATES, "TERMINATING")
 ENDED_STATES: Final = ("TERMINATED", "TERMINATED_WITH_ERRORS")
 
 
@@ -18,29 +21,43 @@ def cluster_name(dag_id: str, run_id: str) -> str:
     return f"{dag_id}-{run_key(run_id)}"[:256]
 
 
-def cluster_tags(dag_id: str, run_id: str) -> dict[str, str]:
+def cluster_tags(installation: str, dag_id: str, run_id: str) -> dict[str, str]:
     """Tags of the run's cluster. The last one lets EMR's v2 service role manage what it creates."""
     return {
         "project": PROJECT,
+        "installation": installation,
         "dag_id": dag_id,
+        "run_id": run_id,
         "run_key": run_key(run_id),
         "for-use-with-amazon-emr-managed-policies": "true",
     }
 
 
-def clusters_of_run(emr: Any, dag_id: str, run_id: str) -> Iterator[dict[str, Any]]:
-    """The run's clusters that have not ended, newest first, as DescribeCluster shows them.
+def tags_of(cluster: dict[str, Any]) -> dict[str, str]:
+    """The tags of a cluster as DescribeCluster shows it."""
+    return {tag["Key"]: tag.get("Value", "") for tag in cluster.get("Tags", [])}
+
+
+def creation_time(cluster: dict[str, Any]) -> datetime:
+    """When RunJobFlow was answered, for a cluster as ListClusters or DescribeCluster shows it."""
+    created: datetime = cluster["Status"]["Timeline"]["CreationDateTime"]
+    return created
+
+
+def clusters_of_run(
+    emr: Any, installation: str, dag_id: str, run_id: str, states: Sequence[str] = LIVE_STATES
+) -> Iterator[dict[str, Any]]:
+    """The run's clusters in ``states``, newest first, as DescribeCluster shows them.
 
     Names can be chosen by anyone and tags are not listed: the name narrows the list, the tags
     decide.
     """
     name = cluster_name(dag_id, run_id)
-    wanted = cluster_tags(dag_id, run_id)
-    for page in emr.get_paginator("list_clusters").paginate(ClusterStates=list(LIVE_STATES)):
+    wanted = cluster_tags(installation, dag_id, run_id)
+    for page in emr.get_paginator("list_clusters").paginate(ClusterStates=list(states)):
         for summary in page["Clusters"]:
             if summary["Name"] != name:
                 continue
             cluster = emr.describe_cluster(ClusterId=summary["Id"])["Cluster"]
-            tags = {tag["Key"]: tag["Value"] for tag in cluster.get("Tags", [])}
-            if wanted.items() <= tags.items():
+            if wanted.items() <= tags_of(cluster).items():
                 yield cluster

@@ -3,81 +3,208 @@
 Read in apache-airflow-providers-amazon 9.39.0; each class says what it changes and why.
 """
 
-import math
 import time
+from abc import abstractmethod
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from airflow.providers.amazon.aws.hooks.emr import EmrHook
 from airflow.providers.amazon.aws.operators.emr import (
     EmrAddStepsOperator,
     EmrCreateJobFlowOperator,
     EmrTerminateJobFlowOperator,
 )
 from airflow.providers.amazon.aws.sensors.emr import EmrBaseSensor, EmrJobFlowSensor, EmrStepSensor
-from airflow.providers.amazon.aws.triggers.emr import EmrCreateJobFlowTrigger
+from airflow.providers.amazon.aws.triggers.emr import EmrCreateJobFlowTrigger, EmrStepSensorTrigger
 from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowException, TaskDeferralError
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.triggers.base import BaseTrigger
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
-from fruit_pipeline.identity import ENDED_STATES, clusters_of_run
+from fruit_pipeline import retries
+from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.identity import BILLABLE_STATES, ENDED_STATES, clusters_of_run, creation_time
+from fruit_pipeline.termination import terminate, terminate_and_wait
 
 CREATE_TASK_ID: Final = "create_cluster"
 _ADOPTABLE_STEPS: Final = ("PENDING", "RUNNING", "COMPLETED")
+_ATTEMPTS: Final = 10
+_LOOKS: Final = 3
+_NEVER_RAN: Final = (None, "scheduled", "queued", "skipped", "upstream_failed", "removed")
+_LONGEST_DEFERRAL: Final = timedelta(minutes=10)
+"""A sensor looks for itself at least this often, triggerer or not."""
+_STEP_GRACE: Final = timedelta(minutes=5)
+"""A step ends itself at its time limit; the sensor gives it this long before it gives up on the step."""
 
 
-def _run_of(context: Context) -> tuple[str, str]:
-    return context["dag"].dag_id, context["run_id"]
+def _run_of(context: Context) -> tuple[str, str, str]:
+    return Deployment().installation, context["dag"].dag_id, context["run_id"]
 
 
-def _attempts(context: Context, poll_seconds: float) -> int:
-    """How often a sensor may ask: nothing is waited for longer than the cluster may live."""
-    return max(1, math.ceil(float(context["params"]["max_hours"]) * 3600 / poll_seconds))
+class _OnceOnly:
+    """An operator whose call must not be repeated blindly: it looks for the call's effect before each try.
 
-
-class CreateClusterOperator(EmrCreateJobFlowOperator):
-    """RunJobFlow, once a DAG run: a retry, or a cleared task, adopts the cluster that is there.
-
-    RunJobFlow has no client token, and its answer can be lost after it took effect. Returns the
-    cluster's id at once; waiting is another task, so that this one cannot time out halfway.
+    Neither RunJobFlow nor AddJobFlowSteps has a client token, and an answer can be lost after the
+    call took effect. The operator's own hook makes each call once; looking is done with retries.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    poll_seconds: int
+
+    def _patient_client(self) -> Any:
+        operator: Any = self
+        return EmrHook(**{**operator._hook_parameters, "config": retries.PATIENT}).conn
+
+    def _tries(self) -> Retrying:
+        return Retrying(
+            retry=retry_if_exception(retries.is_transient),
+            wait=wait_fixed(self.poll_seconds),
+            stop=stop_after_attempt(_ATTEMPTS),
+            before_sleep=self._log_failure,
+            reraise=True,
+        )
+
+    def _log_failure(self, state: RetryCallState) -> None:
+        operator: Any = self
+        if state.outcome is not None:
+            operator.log.warning(
+                "EMR did not answer as it should (%s): looking in %d s whether the call took effect",
+                state.outcome.exception(),
+                self.poll_seconds,
+            )
+
+
+class CreateClusterOperator(_OnceOnly, EmrCreateJobFlowOperator):
+    """RunJobFlow, once a DAG run: a retry, or a cleared task, adopts the cluster that is there.
+
+    Returns the cluster's id at once; waiting is another task, so that this one cannot time out
+    halfway. Should two attempts have raced each other, both settle on the older cluster.
+    """
+
+    def __init__(self, *, poll_seconds: int, **kwargs: Any) -> None:
+        kwargs["botocore_config"] = retries.ONCE
         # emr_conn_id=None: the extras of emr_default would be merged into the request, shallowly.
         super().__init__(emr_conn_id=None, deferrable=False, wait_for_completion=False, **kwargs)
+        self.poll_seconds = poll_seconds
 
     def execute(self, context: Context) -> str:
-        for cluster in clusters_of_run(self.hook.conn, *_run_of(context)):
-            if cluster["Status"]["State"] != "TERMINATING":
-                self.log.info(
-                    "Adopting cluster %s of this run, in state %s", cluster["Id"], cluster["Status"]["State"]
-                )
-                return str(cluster["Id"])
-        return str(super().execute(context))
+        emr = self._patient_client()
+        for attempt in self._tries():
+            with attempt:
+                if not self._clusters(emr, context):
+                    super().execute(context)
+        oldest, *others = self._clusters(emr, context)
+        for other in others:
+            self.log.warning("Cluster %s is a second one of this run: terminating it", other["Id"])
+            terminate(emr, other["Id"])
+        self.log.info("The cluster of this run is %s, in state %s", oldest["Id"], oldest["Status"]["State"])
+        return str(oldest["Id"])
+
+    def _clusters(self, emr: Any, context: Context) -> list[dict[str, Any]]:
+        """The run's clusters that can still work, oldest first."""
+        found = clusters_of_run(emr, *_run_of(context), BILLABLE_STATES)
+        return sorted(found, key=lambda cluster: (creation_time(cluster), cluster["Id"]))
 
     def on_kill(self) -> None:
         """Leave the cluster to the run's teardown: a killed task may be retried, and then adopts it."""
 
 
-class _SaysWhy(EmrBaseSensor):
-    """When its trigger is done or gives up, the sensor asks EMR once more and goes by that answer.
+class AddStepOperator(_OnceOnly, EmrAddStepsOperator):
+    """Adds one step and returns its id; a retry adopts the step that an earlier attempt added."""
 
-    What a trigger reports is a waiter's words around EMR's; asking raises EMR's own reason alone.
+    def __init__(self, *, step: Any, poll_seconds: int, **kwargs: Any) -> None:
+        kwargs["botocore_config"] = retries.ONCE
+        super().__init__(steps=[step], deferrable=False, wait_for_completion=False, **kwargs)
+        self.poll_seconds = poll_seconds
+
+    def execute(self, context: Context) -> str:
+        emr = self._patient_client()
+        for attempt in self._tries():
+            with attempt:
+                return self._adopted(emr) or str(super().execute(context)[0])
+        raise AssertionError("a Retrying that reraises ends with a return or an exception")
+
+    def _adopted(self, emr: Any) -> str | None:
+        (step,) = self.steps
+        pages = emr.get_paginator("list_steps").paginate(
+            ClusterId=self.job_flow_id, StepStates=list(_ADOPTABLE_STEPS)
+        )
+        for summary in (summary for page in pages for summary in page["Steps"]):
+            if summary["Name"] == step["Name"]:
+                self.log.info("Adopting step %s, in state %s", summary["Id"], summary["Status"]["State"])
+                return str(summary["Id"])
+        return None
+
+
+class PatientSensor(EmrBaseSensor):
+    """Waits in the triggerer, and whenever it is woken, for whatever reason, goes by EMR's own answer.
+
+    A trigger can die with its triggerer, give up on a throttled call, or report a waiter's words
+    around EMR's (the provider's own sensors believe it). This one asks EMR itself: it is done,
+    failed for good with EMR's reason, or defers again, until its time limit.
     """
 
+    trigger_failed = False
+
+    def execute(self, context: Context) -> None:
+        if self.poke(context):
+            return
+        if self.trigger_failed:
+            # A trigger that fails at once must not turn into a storm of resumed tasks.
+            time.sleep(self.poke_interval)
+        self.defer(trigger=self.trigger(), timeout=_LONGEST_DEFERRAL, method_name="execute_complete")
+
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:
-        if not self.poke(context):
-            raise AirflowException(f"EMR has not got there in max_hours or the trigger has failed: {event}")
+        self.execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        try:
+        if next_method != TRIGGER_FAIL_REPR:
             return super().resume_execution(next_method, next_kwargs, context)
-        except TaskDeferralError:
-            self.poke(context)
-            raise
+        self.trigger_failed = True
+        self.log.warning("The trigger is back without an answer (%s): asking EMR", next_kwargs)
+        return self.execute(context)
+
+    def poke(self, context: Context) -> bool:
+        """Whether EMR has got there; fails for good, with EMR's reason, when it never will."""
+        try:
+            if super().poke(context):
+                return True
+        except AirflowException as error:
+            raise AirflowFailException(str(error)) from error
+        return False
+
+    def get_emr_response(self, context: Context) -> dict[str, Any]:
+        response: dict[str, Any] = super().get_emr_response(context)
+        if self.state_from_response(response) not in (*self.target_states, *self.failed_states):
+            since, limit, what = self.time_limit(response, context)
+            if datetime.now(UTC) - since > limit:
+                raise AirflowFailException(f"{what}: see EMR's events, or raise the limit.")
+        return response
+
+    @abstractmethod
+    def trigger(self) -> BaseTrigger:
+        """What to wait with."""
+
+    @abstractmethod
+    def time_limit(self, response: dict[str, Any], context: Context) -> tuple[datetime, timedelta, str]:
+        """Since when EMR has been at it, how long that may last, and the sentence when it has."""
+
+    def _trigger_arguments(self) -> dict[str, Any]:
+        return {
+            "job_flow_id": self.job_flow_id,
+            "aws_conn_id": self.aws_conn_id,
+            "region_name": self.region_name,
+            "verify": self.verify,
+            "botocore_config": self.botocore_config,
+            "waiter_delay": int(self.poke_interval),
+            # The deferral's own timeout comes first.
+            "waiter_max_attempts": int(_LONGEST_DEFERRAL.total_seconds()),
+        }
 
 
-class ClusterReadySensor(_SaysWhy, EmrJobFlowSensor):
-    """Waits until the cluster runs or waits for steps.
+class ClusterReadySensor(PatientSensor, EmrJobFlowSensor):
+    """Waits until the cluster runs or waits for steps, at most ``max_start_minutes``.
 
     The provider's deferrable sensor waits for TERMINATED whatever its target states are. The
     waiter used here takes TERMINATED for success, which asking once more puts right.
@@ -91,53 +218,33 @@ class ClusterReadySensor(_SaysWhy, EmrJobFlowSensor):
             **kwargs,
         )
 
-    def execute(self, context: Context) -> None:
-        if self.poke(context):
-            return
-        self.max_attempts = _attempts(context, self.poke_interval)
-        self.defer(
-            timeout=timedelta(seconds=self.poke_interval * self.max_attempts),
-            trigger=EmrCreateJobFlowTrigger(
-                job_flow_id=self.job_flow_id,
-                aws_conn_id=self.aws_conn_id,
-                region_name=self.region_name,
-                verify=self.verify,
-                botocore_config=self.botocore_config,
-                waiter_delay=int(self.poke_interval),
-                waiter_max_attempts=self.max_attempts,
-                waiter_name="job_flow_waiting",
-            ),
-            method_name="execute_complete",
+    def trigger(self) -> BaseTrigger:
+        return EmrCreateJobFlowTrigger(waiter_name="job_flow_waiting", **self._trigger_arguments())
+
+    def time_limit(self, response: dict[str, Any], context: Context) -> tuple[datetime, timedelta, str]:
+        cluster, minutes = response["Cluster"], float(context["params"]["max_start_minutes"])
+        sentence = (
+            f"Cluster {cluster['Id']} is still {cluster['Status']['State']} after "
+            f"max_start_minutes {minutes:g}"
         )
+        return creation_time(cluster), timedelta(minutes=minutes), sentence
 
 
-class AddStepOperator(EmrAddStepsOperator):
-    """Adds one step and returns its id; a retry adopts the step that an earlier attempt added."""
-
-    def __init__(self, *, step: Any, **kwargs: Any) -> None:
-        super().__init__(steps=[step], deferrable=False, wait_for_completion=False, **kwargs)
-
-    def execute(self, context: Context) -> str:
-        (step,) = self.steps
-        pages = self.hook.conn.get_paginator("list_steps").paginate(
-            ClusterId=self.job_flow_id, StepStates=list(_ADOPTABLE_STEPS)
-        )
-        for summary in (summary for page in pages for summary in page["Steps"]):
-            if summary["Name"] == step["Name"]:
-                self.log.info("Adopting step %s, in state %s", summary["Id"], summary["Status"]["State"])
-                return str(summary["Id"])
-        return str(super().execute(context)[0])
-
-
-class StepSensor(_SaysWhy, EmrStepSensor):
-    """Waits for one step, and on failure says the reason and the log file that EMR gives."""
+class StepSensor(PatientSensor, EmrStepSensor):
+    """Waits for one step, at most ``max_step_hours``; on failure says EMR's reason and the log file."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(deferrable=True, **kwargs)
 
-    def execute(self, context: Context) -> None:
-        self.max_attempts = _attempts(context, self.poke_interval)
-        super().execute(context)
+    def trigger(self) -> BaseTrigger:
+        return EmrStepSensorTrigger(step_id=self.step_id, **self._trigger_arguments())
+
+    def time_limit(self, response: dict[str, Any], context: Context) -> tuple[datetime, timedelta, str]:
+        step, hours = response["Step"], float(context["params"]["max_step_hours"])
+        timeline = step["Status"]["Timeline"]
+        since: datetime = timeline.get("StartDateTime") or timeline["CreationDateTime"]
+        sentence = f"Step {step['Name']} ({step['Id']}) is not done after max_step_hours {hours:g}"
+        return since, timedelta(hours=hours) + _STEP_GRACE, sentence
 
 
 class TerminateClusterOperator(EmrTerminateJobFlowOperator):
@@ -157,29 +264,19 @@ class TerminateClusterOperator(EmrTerminateJobFlowOperator):
         self.poll_seconds = poll_seconds
 
     def execute(self, context: Context) -> None:
-        emr = self.hook.conn
-        ids = {cluster["Id"] for cluster in clusters_of_run(emr, *_run_of(context))}
-        if created := context["ti"].xcom_pull(task_ids=CREATE_TASK_ID):
-            ids.add(created)
-        for cluster_id in sorted(ids):
-            self._terminate(emr, cluster_id)
-        for cluster_id in sorted(ids):
-            self._wait_until_ended(emr, cluster_id)
-
-    def _terminate(self, emr: Any, cluster_id: str) -> None:
-        cluster = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
-        if cluster["Status"]["State"] in ENDED_STATES:
-            return
-        if cluster.get("TerminationProtected"):
-            self.log.warning("Cluster %s is protected from termination: lifting the protection", cluster_id)
-            emr.set_termination_protection(JobFlowIds=[cluster_id], TerminationProtected=False)
-        emr.terminate_job_flows(JobFlowIds=[cluster_id])
-        self.log.info("Asked EMR to terminate cluster %s", cluster_id)
-
-    def _wait_until_ended(self, emr: Any, cluster_id: str) -> None:
-        while (
-            state := emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"]
-        ) not in ENDED_STATES:
-            self.log.info("Cluster %s is %s", cluster_id, state)
+        emr, ti = self.hook.conn, context["ti"]
+        created = ti.xcom_pull(task_ids=CREATE_TASK_ID)
+        # A create that was killed may have left a request on its way: it is looked for more than once.
+        for look in range(_LOOKS):
+            ids = {cluster["Id"] for cluster in clusters_of_run(emr, *_run_of(context))}
+            if ids or created or not self._was_started(context):
+                break
+            self.log.info("No cluster of this run is there (look %d of %d)", look + 1, _LOOKS)
             time.sleep(self.poll_seconds)
-        self.log.info("Cluster %s is %s", cluster_id, state)
+        terminate_and_wait(emr, ids | ({created} if created else set()), self.poll_seconds)
+
+    def _was_started(self, context: Context) -> bool:
+        """Whether create_cluster got as far as asking EMR for a cluster, or may have."""
+        dag_id, run_id = context["dag"].dag_id, context["run_id"]
+        states = context["ti"].get_task_states(dag_id, task_ids=[CREATE_TASK_ID], run_ids=[run_id])
+        return states.get(run_id, {}).get(CREATE_TASK_ID) not in _NEVER_RAN

@@ -88,6 +88,18 @@ class RunParameters(BaseModel):
         le=LONGEST_HOURS,
         description="Longest life of the cluster in hours; the budget is checked against it.",
     )
+    max_step_hours: float = Field(
+        2.0,
+        gt=0.0,
+        le=LONGEST_HOURS,
+        description="Longest run of one step in hours: it then ends itself, and fails the run.",
+    )
+    max_start_minutes: float = Field(
+        45.0,
+        gt=0.0,
+        le=60 * LONGEST_HOURS,
+        description="How long the cluster may take until it is ready, waiting for Spot included, in minutes.",
+    )
     budget_eur: float = Field(
         10.0,
         gt=0.0,

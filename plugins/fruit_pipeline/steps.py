@@ -1,5 +1,6 @@
 """The EMR steps, built from the parameters and the artifacts alone."""
 
+import math
 from typing import Any, Final
 
 from fruit_contract.layout import RunLayout
@@ -28,7 +29,7 @@ def featurize_step(parameters: RunParameters, layout: RunLayout, artifacts: Arti
             "--engine": parameters.engine,
             "--reader": parameters.reader,
         },
-        parameters.region,
+        parameters,
     )
 
 
@@ -48,26 +49,33 @@ def reduce_step(parameters: RunParameters, layout: RunLayout, artifacts: Artifac
             "--min-variance": parameters.minimum_variance,
             "--solver": parameters.solver,
         },
-        parameters.region,
+        parameters,
     )
 
 
 def _spark_step(
-    name: str, script: str, artifacts: ArtifactUris, arguments: dict[str, Any], region: str
+    name: str, script: str, artifacts: ArtifactUris, arguments: dict[str, Any], parameters: RunParameters
 ) -> dict[str, Any]:
     """A spark-submit step in cluster mode, with the code and the runtime shipped by Spark.
 
     A failed step leaves the cluster waiting: the run's teardown ends it, and its logs stay whole.
     """
-    environment = {"PYTHONPATH": f"./{_RUNTIME_FOLDER}", "AWS_REGION": region, "OMP_NUM_THREADS": "1"}
+    environment = {
+        "PYTHONPATH": f"./{_RUNTIME_FOLDER}",
+        "AWS_REGION": parameters.region,
+        "OMP_NUM_THREADS": "1",
+    }
     submit = ["spark-submit", "--deploy-mode", "cluster", "--py-files", artifacts.code]
     for conf in (
+        # YARN would start a failed driver a second time, for as long again.
+        "spark.yarn.maxAppAttempts=1",
         f"spark.archives={artifacts.runtime}#{_RUNTIME_FOLDER}",
         *(f"spark.yarn.appMasterEnv.{key}={value}" for key, value in environment.items()),
         *(f"spark.executorEnv.{key}={value}" for key, value in environment.items()),
     ):
         submit += ["--conf", conf]
     submit.append(script)
+    arguments["--time-limit"] = math.ceil(parameters.max_step_hours * 3600)
     for flag, value in arguments.items():
         submit += [flag, str(value)]
     return {

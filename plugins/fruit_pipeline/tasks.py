@@ -4,6 +4,7 @@ Their docstrings are what Airflow's UI shows beside the task: what it does, and 
 it fails.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
@@ -11,16 +12,20 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from fruit_contract.layout import RunLayout, run_key
-from fruit_pipeline import artifacts, guards, publication, reporting, steps
+from fruit_pipeline import artifacts, guards, publication, reaper, reporting, retries, steps
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.operators import CREATE_TASK_ID
 from fruit_pipeline.parameters import ParameterError, RunParameters
+from fruit_pipeline.regions import EU_REGIONS
 
 
 def _client(service: str, region: str) -> Any:
     return AwsBaseHook(
-        aws_conn_id=Deployment().aws_conn_id, client_type=service, region_name=region
+        aws_conn_id=Deployment().aws_conn_id,
+        client_type=service,
+        region_name=region,
+        config=retries.PATIENT,
     ).get_conn()
 
 
@@ -92,7 +97,9 @@ def publish_artifacts() -> dict[str, Any]:
         raise AirflowFailException(str(error)) from error
     layout = _layout(parameters)
     return {
-        "job_flow": job_flow(parameters, deployment, context["dag"].dag_id, context["run_id"]),
+        "job_flow": job_flow(
+            parameters, deployment, uris.hard_lifetime, context["dag"].dag_id, context["run_id"]
+        ),
         "featurize_step": steps.featurize_step(parameters, layout, uris),
         "pca_step": steps.reduce_step(parameters, layout, uris),
     }
@@ -164,3 +171,28 @@ def report(planned: dict[str, int] | None, estimate: float | None) -> str:
     if document["failure"]:
         raise AirflowFailException(f"{document['failure']} The report is {layout.uri(layout.report)}.")
     return layout.uri(layout.report)
+
+
+def reap() -> dict[str, Any]:
+    """
+    Ends the clusters of this installation that belong to no live run or are over age, in every EU region.
+
+    **When it fails:** its message names the region or the cluster: look at it in the EMR console.
+    """
+    context = get_current_context()
+    ti, dry_run = context["ti"], bool(context["params"]["dry_run"])
+
+    def is_alive(dag_id: str, run_id: str) -> bool:
+        return bool(ti.get_dr_count(dag_id, run_ids=[run_id], states=["queued", "running"]))
+
+    done = reaper.sweep(
+        ((region, _client("emr", region)) for region in EU_REGIONS),
+        Deployment().installation,
+        datetime.now(UTC),
+        is_alive,
+        dry_run,
+    )
+    print(f"{done}{' (dry run)' if dry_run else ''}.")
+    if done.failed:
+        raise RuntimeError("; ".join(f"{what}: {error}" for what, error in done.failed.items()))
+    return {"seen": [str(finding) for finding in done.findings], "terminated": done.terminated}

@@ -81,6 +81,7 @@ def featurize_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--partitions", type=at_least_one, default=None, help="tasks. Default: from the images and the cores"
     )
+    _add_time_limit(parser)
     return parser
 
 
@@ -120,7 +121,18 @@ def reduce_parser() -> argparse.ArgumentParser:
         default="blocks",
         help="blocks multiplies in blocks on the executors; spark is pyspark.ml's own PCA. Default: blocks",
     )
+    _add_time_limit(parser)
     return parser
+
+
+def _add_time_limit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--time-limit",
+        metavar="SECONDS",
+        type=at_least_one,
+        default=None,
+        help="the step ends itself, with an error, after this long. Default: none",
+    )
 
 
 def reduce_settings(arguments: list[str]) -> ReduceSettings:

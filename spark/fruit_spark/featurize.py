@@ -37,6 +37,8 @@ class FeaturizeSettings:
     engine: str
     reader: str
     partitions: int | None
+    time_limit: int | None
+    """Seconds after which the step ends itself; None for never."""
 
 
 def featurize(spark: "SparkSession", settings: FeaturizeSettings) -> FeaturizeMetrics:

@@ -39,6 +39,8 @@ class ReduceSettings:
     components: int
     min_variance: float
     solver: str
+    time_limit: int | None
+    """Seconds after which the step ends itself; None for never."""
 
 
 def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:

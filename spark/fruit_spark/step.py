@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -13,16 +14,20 @@ from fruit_spark.session import start_session
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+_LAST_WORDS_SECONDS = 5
 # A StepError raised in a worker reaches the driver as text inside Spark's exception.
 _FROM_WORKER = re.compile(r"^(?:fruit_spark\.errors\.)?StepError: (.+)$", re.MULTILINE)
 
 
-def run_step(name: str, job: Callable[["SparkSession"], str]) -> int:
+def run_step(name: str, job: Callable[["SparkSession"], str], time_limit: int | None = None) -> int:
     """Run ``job``, print the sentence it returns; the exit code is 0, or 1 after ``error: ...``.
 
-    The sentence is the last line on stderr. A traceback is printed only for what is unexpected.
+    The sentence is the last line on stderr. A traceback is printed only for what is unexpected. After
+    ``time_limit`` seconds the driver ends itself: nobody else needs to be alive for that.
     """
     session = None
+    if time_limit is not None:
+        _end_after(time_limit, name)
     try:
         session = start_session(name)
         print(job(session), flush=True)
@@ -45,6 +50,24 @@ def run_step(name: str, job: Callable[["SparkSession"], str]) -> int:
         return 0
     _print_error(session, f"error: {' '.join(failure.split())}")
     return 1
+
+
+def _end_after(seconds: int, name: str) -> None:
+    def end() -> None:
+        from pyspark.sql import SparkSession
+
+        sentence = f"error: {name} ran longer than its time limit of {seconds} s: find out why, or raise it."
+        # The JVM may be what hangs, so it is not waited for.
+        saying = threading.Thread(
+            target=lambda: _print_error(SparkSession.getActiveSession(), sentence), daemon=True
+        )
+        saying.start()
+        saying.join(_LAST_WORDS_SECONDS)
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _print_error(session: "SparkSession | None", sentence: str) -> None:

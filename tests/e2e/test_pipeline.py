@@ -102,7 +102,7 @@ def test_what_lies_on_s3_is_encrypted(good: Any, system: System) -> None:
 def assert_failed_safely(ended: Any, system: System, task: str) -> None:
     """Red, the right task named, no cluster left, the old result still current and readable."""
     assert ended.state == "failed", ended.output
-    assert task in ended.report["failure"]
+    assert task in ended.report["failure"], ended.output
     assert system.clusters(*LIVE) == []
     assert ended.latest["run_id"] == "green"
     assert len(rows(system.s3, "Results/pca_output/run=green/")) == 40

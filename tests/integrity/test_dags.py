@@ -3,11 +3,15 @@
 import os
 import subprocess
 import sys
-from datetime import timedelta
 from typing import Any
 
-from fruit_pipeline.operators import AddStepOperator, ClusterReadySensor, CreateClusterOperator, StepSensor
-from fruit_pipeline.parameters import LONGEST_HOURS
+from fruit_pipeline.operators import (
+    AddStepOperator,
+    ClusterReadySensor,
+    CreateClusterOperator,
+    PatientSensor,
+    StepSensor,
+)
 from fruit_pipeline.regions import EU_REGIONS
 from tests.conftest import REPOSITORY
 from tests.integrity.conftest import HEAVY_MODULES
@@ -154,12 +158,25 @@ def test_waiting_is_deferrable_and_the_rest_is_not(dag: Any) -> None:
             assert not task.deferrable, f"{task.task_id} is short, and must not depend on the triggerer"
 
 
-def test_no_sensor_is_cut_off_before_the_longest_run(dag: Any) -> None:
+def test_every_sensor_asks_emr_itself_and_has_a_time_limit(dag: Any) -> None:
     for task in dag.tasks:
         if isinstance(task, ClusterReadySensor | StepSensor):
-            assert task.execution_timeout > timedelta(hours=LONGEST_HOURS), (
-                f"{task.task_id}: raise execution_timeout"
+            assert type(task).time_limit is not PatientSensor.time_limit, (
+                f"{task.task_id}: give it time_limit"
             )
+
+
+def test_every_task_may_be_killed_and_is_tried_again(dagbag: Any) -> None:
+    for dag in dagbag.dags.values():
+        for task in dag.tasks:
+            assert task.retries >= 2, f"{dag.dag_id}.{task.task_id}: let it try again after its process died"
+
+
+def test_the_reaper_runs_every_ten_minutes_from_the_start(dagbag: Any) -> None:
+    reaper = dagbag.dags["cluster_reaper"]
+    assert reaper.schedule == "*/10 * * * *"
+    assert reaper.is_paused_upon_creation is False, "a paused net catches nothing"
+    assert reaper.params["dry_run"] is False
 
 
 def test_the_verdict_is_the_only_leaf(dag: Any) -> None:

@@ -53,6 +53,7 @@ def settings(tmp_path: Path, model_folder: Path) -> FeaturizeSettings:
         engine="litert",
         reader="fast",
         partitions=None,
+        time_limit=None,
     )
 
 

@@ -63,6 +63,7 @@ def settings(
         components=16,
         min_variance=0.5,
         solver=request.param,
+        time_limit=None,
     )
 
 

@@ -1,5 +1,6 @@
 """The RunJobFlow request is what EMR accepts, all Spot, tagged, and made of the parameters alone."""
 
+import subprocess
 from typing import Any
 
 import botocore.session
@@ -13,12 +14,23 @@ from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
 
-URIS = ArtifactUris("s3://b/f.py", "s3://b/r.py", "s3://b/code.zip", "s3://b/model/", "s3://b/runtime.tar.gz")
+URIS = ArtifactUris(
+    "s3://b/f.py",
+    "s3://b/r.py",
+    "s3://b/code.zip",
+    "s3://b/model/",
+    "s3://b/runtime.tar.gz",
+    "s3://b/hard_lifetime.sh",
+)
 
 
 def built(**changes: Any) -> dict[str, Any]:
     return job_flow(
-        RunParameters(bucket="fruits-test", **changes), Deployment(), "fruit_features", "manual__1"
+        RunParameters(bucket="fruits-test", **changes),
+        Deployment(),
+        URIS.hard_lifetime,
+        "fruit_features",
+        "manual__1",
     )
 
 
@@ -49,6 +61,19 @@ def test_nobody_pays_for_an_idle_cluster() -> None:
     assert 60 <= built()["AutoTerminationPolicy"]["IdleTimeout"] <= 3600
 
 
+def test_the_cluster_ends_by_itself_at_max_hours() -> None:
+    (action,) = built(max_hours=1.51)["BootstrapActions"]
+    assert action["ScriptBootstrapAction"] == {"Path": URIS.hard_lifetime, "Args": ["91"]}
+
+
+@pytest.mark.parametrize("arguments", [[], ["0"], ["-5"], ["3 hours"], ["1.5"]])
+def test_the_lifetime_script_refuses_what_is_no_number_of_minutes(arguments: list[str]) -> None:
+    script = Deployment().code_dir / "bootstrap" / "hard_lifetime.sh"
+    done = subprocess.run(["bash", script, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "give a whole number of minutes" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("spot", "action"), [("spot", "TERMINATE_CLUSTER"), ("spot-or-on-demand", "SWITCH_TO_ON_DEMAND")]
 )
@@ -69,7 +94,8 @@ def test_logs_go_to_the_runs_own_bucket_which_encrypts_them() -> None:
 
 def test_two_runs_differ_in_name_and_tags() -> None:
     requests = [
-        job_flow(RunParameters(), Deployment(), "fruit_features", run_id) for run_id in ("a:1", "a-1")
+        job_flow(RunParameters(), Deployment(), URIS.hard_lifetime, "fruit_features", run_id)
+        for run_id in ("a:1", "a-1")
     ]
     assert requests[0]["Name"] != requests[1]["Name"]
     assert requests[0]["Tags"] != requests[1]["Tags"]
@@ -77,7 +103,7 @@ def test_two_runs_differ_in_name_and_tags() -> None:
 
 def test_the_installation_decides_subnet_security_and_log_key() -> None:
     deployment = Deployment(subnet_id="subnet-1", security_configuration="sc", log_kms_key="key")
-    request = job_flow(RunParameters(), deployment, "d", "r")
+    request = job_flow(RunParameters(), deployment, URIS.hard_lifetime, "d", "r")
     assert request["Instances"]["Ec2SubnetIds"] == ["subnet-1"]
     assert (request["SecurityConfiguration"], request["LogEncryptionKmsKeyId"]) == ("sc", "key")
 

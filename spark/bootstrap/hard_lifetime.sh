@@ -1,0 +1,17 @@
+#!/bin/bash
+# A bootstrap action: schedules the power-off of this node, so that the cluster ends by itself.
+#
+# Usage: hard_lifetime.sh MINUTES
+#
+# EMR has no such limit of its own, and its idle limit does not see a step that hangs. It runs on every node; a
+# cluster ends with its primary node, whether or not it is protected from termination, and nobody needs to be alive
+# for it: not Airflow, not the network.
+set -euo pipefail
+
+minutes=${1:-}
+if ! [[ $minutes =~ ^[1-9][0-9]{0,4}$ ]]; then
+  echo "hard_lifetime.sh was given '$minutes': give a whole number of minutes, 1 to 99999." >&2
+  exit 2
+fi
+sudo shutdown -P "+$minutes" "This cluster has reached its hard lifetime of $minutes minutes."
+echo "This node will power off in $minutes minutes."
