@@ -1,0 +1,203 @@
+"""The pipeline's own operators: one cluster a run whatever happens, and sensors that go by EMR's answer."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from botocore.client import BaseClient
+from emr_client import cluster_in, job_flow, step, step_in
+
+from fruit_pipeline.identity import cluster_name, cluster_tags
+from fruit_pipeline.operators import (
+    AddStepOperator,
+    ClusterReadySensor,
+    CreateClusterOperator,
+    StepSensor,
+    TerminateClusterOperator,
+)
+from local_aws.server import LocalAws
+
+AWS: dict[str, Any] = {"aws_conn_id": None, "region_name": "eu-west-1"}
+
+
+@pytest.fixture(autouse=True)
+def _clients_of_local_aws(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in aws.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+class Instance:
+    """As much of a task instance as the operators need: XComs, and the state of create_cluster."""
+
+    def __init__(self, cluster_id: str | None, create_state: str | None) -> None:
+        self._cluster_id, self._create_state = cluster_id, create_state
+
+    def xcom_push(self, **_: Any) -> None: ...
+
+    def xcom_pull(self, **_: Any) -> str | None:
+        return self._cluster_id
+
+    def get_task_states(self, dag_id: str, task_ids: list[str], run_ids: list[str]) -> dict[str, Any]:
+        return {run_ids[0]: {task_ids[0]: self._create_state}}
+
+
+def context(
+    run_id: str = "run-1", cluster_id: str | None = None, create_state: str | None = "success", **params: Any
+) -> Any:
+    instance = Instance(cluster_id, create_state)
+    return {
+        "dag": SimpleNamespace(dag_id="fruit_features"),
+        "run_id": run_id,
+        "params": {"max_start_minutes": 45.0, "max_step_hours": 2.0, **params},
+        "ti": instance,
+        "task_instance": instance,
+    }
+
+
+def request(run_id: str = "run-1", **changes: Any) -> dict[str, Any]:
+    tags = cluster_tags("fruits", "fruit_features", run_id)
+    return job_flow(
+        Name=cluster_name("fruit_features", run_id),
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        **changes,
+    )
+
+
+def create(run_id: str = "run-1") -> str:
+    operator = CreateClusterOperator(
+        task_id="create_cluster", job_flow_overrides=request(run_id), poll_seconds=0, **AWS
+    )
+    return operator.execute(context(run_id))
+
+
+def alive(emr: BaseClient) -> list[str]:
+    states = ["STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING"]
+    return sorted(cluster["Id"] for cluster in emr.list_clusters(ClusterStates=states)["Clusters"])
+
+
+def test_a_second_attempt_adopts_the_cluster_of_the_first(emr: BaseClient) -> None:
+    assert create() == create()
+    assert len(alive(emr)) == 1
+
+
+def test_two_runs_get_a_cluster_each_and_end_their_own(emr: BaseClient) -> None:
+    one, other = create("run-1"), create("run-2")
+    assert one != other
+    TerminateClusterOperator(task_id="end", poll_seconds=0, **AWS).execute(context("run-1", one))
+    assert alive(emr) == [other]
+
+
+def test_a_cluster_that_only_bears_the_runs_name_is_not_adopted(emr: BaseClient) -> None:
+    stranger = emr.run_job_flow(**request() | {"Tags": []})["JobFlowId"]
+    assert create() != stranger
+
+
+def test_a_cluster_that_ends_already_is_not_adopted(emr: BaseClient) -> None:
+    first = create()
+    emr.terminate_job_flows(JobFlowIds=[first])
+    assert create() != first
+
+
+def test_two_attempts_that_raced_each_other_settle_on_the_older_cluster(emr: BaseClient) -> None:
+    older = emr.run_job_flow(**request())["JobFlowId"]
+    younger = emr.run_job_flow(**request())["JobFlowId"]
+    assert create() == older
+    cluster_in(emr, younger, "TERMINATED")
+    assert alive(emr) == [older]
+
+
+def test_a_step_is_added_once(emr: BaseClient) -> None:
+    cluster_id = create()
+    operator = AddStepOperator(
+        task_id="add", job_flow_id=cluster_id, step=step("true"), poll_seconds=0, **AWS
+    )
+    assert operator.execute(context()) == operator.execute(context())
+    assert len(emr.list_steps(ClusterId=cluster_id)["Steps"]) == 1
+
+
+def test_the_teardown_finds_by_tag_what_xcom_has_lost(emr: BaseClient) -> None:
+    cluster_id = create()
+    emr.set_termination_protection(JobFlowIds=[cluster_id], TerminationProtected=True)
+    TerminateClusterOperator(task_id="end", poll_seconds=0, **AWS).execute(context(cluster_id=None))
+    assert emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"] == "TERMINATED"
+
+
+def test_the_teardown_looks_again_for_a_cluster_whose_request_was_on_its_way(
+    emr: BaseClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late: list[str] = []
+
+    def pause(_: float) -> None:
+        if not late:
+            late.append(emr.run_job_flow(**request())["JobFlowId"])
+
+    monkeypatch.setattr("fruit_pipeline.operators.time.sleep", pause)
+    TerminateClusterOperator(task_id="end", poll_seconds=0, **AWS).execute(context(create_state="failed"))
+    assert emr.describe_cluster(ClusterId=late[0])["Cluster"]["Status"]["State"] in (
+        "TERMINATED",
+        "TERMINATED_WITH_ERRORS",
+    )
+
+
+@pytest.fixture
+def sensor(emr: BaseClient) -> Callable[..., StepSensor]:
+    def of(*command: str) -> StepSensor:
+        cluster_id = create()
+        [step_id] = emr.add_job_flow_steps(JobFlowId=cluster_id, Steps=[step(*command)])["StepIds"]
+        return StepSensor(task_id="wait", job_flow_id=cluster_id, step_id=step_id, poke_interval=0, **AWS)
+
+    return of
+
+
+def test_a_sensor_that_is_woken_too_early_defers_again(sensor: Callable[..., StepSensor]) -> None:
+    with pytest.raises(TaskDeferred):
+        sensor("sleep", "600").execute_complete(context(), {"status": "success"})
+
+
+def test_a_sensor_whose_trigger_failed_defers_again(sensor: Callable[..., StepSensor]) -> None:
+    with pytest.raises(TaskDeferred):
+        sensor("sleep", "600").resume_execution(TRIGGER_FAIL_REPR, {"error": "Trigger failure"}, context())
+
+
+def test_a_sensor_whose_trigger_failed_is_done_when_the_step_is(
+    sensor: Callable[..., StepSensor], emr: BaseClient
+) -> None:
+    waiting = sensor("true")
+    step_in(emr, waiting.job_flow_id, waiting.step_id, "COMPLETED")
+    waiting.resume_execution(TRIGGER_FAIL_REPR, {"error": "Trigger timeout"}, context())
+
+
+def test_a_failed_step_fails_the_sensor_for_good(sensor: Callable[..., StepSensor], emr: BaseClient) -> None:
+    waiting = sensor("false")
+    step_in(emr, waiting.job_flow_id, waiting.step_id, "FAILED")
+    with pytest.raises(AirflowFailException, match="EMR job failed"):
+        waiting.execute_complete(context(), {"status": "success"})
+
+
+def test_a_step_that_outlives_its_limit_fails_the_sensor(
+    sensor: Callable[..., StepSensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datetime import timedelta
+
+    monkeypatch.setattr("fruit_pipeline.operators._STEP_GRACE", timedelta(0))
+    waiting = sensor("sleep", "600")
+    with pytest.raises(AirflowFailException, match="is not done after max_step_hours 1e-09"):
+        waiting.execute(context(max_step_hours=1e-9))
+
+
+def test_a_cluster_that_does_not_start_in_time_fails_the_sensor(emr: BaseClient) -> None:
+    waiting = ClusterReadySensor(task_id="wait", job_flow_id=create(), poke_interval=0, **AWS)
+    with pytest.raises(AirflowFailException, match="after max_start_minutes 1e-09"):
+        waiting.execute(context(max_start_minutes=1e-9))
+
+
+def test_a_cluster_that_ended_fails_the_sensor_though_its_trigger_says_success(emr: BaseClient) -> None:
+    cluster_id = create()
+    emr.terminate_job_flows(JobFlowIds=[cluster_id])
+    cluster_in(emr, cluster_id, "TERMINATED")
+    waiting = ClusterReadySensor(task_id="wait", job_flow_id=cluster_id, poke_interval=0, **AWS)
+    with pytest.raises(AirflowFailException, match="USER_REQUEST"):
+        waiting.execute_complete(context(), {"status": "success"})
