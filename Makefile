@@ -85,6 +85,8 @@ IMAGES ?=
 COUNT ?= 600
 ARGS ?=
 PORT ?=
+SEED ?= 1
+ONLY ?=
 
 .PHONY: run
 run: setup  ## run the pipeline once: IMAGES=folder or COUNT=600, ARGS="components=64 ...", PORT=
@@ -117,6 +119,11 @@ lint: setup  ## ruff and mypy
 	@$(AIRFLOW_VENV)/bin/ruff check . && $(AIRFLOW_VENV)/bin/ruff format --check .
 	@$(AIRFLOW_VENV)/bin/mypy
 	@MYPYPATH=plugins:spark $(AIRFLOW_VENV)/bin/mypy --python-executable $(SPARK_VENV)/bin/python spark artifacts
+
+.PHONY: chaos
+chaos: setup  ## break everything in turn, and show that no cluster is left: SEED=1, ONLY="words of a scenario"
+	@env PYTHONPATH=.:plugins $(AIRFLOW_VENV)/bin/python -m chaos --seed '$(SEED)' \
+	  $(if $(ONLY),--only '$(ONLY)',--document docs/termination.md)
 
 .PHONY: clean
 clean:  ## remove local state and results, and keep what was installed

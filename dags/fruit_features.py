@@ -105,7 +105,8 @@ do. The result of the last green run stays current. Trigger a new run once the c
         poll_seconds=POLL,
         doc_md=runbook.TERMINATE_CLUSTER,
         retries=5,
-        execution_timeout=timedelta(minutes=30),
+        # It waits for EMR in the worker, and is the last to be cut off.
+        execution_timeout=timedelta(minutes=2 * DEPLOYMENT.task_minutes),
         **AWS,
     )
     verify = task(tasks.verify)(plan)

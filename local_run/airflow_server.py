@@ -95,19 +95,16 @@ class AirflowHome:
             tail = (done.stdout + done.stderr)[-2000:]
             raise AirflowError(f"Airflow's database could not be created:\n{tail}")
 
-    def start(self, environment: Mapping[str, str]) -> list[Child]:
-        """Start the components; the database must have been migrated (``airflow db migrate``)."""
+    def start(self, component: str, environment: Mapping[str, str]) -> Child:
+        """Start one of ``COMPONENTS``; the database must have been migrated (``airflow db migrate``)."""
         # Logs are read from the shared folder: the log servers would listen on every interface.
-        quiet = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
-        return [
-            Child.start(
-                f"Airflow's {component}",
-                [sys.executable, "-m", "airflow", component, *quiet.get(component, [])],
-                environment,
-                self.home / "logs" / f"{component}.log",
-            )
-            for component in COMPONENTS
-        ]
+        quiet = ["--skip-serve-logs"] if component in ("scheduler", "triggerer") else []
+        return Child.start(
+            f"Airflow's {component}",
+            [sys.executable, "-m", "airflow", component, *quiet],
+            environment,
+            self.home / "logs" / f"{component}.log",
+        )
 
 
 class AirflowError(RuntimeError):
@@ -165,7 +162,10 @@ class AirflowApi:
             )
 
     def run_state(self, dag_id: str, run_id: str) -> str:
-        return str(self._get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
+        return str(self.run(dag_id, run_id)["state"])
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        return dict(self._get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"))
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         return list(self._get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"])
@@ -174,6 +174,10 @@ class AirflowApi:
         """The structured log of one attempt of a task, oldest entry first."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
         return list(self._get(path, full_content=True)["content"])
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
+        """Any other call of the REST API, for those who do to a run what people do to runs."""
+        return self._client.request(method, f"/api/v2{path}", json=body)
 
     def _get(self, path: str, **query: Any) -> Any:
         return self._client.get(path, params=query).raise_for_status().json()

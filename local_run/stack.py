@@ -5,19 +5,21 @@ import platform
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.identity import ENDED_STATES, LIVE_STATES
-from local_run.airflow_server import AirflowApi, AirflowHome
+from local_run import upload
+from local_run.airflow_server import COMPONENTS, AirflowApi, AirflowHome
 from local_run.processes import Child, stop
 
 _AWS_READY_SECONDS = 60
@@ -51,8 +53,17 @@ class Stack:
     """The running processes of one local system, and clients for them."""
 
     def __init__(
-        self, paths: Paths, airflow_port: int, bucket: str, time_factor: float, console: Console | None = None
+        self,
+        paths: Paths,
+        airflow_port: int,
+        bucket: str,
+        time_factor: float,
+        console: Console | None = None,
+        *,
+        limit_factor: float = 1.0,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
+        """``settings`` are further environment variables of Airflow's components."""
         self.paths = paths
         self.console = console or Console(quiet=True)
         self.children: list[Child] = []
@@ -64,7 +75,8 @@ class Stack:
             "FRUITS_MODEL_DIR": str(paths.cache / "model"),
             "FRUITS_RUNTIME_ARCHIVE": str(paths.cache / "runtime" / f"runtime-{platform.machine()}.tar.gz"),
         }
-        self._time_factor = time_factor
+        self._more_settings = dict(settings or {})
+        self._time_factor, self._limit_factor = time_factor, limit_factor
         self.aws: dict[str, str] = {}
 
     @property
@@ -74,7 +86,7 @@ class Stack:
     @property
     def environment(self) -> dict[str, str]:
         """What a process needs to use this system: local AWS's exports, FRUITS_* and Airflow's settings."""
-        return self.airflow.environment({**self.aws, **self._settings})
+        return {**self.airflow.environment({**self.aws, **self._settings}), **self._more_settings}
 
     def client(self, service: str, region: str | None = None) -> Any:
         endpoint = self.aws["AWS_ENDPOINT_URL_EMR" if service == "emr" else "AWS_ENDPOINT_URL"]
@@ -84,6 +96,7 @@ class Stack:
             region_name=region or self.aws["AWS_DEFAULT_REGION"],
             aws_access_key_id=self.aws["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.aws["AWS_SECRET_ACCESS_KEY"],
+            config=Config(max_pool_connections=upload.IN_FLIGHT),
         )
 
     def start_aws(self) -> None:
@@ -97,7 +110,8 @@ class Stack:
             "--jars-dir",
             str(self.paths.cache / "jars"),
         ]
-        command += ["--time-factor", str(self._time_factor), "--env-file", str(exports)]
+        command += ["--time-factor", str(self._time_factor), "--limit-factor", str(self._limit_factor)]
+        command += ["--env-file", str(exports)]
         environment = {**self.airflow.environment({}), "PYTHONPATH": str(self.paths.repository)}
         child = Child.start("Local AWS", command, environment, self.paths.state / "logs" / "local-aws.log")
         self.children.append(child)
@@ -115,9 +129,9 @@ class Stack:
 
     def start_airflow(self) -> AirflowApi:
         """Start Airflow's components; ``AirflowApi.wait_until_ready`` tells when they serve."""
-        started = self.airflow.start(self.environment)
-        self.children += started
-        return AirflowApi(self.airflow.url, started)
+        started = {name: self.airflow.start(name, self.environment) for name in COMPONENTS}
+        self.children += started.values()
+        return AirflowApi(self.airflow.url, list(started.values()))
 
     def end_clusters(self) -> int:
         """Terminate every cluster that is left and wait for it; return how many there were."""

@@ -19,7 +19,7 @@ from rich.progress import (
 
 from fruit_contract.layout import is_image_key
 
-_IN_FLIGHT: Final = 16
+IN_FLIGHT: Final = 16
 _DELETE_AT_ONCE: Final = 1000
 
 
@@ -90,7 +90,7 @@ def _send(s3: Any, bucket: str, to_send: dict[str, Path], console: Console) -> N
     total = sum(path.stat().st_size for path in to_send.values())
     with (
         Progress(*columns, console=console, transient=True) as progress,
-        ThreadPoolExecutor(_IN_FLIGHT) as pool,
+        ThreadPoolExecutor(IN_FLIGHT) as pool,
     ):
         bar = progress.add_task(f"Uploading {len(to_send)} photos", total=total)
 

@@ -5,7 +5,7 @@ Read in apache-airflow-providers-amazon 9.39.0; each class says what it changes 
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from airflow.sdk import Context
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.triggers.base import BaseTrigger
+from botocore.exceptions import ClientError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from fruit_pipeline import retries
@@ -56,14 +57,21 @@ class _OnceOnly:
         operator: Any = self
         return EmrHook(**{**operator._hook_parameters, "config": retries.PATIENT}).conn
 
-    def _tries(self) -> Retrying:
-        return Retrying(
+    def _once(self, looked_for: Callable[[], Any], call: Callable[[], Any]) -> Any:
+        """What is already there, or else what the call returns; fails for good when EMR refuses the call."""
+        tries = Retrying(
             retry=retry_if_exception(retries.is_transient),
             wait=wait_fixed(self.poll_seconds),
             stop=stop_after_attempt(_ATTEMPTS),
             before_sleep=self._log_failure,
             reraise=True,
         )
+        try:
+            return tries(lambda: looked_for() or call())
+        except ClientError as error:
+            if retries.is_transient(error):
+                raise
+            raise AirflowFailException(f"EMR refuses the request: {error}") from error
 
     def _log_failure(self, state: RetryCallState) -> None:
         operator: Any = self
@@ -89,11 +97,8 @@ class CreateClusterOperator(_OnceOnly, EmrCreateJobFlowOperator):
         self.poll_seconds = poll_seconds
 
     def execute(self, context: Context) -> str:
-        emr = self._patient_client()
-        for attempt in self._tries():
-            with attempt:
-                if not self._clusters(emr, context):
-                    super().execute(context)
+        emr, run_job_flow = self._patient_client(), super().execute
+        self._once(lambda: self._clusters(emr, context), lambda: run_job_flow(context))
         oldest, *others = self._clusters(emr, context)
         for other in others:
             self.log.warning("Cluster %s is a second one of this run: terminating it", other["Id"])
@@ -119,11 +124,8 @@ class AddStepOperator(_OnceOnly, EmrAddStepsOperator):
         self.poll_seconds = poll_seconds
 
     def execute(self, context: Context) -> str:
-        emr = self._patient_client()
-        for attempt in self._tries():
-            with attempt:
-                return self._adopted(emr) or str(super().execute(context)[0])
-        raise AssertionError("a Retrying that reraises ends with a return or an exception")
+        emr, add_steps = self._patient_client(), super().execute
+        return str(self._once(lambda: self._adopted(emr), lambda: add_steps(context)[0]))
 
     def _adopted(self, emr: Any) -> str | None:
         (step,) = self.steps

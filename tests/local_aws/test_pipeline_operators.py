@@ -1,7 +1,6 @@
 """The pipeline's own operators: one cluster a run whatever happens, and sensors that go by EMR's answer."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from botocore.client import BaseClient
 from emr_client import cluster_in, job_flow, step, step_in
 
+from chaos.task_context import context
 from fruit_pipeline.identity import cluster_name, cluster_tags
 from fruit_pipeline.operators import (
     AddStepOperator,
@@ -27,34 +27,6 @@ AWS: dict[str, Any] = {"aws_conn_id": None, "region_name": "eu-west-1"}
 def _clients_of_local_aws(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
-
-
-class Instance:
-    """As much of a task instance as the operators need: XComs, and the state of create_cluster."""
-
-    def __init__(self, cluster_id: str | None, create_state: str | None) -> None:
-        self._cluster_id, self._create_state = cluster_id, create_state
-
-    def xcom_push(self, **_: Any) -> None: ...
-
-    def xcom_pull(self, **_: Any) -> str | None:
-        return self._cluster_id
-
-    def get_task_states(self, dag_id: str, task_ids: list[str], run_ids: list[str]) -> dict[str, Any]:
-        return {run_ids[0]: {task_ids[0]: self._create_state}}
-
-
-def context(
-    run_id: str = "run-1", cluster_id: str | None = None, create_state: str | None = "success", **params: Any
-) -> Any:
-    instance = Instance(cluster_id, create_state)
-    return {
-        "dag": SimpleNamespace(dag_id="fruit_features"),
-        "run_id": run_id,
-        "params": {"max_start_minutes": 45.0, "max_step_hours": 2.0, **params},
-        "ti": instance,
-        "task_instance": instance,
-    }
 
 
 def request(run_id: str = "run-1", **changes: Any) -> dict[str, Any]:

@@ -1,0 +1,34 @@
+"""As much of Airflow's task context as the operators need, to run them without an Airflow."""
+
+from types import SimpleNamespace
+from typing import Any, Final
+
+DAG_ID: Final = "fruit_features"
+
+
+class TaskInstance:
+    """Has what create_cluster returned, if it is not lost, and the state create_cluster is in."""
+
+    def __init__(self, cluster_id: str | None, create_state: str | None) -> None:
+        self._cluster_id, self._create_state = cluster_id, create_state
+
+    def xcom_push(self, **_: Any) -> None: ...
+
+    def xcom_pull(self, **_: Any) -> str | None:
+        return self._cluster_id
+
+    def get_task_states(self, dag_id: str, task_ids: list[str], run_ids: list[str]) -> dict[str, Any]:
+        return {run_ids[0]: {task_ids[0]: self._create_state}}
+
+
+def context(
+    run_id: str = "run-1", cluster_id: str | None = None, create_state: str | None = "success", **params: Any
+) -> Any:
+    instance = TaskInstance(cluster_id, create_state)
+    return {
+        "dag": SimpleNamespace(dag_id=DAG_ID),
+        "run_id": run_id,
+        "params": {"max_start_minutes": 45.0, "max_step_hours": 2.0, **params},
+        "ti": instance,
+        "task_instance": instance,
+    }
