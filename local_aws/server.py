@@ -17,10 +17,10 @@ from botocore.config import Config
 
 from local_aws import moto_server, persistence
 from local_aws.clock import Clock, FactorClock
+from local_aws.emr.bootstrap import LocalBootstrap
 from local_aws.emr.clusters import Durations
 from local_aws.emr.engine import Engine
 from local_aws.emr.localize import Localizer
-from local_aws.emr.model import Cluster
 from local_aws.emr.protocol import emr_application
 from local_aws.emr.service import EmrService
 from local_aws.emr.spark_submit import LocalSpark
@@ -51,8 +51,8 @@ class Settings:
     region: str = "eu-west-1"
     time_factor: float = 200.0
     """How much faster than EMR clusters are provisioned and terminated."""
-    idle_factor: float = 1.0
-    """How much faster idle limits run out."""
+    limit_factor: float = 1.0
+    """How much faster limits run out: of idleness, and of the primary's life (a scheduled shutdown)."""
     step_cores: int = field(default_factory=lambda: os.cpu_count() or 1)
     step_memory_mb: int = 2048
     """The most memory a step's JVM gets, whatever it asks for."""
@@ -69,7 +69,7 @@ class LocalAws:
         self, settings: Settings, clock: Clock | None = None, say: Callable[[str], None] = lambda _: None
     ) -> None:
         self.settings, self._say = settings, say
-        self._clock = clock or FactorClock(settings.time_factor, settings.idle_factor)
+        self._clock = clock or FactorClock(settings.time_factor, settings.limit_factor)
         self._open = ExitStack()
         self.aws_url = self.emr_url = ""
 
@@ -138,13 +138,15 @@ class LocalAws:
         settings = self.settings
         environment: dict[str, str] = {}
         runner = LocalStepRunner(s3, localizer, spark, environment, settings.state_dir / "steps")
-        engine = Engine(store, runner, self._clock, settings.durations, BootstrapScripts(localizer))
+        bootstrap = LocalBootstrap(s3, localizer, environment, settings.state_dir / "nodes")
+        engine = Engine(store, runner, self._clock, settings.durations, bootstrap)
         service = EmrService(engine, store)
         server = LoopbackServer(emr_application(service.handle), settings.emr_port, QuietHandler)
         self.emr_url = server.url
         environment.update(self.environment)
         engine.start()
         stack.callback(runner.close)
+        stack.callback(bootstrap.close)
         stack.callback(engine.stop)
         stack.callback(server.stop)
         return server
@@ -190,24 +192,6 @@ class LocalAws:
             cores=settings.step_cores,
             memory_cap_mb=settings.step_memory_mb,
         )
-
-
-class BootstrapScripts:
-    """Simulates bootstrap actions: the script must be there, but never runs on this machine."""
-
-    def __init__(self, localizer: Localizer) -> None:
-        self._localizer = localizer
-
-    def __call__(self, cluster: Cluster) -> str | None:
-        for position, action in enumerate(cluster.request.get("BootstrapActions", []), start=1):
-            path = action["ScriptBootstrapAction"]["Path"]
-            if path.startswith(("s3://", "s3a://", "s3n://")) and not self._localizer.exists(path):
-                primary = next(each.ec2_id for each in cluster.instances if each.role == "MASTER")
-                return (
-                    f"On the master instance ({primary}), bootstrap action {position} failed: "
-                    f"the script {path} could not be downloaded"
-                )
-        return None
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
         spark_python=SPARK_PYTHON,
         jars_dir=JARS if JARS.is_dir() else None,
         time_factor=TIME_FACTOR,
-        idle_factor=TIME_FACTOR,
+        limit_factor=TIME_FACTOR,
     )
     with LocalAws(settings) as running:
         yield running
