@@ -16,17 +16,24 @@ from botocore.client import BaseClient
 from botocore.config import Config
 
 from local_aws import moto_server, persistence
+from local_aws.calls import CallLog
 from local_aws.clock import Clock, FactorClock
+from local_aws.control_api import ControlApi, UnknownClusterError
+from local_aws.disturbed import INTERNAL_AGENT, Disturbed, EmrFace, Face, MakeMove, S3Face
+from local_aws.emr.armed import ArmedMoves
 from local_aws.emr.bootstrap import LocalBootstrap
 from local_aws.emr.clusters import Durations
 from local_aws.emr.engine import Engine
 from local_aws.emr.localize import Localizer
+from local_aws.emr.model import Cluster
+from local_aws.emr.moves import Move, make
 from local_aws.emr.protocol import emr_application
 from local_aws.emr.service import EmrService
 from local_aws.emr.spark_submit import LocalSpark
 from local_aws.emr.steps import LocalStepRunner
 from local_aws.emr.store import Store
-from local_aws.loopback import LoopbackServer, QuietHandler
+from local_aws.faults import Faults
+from local_aws.loopback import LoopbackServer, QuietHandler, WsgiApp
 
 _ONE_PER_PROCESS = threading.Lock()
 _PLACEHOLDER = "testing"
@@ -70,6 +77,7 @@ class LocalAws:
     ) -> None:
         self.settings, self._say = settings, say
         self._clock = clock or FactorClock(settings.time_factor, settings.limit_factor)
+        self._faults, self._armed, self._calls = Faults(self._clock), ArmedMoves(), CallLog()
         self._open = ExitStack()
         self.aws_url = self.emr_url = ""
 
@@ -112,7 +120,7 @@ class LocalAws:
 
         stack.callback(moto_server.forget_everything)
         persistence.restore(settings.state_dir, self._say)
-        moto = moto_server.moto_server(settings.aws_port)
+        moto = moto_server.moto_server(settings.aws_port, lambda app: self._disturbed(app, S3Face()))
         stack.callback(self._save)
         stack.callback(moto.stop)
         self.aws_url = moto.url
@@ -139,9 +147,12 @@ class LocalAws:
         environment: dict[str, str] = {}
         runner = LocalStepRunner(s3, localizer, spark, environment, settings.state_dir / "steps")
         bootstrap = LocalBootstrap(s3, localizer, environment, settings.state_dir / "nodes")
-        engine = Engine(store, runner, self._clock, settings.durations, bootstrap)
+        engine = Engine(store, runner, self._clock, settings.durations, bootstrap, self._armed)
         service = EmrService(engine, store)
-        server = LoopbackServer(emr_application(service.handle), settings.emr_port, QuietHandler)
+        move = _mover(engine)
+        emr = self._disturbed(emr_application(service.handle), EmrFace(), move)
+        control = ControlApi(emr, self._faults, self._armed, self._calls, move)
+        server = LoopbackServer(control, settings.emr_port, QuietHandler)
         self.emr_url = server.url
         environment.update(self.environment)
         engine.start()
@@ -151,6 +162,9 @@ class LocalAws:
         stack.callback(server.stop)
         return server
 
+    def _disturbed(self, app: WsgiApp, face: Face, move: MakeMove | None = None) -> WsgiApp:
+        return Disturbed(app, face, self._faults, self._calls, self._clock, move)
+
     def _s3_client(self) -> BaseClient:
         return boto3.client(
             "s3",
@@ -158,7 +172,12 @@ class LocalAws:
             region_name=self.settings.region,
             aws_access_key_id=_PLACEHOLDER,
             aws_secret_access_key=_PLACEHOLDER,
-            config=Config(s3={"addressing_style": "path"}, proxies={}, retries={"total_max_attempts": 2}),
+            config=Config(
+                s3={"addressing_style": "path"},
+                proxies={},
+                retries={"total_max_attempts": 2},
+                user_agent_extra=INTERNAL_AGENT,
+            ),
         )
 
     def _local_spark(self) -> LocalSpark:
@@ -192,6 +211,21 @@ class LocalAws:
             cores=settings.step_cores,
             memory_cap_mb=settings.step_memory_mb,
         )
+
+
+def _mover(engine: Engine) -> MakeMove:
+    """Makes a move on a cluster of any region."""
+
+    def move_cluster(cluster_id: str, move: Move) -> None:
+        def select(everyone: list[Cluster]) -> list[Cluster]:
+            found = [each for each in everyone if each.id == cluster_id]
+            if not found:
+                raise UnknownClusterError(f"There is no cluster {cluster_id!r}.")
+            return found
+
+        engine.change(select, lambda cluster: make(move, cluster, engine.clock))
+
+    return move_cluster
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from local_aws.clock import Clock
 from local_aws.emr import clusters
+from local_aws.emr.armed import ArmedMoves, Progress
 from local_aws.emr.bootstrap import BootstrapEnded, Shutdown
 from local_aws.emr.clusters import (
     Durations,
@@ -58,11 +59,14 @@ class Engine:
         clock: Clock,
         durations: Durations,
         bootstrap: BootstrapRunner,
+        armed: ArmedMoves,
     ) -> None:
         self._store, self._runner = store, runner
         self._clock, self._durations, self._bootstrap = clock, durations, bootstrap
         self._changed = threading.Condition(threading.RLock())
         self._clusters = {cluster.id: cluster for cluster in store.clusters()}
+        self._armed = armed
+        self._progress = {cluster.id: Progress.of(cluster) for cluster in self._clusters.values()}
         self._stopping = False
         self._thread = threading.Thread(target=self._run, daemon=True, name="emr-engine")
 
@@ -132,16 +136,30 @@ class Engine:
         self._commit(cluster, effects)
 
     def _commit(self, cluster: Cluster, effects: Iterable[Effect]) -> None:
+        following = [*effects, *self._make_armed_moves(cluster)]
         self._store.save_cluster(cluster)
-        for effect in effects:
+        for effect in following:
             self._perform(cluster, effect)
         self._changed.notify_all()
+
+    def _make_armed_moves(self, cluster: Cluster) -> list[Effect]:
+        """Those whose moment has come, and those whose moment that brings. Each is made once, so it ends."""
+        following: list[Effect] = []
+        while True:
+            before = self._progress.get(cluster.id)
+            self._progress[cluster.id] = Progress.of(cluster)
+            any_made, effects = self._armed.make_due(cluster, before, self._clock)
+            if not any_made:
+                return following
+            following += effects
 
     def _perform(self, cluster: Cluster, effect: Effect) -> None:
         match effect:
             case StartStep(step_id):
-                step = next(each for each in cluster.steps if each.id == step_id)
-                self._runner.start(cluster, step, self._reporter(cluster, step.id))
+                step = cluster.step(step_id)
+                # An armed move may have ended the step before it began.
+                if step is not None and step.state == "RUNNING":
+                    self._runner.start(cluster, step, self._reporter(cluster, step.id))
             case StopStep(step_id, force):
                 self._runner.stop(step_id, force)
             case HangStep(step_id):

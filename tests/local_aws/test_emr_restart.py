@@ -1,10 +1,12 @@
-"""What must survive a restart of the endpoint inside one cluster's life: what its primary has scheduled."""
+"""A cluster keeps over a restart of the endpoint what its primary has scheduled, and a hold."""
 
 from pathlib import Path
 from typing import Any
 
 from emr_client import SPARK_PYTHON, client, cluster_in, job_flow
 
+from local_aws.control import Control
+from local_aws.emr.moves import Hold
 from local_aws.server import LocalAws, Settings
 
 
@@ -16,7 +18,7 @@ def serve(state_dir: Path, limit_factor: float) -> LocalAws:
     )
 
 
-def test_a_scheduled_shutdown_comes_true_after_a_restart(tmp_path: Path) -> None:
+def test_a_scheduled_shutdown_comes_true_after_a_restart_and_a_hold_still_holds(tmp_path: Path) -> None:
     script = tmp_path / "deadline.sh"
     script.write_text("sudo shutdown -h +1")
     action: Any = {"Name": "deadline", "ScriptBootstrapAction": {"Path": f"file://{script}"}}
@@ -25,6 +27,10 @@ def test_a_scheduled_shutdown_comes_true_after_a_restart(tmp_path: Path) -> None
         emr = client(first, "emr")
         cluster_id = emr.run_job_flow(**job_flow(BootstrapActions=[action]))["JobFlowId"]
         cluster_in(emr, cluster_id, "WAITING")
+        held = emr.run_job_flow(**job_flow())["JobFlowId"]
+        Control(first.emr_url).move(held, Hold(state="BOOTSTRAPPING"))
+        cluster_in(emr, held, "BOOTSTRAPPING")
     with serve(tmp_path / "state", 30.0) as second:
         ended = cluster_in(client(second, "emr"), cluster_id, "TERMINATED_WITH_ERRORS")
+        assert cluster_in(client(second, "emr"), held, "BOOTSTRAPPING")
     assert ended["Status"]["StateChangeReason"]["Code"] == "INSTANCE_FAILURE"

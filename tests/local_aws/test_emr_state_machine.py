@@ -187,6 +187,17 @@ def test_the_primarys_own_shutdown_asks_nobody() -> None:
     assert called_off.wait(10_000).state == "WAITING"
 
 
+def test_a_held_state_is_not_ended_by_time_but_by_a_client() -> None:
+    machine = Machine(held_in="STARTING").wait(10_000)
+    assert machine.state == "STARTING"
+    machine.cluster.held_in = "TERMINATING"
+    assert machine.wait().wait(60).state == "WAITING"
+    machine.perform(clusters.terminate(machine.cluster, machine.clock))
+    assert machine.wait(10_000).state == "TERMINATING"
+    machine.cluster.held_in = None
+    assert machine.wait().state == "TERMINATED"
+
+
 def test_after_a_restart_bootstrap_actions_begin_anew() -> None:
     machine = Machine().wait(240)
     machine.cluster.bootstrapped = False
@@ -242,6 +253,12 @@ EVENTS = st.one_of(
     st.tuples(st.just("cancel"), st.booleans()),
     st.tuples(st.just("terminate"), st.none()),
     st.tuples(st.just("keep"), st.booleans()),
+    st.tuples(st.just("lose"), st.sampled_from(["MASTER", "CORE"])),
+    st.tuples(st.just("complete"), st.none()),
+    st.tuples(
+        st.just("hold"), st.sampled_from(["STARTING", "BOOTSTRAPPING", "WAITING", "TERMINATING", None])
+    ),
+    st.tuples(st.just("shutdown"), st.sampled_from([60.0, 1000.0, None])),
 )
 
 
@@ -269,6 +286,16 @@ def test_whatever_happens_the_promises_of_the_state_machine_hold(
             machine.perform(clusters.terminate(cluster, clock))
         elif name == "keep":
             machine.perform(clusters.set_keep_alive(cluster, value, clock))
+        elif name == "lose" and not cluster.is_ending:
+            lost = [each for each in cluster.instances if each.role == value]
+            machine.perform(clusters.lose_instances(cluster, lost, clusters.SPOT_RECLAIMED, clock))
+            assert cluster.is_ending, "a cluster goes on without its primary, or without a core node"
+        elif name == "complete" and active and active[0].state == "RUNNING" and not cluster.is_ending:
+            machine.perform(clusters.complete_step(cluster, active[0], clock))
+        elif name == "hold":
+            cluster.held_in = value
+        elif name == "shutdown" and not cluster.is_ending:
+            clusters.schedule_shutdown(cluster, value, clock)
         running = [s for s in cluster.steps if s.state in ("RUNNING", "CANCEL_PENDING")]
         assert len(running) <= concurrency
         assert len(set(machine.started)) == len(machine.started), "a step was started twice"
