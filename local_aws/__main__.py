@@ -29,7 +29,10 @@ def serve(
     time_factor: Annotated[
         float, typer.Option(help="How much faster provisioning passes.", min=0.001)
     ] = 200.0,
-    idle_factor: Annotated[float, typer.Option(help="How much faster idle limits run out.", min=0.001)] = 1.0,
+    limit_factor: Annotated[
+        float,
+        typer.Option(help="How much faster limits of idleness and of the primary's life run out.", min=0.001),
+    ] = 1.0,
     env_file: Annotated[
         Path | None, typer.Option(help="Written when both serve: the same export lines.")
     ] = None,
@@ -59,7 +62,7 @@ def serve(
         emr_port=emr_port,
         region=region,
         time_factor=time_factor,
-        idle_factor=idle_factor,
+        limit_factor=limit_factor,
     )
     if step_cores is not None:
         settings = replace(settings, step_cores=step_cores)

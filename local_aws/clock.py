@@ -1,8 +1,9 @@
 """Time: wall-clock instants, and simulated waits that a factor shortens.
 
 Instants (timelines on the wire) are always real. Waits in which nothing happens but waiting
-(provisioning) are simulated; a step's own work takes the time it takes. An idle limit is measured
-against a client that takes real time too, so it has a factor of its own, 1 unless asked otherwise.
+(provisioning) are simulated; a step's own work takes the time it takes. A limit (of idleness, of the
+primary's life) is measured against clients and steps that take real time too, so limits have a factor
+of their own, 1 unless asked otherwise.
 """
 
 import time
@@ -16,18 +17,18 @@ class Clock(Protocol):
     def real(self, simulated_seconds: float) -> float:
         """How many real seconds a simulated wait lasts."""
 
-    def idle(self, seconds: float) -> float:
-        """How many real seconds an idle limit lasts."""
+    def limit(self, seconds: float) -> float:
+        """How many real seconds a limit lasts."""
 
 
 class FactorClock:
-    """The system's clock; simulated waits pass ``factor`` times as fast, idle limits ``idle_factor``."""
+    """The system's clock; simulated waits pass ``factor`` times as fast, limits ``limit_factor``."""
 
-    def __init__(self, factor: float = 1.0, idle_factor: float = 1.0) -> None:
-        for value in (factor, idle_factor):
+    def __init__(self, factor: float = 1.0, limit_factor: float = 1.0) -> None:
+        for value in (factor, limit_factor):
             if value <= 0:
                 raise ValueError(f"The time factor is {value}: give a number above 0.")
-        self._factor, self._idle_factor = factor, idle_factor
+        self._factor, self._limit_factor = factor, limit_factor
 
     def now(self) -> float:
         return time.time()
@@ -35,8 +36,8 @@ class FactorClock:
     def real(self, simulated_seconds: float) -> float:
         return simulated_seconds / self._factor
 
-    def idle(self, seconds: float) -> float:
-        return seconds / self._idle_factor
+    def limit(self, seconds: float) -> float:
+        return seconds / self._limit_factor
 
 
 class ManualClock:
@@ -51,7 +52,7 @@ class ManualClock:
     def real(self, simulated_seconds: float) -> float:
         return simulated_seconds
 
-    def idle(self, seconds: float) -> float:
+    def limit(self, seconds: float) -> float:
         return seconds
 
     def advance(self, seconds: float) -> None:

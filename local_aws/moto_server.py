@@ -1,12 +1,13 @@
 """moto's server application: S3, SQS, IAM, CloudFormation, EC2 and the rest of moto."""
 
 import os
+from collections.abc import Callable
 
 from moto.core.base_backend import BackendDict
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 
 from local_aws import moto_gaps
-from local_aws.loopback import LoopbackServer
+from local_aws.loopback import LoopbackServer, WsgiApp
 
 ACCOUNT_ID = "123456789012"
 """moto's own default account, used in every ARN."""
@@ -17,10 +18,14 @@ class _QuietMotoHandler(MotoRequestHandler):
         """No line per request: thousands of photos would drown everything else."""
 
 
-def moto_server(port: int) -> LoopbackServer:
-    """moto's application, ready to be started. Its state is one per process, as moto keeps it in modules."""
+def moto_server(port: int, wrap: Callable[[WsgiApp], WsgiApp]) -> LoopbackServer:
+    """moto's application inside what ``wrap`` puts around it, ready to be started.
+
+    Its state is one per process, as moto keeps it in modules.
+    """
     moto_gaps.mend()
-    server = LoopbackServer(DomainDispatcherApplication(create_backend_app), port, _QuietMotoHandler)
+    application = wrap(DomainDispatcherApplication(create_backend_app))
+    server = LoopbackServer(application, port, _QuietMotoHandler)
     # moto composes some addresses (such as those of custom resources) from this variable.
     os.environ["MOTO_PORT"] = str(server.port)
     return server

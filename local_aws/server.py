@@ -16,17 +16,24 @@ from botocore.client import BaseClient
 from botocore.config import Config
 
 from local_aws import moto_server, persistence
+from local_aws.calls import CallLog
 from local_aws.clock import Clock, FactorClock
+from local_aws.control_api import ControlApi, UnknownClusterError
+from local_aws.disturbed import INTERNAL_AGENT, Disturbed, EmrFace, Face, MakeMove, S3Face
+from local_aws.emr.armed import ArmedMoves
+from local_aws.emr.bootstrap import LocalBootstrap
 from local_aws.emr.clusters import Durations
 from local_aws.emr.engine import Engine
 from local_aws.emr.localize import Localizer
 from local_aws.emr.model import Cluster
+from local_aws.emr.moves import Move, make
 from local_aws.emr.protocol import emr_application
 from local_aws.emr.service import EmrService
 from local_aws.emr.spark_submit import LocalSpark
 from local_aws.emr.steps import LocalStepRunner
 from local_aws.emr.store import Store
-from local_aws.loopback import LoopbackServer, QuietHandler
+from local_aws.faults import Faults
+from local_aws.loopback import LoopbackServer, QuietHandler, WsgiApp
 
 _ONE_PER_PROCESS = threading.Lock()
 _PLACEHOLDER = "testing"
@@ -51,8 +58,8 @@ class Settings:
     region: str = "eu-west-1"
     time_factor: float = 200.0
     """How much faster than EMR clusters are provisioned and terminated."""
-    idle_factor: float = 1.0
-    """How much faster idle limits run out."""
+    limit_factor: float = 1.0
+    """How much faster limits run out: of idleness, and of the primary's life (a scheduled shutdown)."""
     step_cores: int = field(default_factory=lambda: os.cpu_count() or 1)
     step_memory_mb: int = 2048
     """The most memory a step's JVM gets, whatever it asks for."""
@@ -69,7 +76,8 @@ class LocalAws:
         self, settings: Settings, clock: Clock | None = None, say: Callable[[str], None] = lambda _: None
     ) -> None:
         self.settings, self._say = settings, say
-        self._clock = clock or FactorClock(settings.time_factor, settings.idle_factor)
+        self._clock = clock or FactorClock(settings.time_factor, settings.limit_factor)
+        self._faults, self._armed, self._calls = Faults(self._clock), ArmedMoves(), CallLog()
         self._open = ExitStack()
         self.aws_url = self.emr_url = ""
 
@@ -112,7 +120,7 @@ class LocalAws:
 
         stack.callback(moto_server.forget_everything)
         persistence.restore(settings.state_dir, self._say)
-        moto = moto_server.moto_server(settings.aws_port)
+        moto = moto_server.moto_server(settings.aws_port, lambda app: self._disturbed(app, S3Face()))
         stack.callback(self._save)
         stack.callback(moto.stop)
         self.aws_url = moto.url
@@ -138,16 +146,24 @@ class LocalAws:
         settings = self.settings
         environment: dict[str, str] = {}
         runner = LocalStepRunner(s3, localizer, spark, environment, settings.state_dir / "steps")
-        engine = Engine(store, runner, self._clock, settings.durations, BootstrapScripts(localizer))
+        bootstrap = LocalBootstrap(s3, localizer, environment, settings.state_dir / "nodes")
+        engine = Engine(store, runner, self._clock, settings.durations, bootstrap, self._armed)
         service = EmrService(engine, store)
-        server = LoopbackServer(emr_application(service.handle), settings.emr_port, QuietHandler)
+        move = _mover(engine)
+        emr = self._disturbed(emr_application(service.handle), EmrFace(), move)
+        control = ControlApi(emr, self._faults, self._armed, self._calls, move)
+        server = LoopbackServer(control, settings.emr_port, QuietHandler)
         self.emr_url = server.url
         environment.update(self.environment)
         engine.start()
         stack.callback(runner.close)
+        stack.callback(bootstrap.close)
         stack.callback(engine.stop)
         stack.callback(server.stop)
         return server
+
+    def _disturbed(self, app: WsgiApp, face: Face, move: MakeMove | None = None) -> WsgiApp:
+        return Disturbed(app, face, self._faults, self._calls, self._clock, move)
 
     def _s3_client(self) -> BaseClient:
         return boto3.client(
@@ -156,7 +172,12 @@ class LocalAws:
             region_name=self.settings.region,
             aws_access_key_id=_PLACEHOLDER,
             aws_secret_access_key=_PLACEHOLDER,
-            config=Config(s3={"addressing_style": "path"}, proxies={}, retries={"total_max_attempts": 2}),
+            config=Config(
+                s3={"addressing_style": "path"},
+                proxies={},
+                retries={"total_max_attempts": 2},
+                user_agent_extra=INTERNAL_AGENT,
+            ),
         )
 
     def _local_spark(self) -> LocalSpark:
@@ -192,22 +213,19 @@ class LocalAws:
         )
 
 
-class BootstrapScripts:
-    """Simulates bootstrap actions: the script must be there, but never runs on this machine."""
+def _mover(engine: Engine) -> MakeMove:
+    """Makes a move on a cluster of any region."""
 
-    def __init__(self, localizer: Localizer) -> None:
-        self._localizer = localizer
+    def move_cluster(cluster_id: str, move: Move) -> None:
+        def select(everyone: list[Cluster]) -> list[Cluster]:
+            found = [each for each in everyone if each.id == cluster_id]
+            if not found:
+                raise UnknownClusterError(f"There is no cluster {cluster_id!r}.")
+            return found
 
-    def __call__(self, cluster: Cluster) -> str | None:
-        for position, action in enumerate(cluster.request.get("BootstrapActions", []), start=1):
-            path = action["ScriptBootstrapAction"]["Path"]
-            if path.startswith(("s3://", "s3a://", "s3n://")) and not self._localizer.exists(path):
-                primary = next(each.ec2_id for each in cluster.instances if each.role == "MASTER")
-                return (
-                    f"On the master instance ({primary}), bootstrap action {position} failed: "
-                    f"the script {path} could not be downloaded"
-                )
-        return None
+        engine.change(select, lambda cluster: make(move, cluster, engine.clock))
+
+    return move_cluster
 
 
 @contextmanager

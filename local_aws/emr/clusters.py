@@ -1,20 +1,24 @@
 """EMR's state machine for a cluster and its steps. Pure: no I/O, no threads, time comes from a clock.
 
 Each function moves the :class:`Cluster` it is given and returns what must now happen outside:
-steps to start and steps to stop. The rules are those of the EMR API reference (RunJobFlow,
-SetTerminationProtection) and of its management guide ("Using termination protection",
-"Using an auto-termination policy").
+bootstrap actions and steps to start and to stop. The rules are those of the EMR API reference
+(RunJobFlow, SetTerminationProtection) and of its management guide ("Using termination protection",
+"Using an auto-termination policy"). The words about lost instances are those that users of EMR quote.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from local_aws.clock import Clock
-from local_aws.emr.model import Cluster, ClusterState, Failure, InstanceState, Reason, Step
+from local_aws.emr.model import Cluster, ClusterState, Failure, Instance, InstanceState, Reason, Step
 
 USER_REQUEST = Reason(code="USER_REQUEST", message="Terminated by user request")
 ALL_STEPS_COMPLETED = Reason(code="ALL_STEPS_COMPLETED", message="Steps completed")
 STEP_FAILURE = Reason(code="STEP_FAILURE", message="Shut down as step failed")
+PRIMARY_LOST = Reason(code="INSTANCE_FAILURE", message="The master node was terminated.")
+CORE_LOST = Reason(code="INSTANCE_FAILURE", message="All slaves in the job flow were terminated due to Spot")
+SPOT_RECLAIMED = Reason(code="INSTANCE_FAILURE", message="Instance was terminated due to Spot")
+SHUT_DOWN = Reason(code="INSTANCE_FAILURE", message="Instance was terminated by a shutdown of its own")
 _CLEAN_ENDS = ("USER_REQUEST", "ALL_STEPS_COMPLETED")
 
 READY = Reason(message="Cluster ready to run steps.")
@@ -34,6 +38,16 @@ class Durations:
 
 
 @dataclass(frozen=True)
+class StartBootstrap:
+    """Run the bootstrap actions on the primary."""
+
+
+@dataclass(frozen=True)
+class StopBootstrap:
+    """Kill what is left of them."""
+
+
+@dataclass(frozen=True)
 class StartStep:
     step_id: str
 
@@ -45,10 +59,14 @@ class StopStep:
     """Kill at once (TERMINATE_PROCESS) instead of asking first."""
 
 
-Effect = StartStep | StopStep
+@dataclass(frozen=True)
+class HangStep:
+    """Stop the step's processes without ending them."""
 
-BootstrapCheck = Callable[[Cluster], str | None]
-"""Says in words why the bootstrap actions of a cluster fail, or None when they succeed."""
+    step_id: str
+
+
+Effect = StartBootstrap | StopBootstrap | StartStep | StopStep | HangStep
 
 
 @dataclass(frozen=True)
@@ -63,39 +81,55 @@ class StepResult:
         return self.exit_code == 0 and self.failure is None
 
 
-def advance(cluster: Cluster, clock: Clock, durations: Durations, bootstrap: BootstrapCheck) -> list[Effect]:
-    """Make every move that is due now."""
-    effects: list[Effect] = []
-    while (due := next_change_at(cluster, clock, durations)) is not None and clock.now() >= due:
-        effects += _move(cluster, clock, bootstrap)
-    return effects
+def advance(cluster: Cluster, clock: Clock, durations: Durations) -> list[Effect]:
+    """Make the one move that is due now, if any. Another may be due after it."""
+    due = next_change_at(cluster, clock, durations)
+    if due is None or clock.now() < due:
+        return []
+    if _shuts_down(cluster) and cluster.primary_ends_at == due:
+        return lose_instances(cluster, [cluster.primary], SHUT_DOWN, clock)
+    return _move(cluster, clock)
 
 
 def next_change_at(cluster: Cluster, clock: Clock, durations: Durations) -> float | None:
     """When the cluster will next change by the mere passing of time; None for never."""
+    own = _leaves_state_at(cluster, clock, durations) if cluster.state != cluster.held_in else None
+    # A machine that shuts itself down asks nobody: neither a hold nor termination protection.
+    shutdown = cluster.primary_ends_at if _shuts_down(cluster) else None
+    return min((due for due in (own, shutdown) if due is not None), default=None)
+
+
+def _shuts_down(cluster: Cluster) -> bool:
+    return cluster.primary_ends_at is not None and not cluster.is_ending
+
+
+def _leaves_state_at(cluster: Cluster, clock: Clock, durations: Durations) -> float | None:
     match cluster.state:
         case "STARTING":
             return cluster.entered_at + clock.real(durations.starting)
-        case "BOOTSTRAPPING":
+        case "BOOTSTRAPPING" if cluster.bootstrap_problem is not None:
+            return cluster.entered_at
+        case "BOOTSTRAPPING" if cluster.bootstrapped:
             return cluster.entered_at + clock.real(durations.bootstrapping)
         case "WAITING" if cluster.idle_timeout is not None and cluster.idle_since is not None:
-            return cluster.idle_since + clock.idle(cluster.idle_timeout)
+            return cluster.idle_since + clock.limit(cluster.idle_timeout)
         case "TERMINATING" if not _running(cluster):
             return cluster.entered_at + clock.real(durations.terminating)
         case _:
             return None
 
 
-def _move(cluster: Cluster, clock: Clock, bootstrap: BootstrapCheck) -> list[Effect]:
+def _move(cluster: Cluster, clock: Clock) -> list[Effect]:
     now = clock.now()
     match cluster.state:
         case "STARTING":
             _enter(cluster, "BOOTSTRAPPING", BOOTSTRAPPING, now)
             _move_instances(cluster, "BOOTSTRAPPING", now)
+            return _begin_bootstrap(cluster)
         case "BOOTSTRAPPING":
-            problem = bootstrap(cluster)
-            if problem is not None:
-                return end(cluster, Reason(code="BOOTSTRAP_FAILURE", message=problem), clock)
+            if cluster.bootstrap_problem is not None:
+                failure = Reason(code="BOOTSTRAP_FAILURE", message=cluster.bootstrap_problem)
+                return end(cluster, failure, clock)
             cluster.ready_at = now
             _move_instances(cluster, "RUNNING", now)
             return _schedule(cluster, now)
@@ -116,6 +150,17 @@ def _move(cluster: Cluster, clock: Clock, bootstrap: BootstrapCheck) -> list[Eff
     return []
 
 
+def bootstrap_ended(cluster: Cluster, problem: str | None) -> None:
+    """The bootstrap actions are over; ``problem`` says in words why they failed."""
+    if cluster.state == "BOOTSTRAPPING":
+        cluster.bootstrapped, cluster.bootstrap_problem = problem is None, problem
+
+
+def schedule_shutdown(cluster: Cluster, seconds: float | None, clock: Clock) -> None:
+    """The primary is to shut itself down after so many seconds; None calls it off."""
+    cluster.primary_ends_at = clock.now() + clock.limit(seconds) if seconds is not None else None
+
+
 def add_steps(cluster: Cluster, steps: list[Step], clock: Clock) -> list[Effect]:
     cluster.steps = [*cluster.steps, *steps]
     return _reconsider(cluster, clock)
@@ -132,7 +177,8 @@ def step_ended(cluster: Cluster, step_id: str, result: StepResult, clock: Clock)
     if result.succeeded:
         step.state = "COMPLETED"
     elif cluster.is_ending:
-        step.state = "INTERRUPTED"
+        # What users of EMR see: a step that loses its machines has been cancelled, not interrupted.
+        step.state = "CANCELLED" if cluster.reason.code == "INSTANCE_FAILURE" else "INTERRUPTED"
     elif was_cancelled:
         step.state = "CANCELLED"
     else:
@@ -160,12 +206,48 @@ def end(cluster: Cluster, reason: Reason, clock: Clock) -> list[Effect]:
     if cluster.is_ending:
         return []
     now = clock.now()
+    bootstrapping = cluster.state == "BOOTSTRAPPING"
     _enter(cluster, "TERMINATING", reason, now)
     cluster.idle_since = None
     for step in cluster.steps:
         if step.state == "PENDING":
             _cancel_pending(step, now)
-    return [StopStep(step.id, force=False) for step in _running(cluster)]
+    force = reason.code == "INSTANCE_FAILURE"  # processes do not survive their machine
+    effects: list[Effect] = [StopStep(step.id, force) for step in _running(cluster)]
+    return [StopBootstrap(), *effects] if bootstrapping else effects
+
+
+def lose_instances(
+    cluster: Cluster, instances: Iterable[Instance], reason: Reason, clock: Clock
+) -> list[Effect]:
+    """Machines are gone. Without its primary, or without any core node that it had, a cluster ends.
+
+    What is lost is not replaced, as when Spot has no capacity to give.
+    """
+    for instance in instances:
+        _end_instance(instance, reason, clock.now())
+    if cluster.primary.state == "TERMINATED":
+        return end(cluster, PRIMARY_LOST, clock)
+    core = [each for each in cluster.instances if each.role == "CORE"]
+    if core and all(each.state == "TERMINATED" for each in core):
+        return end(cluster, CORE_LOST, clock)
+    return []
+
+
+def fail_bootstrap(cluster: Cluster) -> list[Effect]:
+    """A cluster that is not up yet will not come up: its first bootstrap action fails, run or not."""
+    cluster.bootstrapped = False
+    cluster.bootstrap_problem = (
+        f"On the master instance ({cluster.primary.ec2_id}), "
+        "bootstrap action 1 returned a non-zero return code"
+    )
+    return [StopBootstrap()] if cluster.state == "BOOTSTRAPPING" else []
+
+
+def complete_step(cluster: Cluster, step: Step, clock: Clock) -> list[Effect]:
+    """A running step is said to have succeeded, whatever it has done; it is ended at once."""
+    step.state, step.ended_at = "COMPLETED", clock.now()
+    return [StopStep(step.id, force=True), *_reconsider(cluster, clock)]
 
 
 def set_keep_alive(cluster: Cluster, keep_alive: bool, clock: Clock) -> list[Effect]:
@@ -186,7 +268,12 @@ def set_concurrency(cluster: Cluster, level: int, clock: Clock) -> list[Effect]:
 
 
 def lose_processes(cluster: Cluster, clock: Clock) -> list[Effect]:
-    """After a restart of the endpoint: whatever was running is not running any more."""
+    """After a restart of the endpoint: whatever was running is not running any more.
+
+    Steps have failed. Bootstrap actions, which nobody could add once more, begin anew.
+    """
+    if cluster.state == "BOOTSTRAPPING" and not cluster.bootstrapped:
+        return _begin_bootstrap(cluster)
     lost = Failure(
         reason="Unknown Error.",
         message="The local EMR endpoint ended while the step was running; its process was ended with it.",
@@ -196,6 +283,15 @@ def lose_processes(cluster: Cluster, clock: Clock) -> list[Effect]:
         effects += step_ended(cluster, step.id, StepResult(exit_code=None, failure=lost), clock)
     # What the ends above let start or made stop was never started: it is scheduled anew.
     return [effect for effect in effects if isinstance(effect, StartStep)]
+
+
+def _begin_bootstrap(cluster: Cluster) -> list[Effect]:
+    if cluster.bootstrap_problem is not None:
+        return []
+    if cluster.request.get("BootstrapActions"):
+        return [StartBootstrap()]
+    cluster.bootstrapped = True
+    return []
 
 
 def _after_failure(cluster: Cluster, step: Step, clock: Clock) -> list[Effect]:
@@ -254,9 +350,14 @@ def _move_instances(cluster: Cluster, state: InstanceState, now: float) -> None:
     for instance in cluster.instances:
         if instance.state == "TERMINATED":
             continue
+        if state == "TERMINATED":
+            reason = Reason(code="CLUSTER_TERMINATED", message="Cluster was terminated.")
+            _end_instance(instance, reason, now)
+            continue
         instance.state = state
         if state == "RUNNING":
             instance.ready_at = now
-        if state == "TERMINATED":
-            instance.ended_at = now
-            instance.reason = Reason(code="CLUSTER_TERMINATED", message="Cluster was terminated.")
+
+
+def _end_instance(instance: Instance, reason: Reason, now: float) -> None:
+    instance.state, instance.reason, instance.ended_at = "TERMINATED", reason, now

@@ -247,10 +247,7 @@ def _shown_log_uri(log_uri: str | None) -> str | None:
 
 
 def _primary_name(cluster: Cluster) -> str | None:
-    primary = next((each for each in cluster.instances if each.role == "MASTER"), None)
-    if primary is None or cluster.state == "STARTING":
-        return None
-    return _internal_name(cluster.region, primary)
+    return _internal_name(cluster.region, cluster.primary) if cluster.state != "STARTING" else None
 
 
 def _internal_name(region: str, instance: Instance) -> str:

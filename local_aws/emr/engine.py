@@ -7,7 +7,18 @@ from typing import Protocol, TypeVar
 
 from local_aws.clock import Clock
 from local_aws.emr import clusters
-from local_aws.emr.clusters import BootstrapCheck, Durations, Effect, StartStep, StepResult
+from local_aws.emr.armed import ArmedMoves, Progress
+from local_aws.emr.bootstrap import BootstrapEnded, Shutdown
+from local_aws.emr.clusters import (
+    Durations,
+    Effect,
+    HangStep,
+    StartBootstrap,
+    StartStep,
+    StepResult,
+    StopBootstrap,
+    StopStep,
+)
 from local_aws.emr.model import Cluster, Reason, Step
 from local_aws.emr.store import Store
 
@@ -24,17 +35,38 @@ class StepRunner(Protocol):
     def stop(self, step_id: str, force: bool) -> None:
         """Ask a step to end; does nothing for one that is not running."""
 
+    def hang(self, step_id: str) -> None:
+        """Freeze a step's processes; does nothing for one that is not running."""
+
+
+class BootstrapRunner(Protocol):
+    """Runs a cluster's bootstrap actions in the background."""
+
+    def start(self, cluster: Cluster, shutdown: Shutdown, ended: BootstrapEnded) -> None:
+        """Begin; ``ended`` is called once, from another thread, ``shutdown`` any number of times before."""
+
+    def stop(self, cluster_id: str) -> None:
+        """Kill them; does nothing for a cluster that runs none."""
+
 
 class Engine:
     """All clusters, in memory and on disk, behind one lock."""
 
     def __init__(
-        self, store: Store, runner: StepRunner, clock: Clock, durations: Durations, bootstrap: BootstrapCheck
+        self,
+        store: Store,
+        runner: StepRunner,
+        clock: Clock,
+        durations: Durations,
+        bootstrap: BootstrapRunner,
+        armed: ArmedMoves,
     ) -> None:
         self._store, self._runner = store, runner
         self._clock, self._durations, self._bootstrap = clock, durations, bootstrap
         self._changed = threading.Condition(threading.RLock())
         self._clusters = {cluster.id: cluster for cluster in store.clusters()}
+        self._armed = armed
+        self._progress = {cluster.id: Progress.of(cluster) for cluster in self._clusters.values()}
         self._stopping = False
         self._thread = threading.Thread(target=self._run, daemon=True, name="emr-engine")
 
@@ -96,7 +128,7 @@ class Engine:
 
     def _advance(self, cluster: Cluster) -> None:
         try:
-            effects = clusters.advance(cluster, self._clock, self._durations, self._bootstrap)
+            effects = clusters.advance(cluster, self._clock, self._durations)
         except Exception:
             logging.getLogger(__name__).exception("Cluster %s could not be moved on", cluster.id)
             failure = Reason(code="INTERNAL_ERROR", message="An internal error occurred.")
@@ -104,14 +136,53 @@ class Engine:
         self._commit(cluster, effects)
 
     def _commit(self, cluster: Cluster, effects: Iterable[Effect]) -> None:
+        following = [*effects, *self._make_armed_moves(cluster)]
         self._store.save_cluster(cluster)
-        for effect in effects:
-            if isinstance(effect, StartStep):
-                step = next(each for each in cluster.steps if each.id == effect.step_id)
-                self._runner.start(cluster, step, self._reporter(cluster, step.id))
-            else:
-                self._runner.stop(effect.step_id, effect.force)
+        for effect in following:
+            self._perform(cluster, effect)
         self._changed.notify_all()
+
+    def _make_armed_moves(self, cluster: Cluster) -> list[Effect]:
+        """Those whose moment has come, and those whose moment that brings. Each is made once, so it ends."""
+        following: list[Effect] = []
+        while True:
+            before = self._progress.get(cluster.id)
+            self._progress[cluster.id] = Progress.of(cluster)
+            any_made, effects = self._armed.make_due(cluster, before, self._clock)
+            if not any_made:
+                return following
+            following += effects
+
+    def _perform(self, cluster: Cluster, effect: Effect) -> None:
+        match effect:
+            case StartStep(step_id):
+                step = cluster.step(step_id)
+                # An armed move may have ended the step before it began.
+                if step is not None and step.state == "RUNNING":
+                    self._runner.start(cluster, step, self._reporter(cluster, step.id))
+            case StopStep(step_id, force):
+                self._runner.stop(step_id, force)
+            case HangStep(step_id):
+                self._runner.hang(step_id)
+            case StartBootstrap():
+                self._bootstrap.start(cluster, *self._bootstrap_reporters(cluster))
+            case StopBootstrap():
+                self._bootstrap.stop(cluster.id)
+
+    def _bootstrap_reporters(self, cluster: Cluster) -> tuple[Shutdown, BootstrapEnded]:
+        def shutdown(seconds: float | None) -> None:
+            with self._changed:
+                if not self._stopping:
+                    clusters.schedule_shutdown(cluster, seconds, self._clock)
+                    self._commit(cluster, [])
+
+        def ended(problem: str | None) -> None:
+            with self._changed:
+                if not self._stopping:
+                    clusters.bootstrap_ended(cluster, problem)
+                    self._commit(cluster, [])
+
+        return shutdown, ended
 
     def _reporter(self, cluster: Cluster, step_id: str) -> StepEnded:
         def ended(result: StepResult) -> None:

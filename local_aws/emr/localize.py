@@ -42,14 +42,6 @@ class Localizer:
             except OSError as error:
                 raise LocalizationError(f"{item.uri} cannot be put in place: {error}") from error
 
-    def exists(self, uri: str) -> bool:
-        bucket, key = _split(uri)
-        try:
-            self._s3.head_object(Bucket=bucket, Key=key)
-        except ClientError:
-            return False
-        return True
-
     def _fetch(self, uri: str, target: Path) -> None:
         if uri.startswith("s3"):
             bucket, key = _split(uri)

@@ -1,4 +1,8 @@
-"""A step's logs where EMR puts them: ``<LogUri>/<cluster>/steps/<step>/{controller,stdout,stderr}.gz``."""
+"""Logs where EMR puts them, each as ``{controller,stdout,stderr}.gz``.
+
+Those of a step are below ``<LogUri>/<cluster>/steps/<step>/``, those of a bootstrap action below
+``<LogUri>/<cluster>/node/<instance>/bootstrap-actions/<number>/``.
+"""
 
 import gzip
 import re
@@ -14,7 +18,16 @@ _EXCEPTION = re.compile(r"^(Caused by: )?([\w.$]+(Error|Exception|Interrupt|Exit
 
 def step_log_uri(log_uri: str, cluster_id: str, step_id: str) -> str:
     """The folder of a step's logs, ending in a slash, always with the scheme s3."""
-    return f"s3://{log_uri.partition('://')[2].rstrip('/')}/{cluster_id}/steps/{step_id}/"
+    return f"{_cluster_log_uri(log_uri, cluster_id)}steps/{step_id}/"
+
+
+def bootstrap_log_uri(log_uri: str, cluster_id: str, ec2_instance_id: str, number: int) -> str:
+    """The folder of a bootstrap action's logs; ``number`` counts from 1."""
+    return f"{_cluster_log_uri(log_uri, cluster_id)}node/{ec2_instance_id}/bootstrap-actions/{number}/"
+
+
+def _cluster_log_uri(log_uri: str, cluster_id: str) -> str:
+    return f"s3://{log_uri.partition('://')[2].rstrip('/')}/{cluster_id}/"
 
 
 def upload(s3: BaseClient, folder: Path, destination: str) -> None:

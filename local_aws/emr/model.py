@@ -93,6 +93,14 @@ class Cluster(BaseModel):
     ready_at: float | None = None
     ended_at: float | None = None
     idle_since: float | None = None
+    bootstrapped: bool = False
+    """Whether the bootstrap actions have run, with success."""
+    bootstrap_problem: str | None = None
+    """Why the bootstrap actions failed, in EMR's words."""
+    primary_ends_at: float | None = None
+    """When the primary shuts itself down, as something that runs on it has asked for."""
+    held_in: ClusterState | None = None
+    """The state that the passing of time does not end, until it is released."""
     keep_alive: bool
     protected: bool
     visible: bool = True
@@ -105,6 +113,10 @@ class Cluster(BaseModel):
     steps: list[Step] = []
     collections: list[Collection] = []
     instances: list[Instance] = []
+
+    @property
+    def primary(self) -> Instance:
+        return next(each for each in self.instances if each.role == "MASTER")
 
     @property
     def is_over(self) -> bool:

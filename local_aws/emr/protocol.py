@@ -37,7 +37,7 @@ class ApiCall:
 
 
 Handler = Callable[[ApiCall], dict[str, Any]]
-"""What answers a call, or raises :class:`ApiError`. Wrap it to observe or to disturb calls."""
+"""What answers a call, or raises :class:`ApiError`."""
 
 
 def emr_application(handle: Handler) -> WsgiApp:

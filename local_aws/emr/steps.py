@@ -46,7 +46,15 @@ class _Running:
     thread: threading.Thread | None = None
     process: subprocess.Popen[bytes] | None = None
     stop_asked: bool = False
+    hang_asked: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def order(self, word: bytes) -> None:
+        """Tell the supervisor, if there is one yet. The caller holds the lock."""
+        if self.process is not None and self.process.stdin is not None:
+            with suppress(OSError, ValueError):
+                self.process.stdin.write(word)
+                self.process.stdin.flush()
 
 
 class LocalStepRunner:
@@ -79,10 +87,15 @@ class LocalStepRunner:
             return
         with running.lock:
             running.stop_asked = True
-            if running.process is not None and running.process.stdin is not None:
-                with suppress(OSError, ValueError):
-                    running.process.stdin.write(b"kill\n" if force else b"stop\n")
-                    running.process.stdin.flush()
+            running.order(b"kill\n" if force else b"stop\n")
+
+    def hang(self, step_id: str) -> None:
+        running = self._running.get(step_id)
+        if running is None:
+            return
+        with running.lock:
+            running.hang_asked = True
+            running.order(b"hang\n")
 
     def close(self) -> None:
         """End every process and return when they are gone, within about two seconds."""
@@ -193,6 +206,8 @@ class _StepRun:
                     env=environment,
                     start_new_session=True,
                 )
+                if self._running.hang_asked:
+                    self._running.order(b"hang\n")
             exit_code = process.wait()
             if process.stdin is not None:
                 process.stdin.close()

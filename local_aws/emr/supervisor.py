@@ -3,7 +3,8 @@
 Usage: python -I supervisor.py GRACE_SECONDS COMMAND...
 
 The endpoint holds the other end of standard input: ``stop`` on it asks the command to end, ``kill``
-ends it at once, and the end of file, which also comes when the endpoint is killed, means ``stop``.
+ends it at once, ``hang`` freezes it, and the end of file, which also comes when the endpoint is killed,
+means ``stop``.
 Everything that the command started and that stayed in its session is ended with it, Spark's Python
 workers included (they leave the process group, not the session). The exit code is the command's own.
 """
@@ -48,14 +49,20 @@ def _signal_session(session: int, number: int) -> None:
 def main(grace: float, command: list[str]) -> int:
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     deadline: float | None = None
-    listening = True
+    listening, hanging = True, False
     while child.poll() is None:
+        if hanging:
+            # Again and again, for a process may have been forked while the others were frozen.
+            _signal_session(child.pid, signal.SIGSTOP)
         if listening and select.select([0], [], [], _POLL_SECONDS)[0]:
             order = os.read(0, 64)
             listening = bool(order)
-            if b"kill" in order:
+            hanging = hanging or b"hang" in order
+            asked_to_end = not order or set(order.split()) != {b"hang"}
+            # What is frozen cannot heed a request to end.
+            if b"kill" in order or (hanging and asked_to_end):
                 _signal_session(child.pid, signal.SIGKILL)
-            elif deadline is None:
+            elif asked_to_end and deadline is None:
                 _signal_session(child.pid, signal.SIGTERM)
                 deadline = time.monotonic() + grace
         elif not listening:

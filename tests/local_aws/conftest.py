@@ -7,6 +7,7 @@ import pytest
 from botocore.client import BaseClient
 from emr_client import JARS, SPARK_PYTHON, TIME_FACTOR, client
 
+from local_aws.control import Control
 from local_aws.server import LocalAws, Settings
 
 
@@ -21,7 +22,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
         spark_python=SPARK_PYTHON,
         jars_dir=JARS if JARS.is_dir() else None,
         time_factor=TIME_FACTOR,
-        idle_factor=TIME_FACTOR,
+        limit_factor=TIME_FACTOR,
     )
     with LocalAws(settings) as running:
         yield running
@@ -36,6 +37,15 @@ def emr(aws: LocalAws) -> Iterator[BaseClient]:
     for cluster in alive:
         emr.set_termination_protection(JobFlowIds=[cluster["Id"]], TerminationProtected=False)
         emr.terminate_job_flows(JobFlowIds=[cluster["Id"]])
+
+
+@pytest.fixture
+def control(aws: LocalAws) -> Iterator[Control]:
+    """Faults and moves of one test: none before it, none after it."""
+    control = Control(aws.emr_url)
+    control.clear()
+    yield control
+    control.clear()
 
 
 @pytest.fixture

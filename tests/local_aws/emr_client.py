@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 from botocore.client import BaseClient
+from botocore.config import Config
 
 from local_aws.server import LocalAws
 
@@ -94,11 +95,13 @@ def step_in(emr: BaseClient, cluster_id: str, step_id: str, *states: str) -> Any
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "INTERRUPTED")
 
 
-def client(aws: LocalAws, service: str, region: str = "eu-west-1") -> Any:
+def client(aws: LocalAws, service: str, region: str = "eu-west-1", attempts: int = 5) -> Any:
+    """A client that tries each call so often at most."""
     return boto3.client(
         service,
         endpoint_url=aws.emr_url if service == "emr" else aws.aws_url,
         region_name=region,
         aws_access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
+        config=Config(retries={"total_max_attempts": attempts}),
     )

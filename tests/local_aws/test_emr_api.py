@@ -181,22 +181,6 @@ def test_releases_are_listed_newest_first_with_their_spark(emr: BaseClient) -> N
     assert {"Name": "Spark", "Version": "3.4.1"} in described["Applications"]
 
 
-def test_bootstrap_scripts_must_exist_but_are_never_run(emr: BaseClient, s3: BaseClient, bucket: str) -> None:
-    s3.put_object(Bucket=bucket, Key="setup.sh", Body=b"exit 1")
-
-    def action(key: str) -> dict[str, Any]:
-        return {"Name": key, "ScriptBootstrapAction": {"Path": f"s3://{bucket}/{key}", "Args": ["x"]}}
-
-    good = emr.run_job_flow(**job_flow(BootstrapActions=[action("setup.sh")]))["JobFlowId"]
-    bad = emr.run_job_flow(**job_flow(BootstrapActions=[action("setup.sh"), action("gone.sh")]))["JobFlowId"]
-    cluster_in(emr, good, "WAITING")
-    failed = cluster_in(emr, bad, "TERMINATED_WITH_ERRORS")["Status"]["StateChangeReason"]
-    assert failed["Code"] == "BOOTSTRAP_FAILURE"
-    assert "bootstrap action 2" in failed["Message"]
-    listed = emr.list_bootstrap_actions(ClusterId=good)["BootstrapActions"]
-    assert listed == [{"Name": "setup.sh", "ScriptPath": f"s3://{bucket}/setup.sh", "Args": ["x"]}]
-
-
 def post(url: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
     request = urllib.request.Request(url, data=body, headers=headers)
     try:

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from local_aws.clock import ManualClock
 from local_aws.emr import clusters, instances
-from local_aws.emr.clusters import Durations, Effect, StartStep, StepResult, StopStep
+from local_aws.emr.clusters import Durations, Effect, StartBootstrap, StartStep, StepResult, StopStep
 from local_aws.emr.model import Cluster, Failure, Step
 
 DURATIONS = Durations(starting=240, bootstrapping=60, terminating=30)
+BOOTSTRAP = {"Name": "set up", "ScriptBootstrapAction": {"Path": "s3://bucket/set-up.sh"}}
 SUCCESS = StepResult(0)
 FAILURE = StepResult(1, Failure(reason="Unknown Error."))
 
@@ -28,7 +29,7 @@ class Machine:
         self.problem = problem
         self.cluster = Cluster(
             region="eu-west-1",
-            request=job_flow(Instances=groups()),
+            request=job_flow(Instances=groups(), BootstrapActions=[BOOTSTRAP]),
             created_at=now,
             entered_at=now,
             keep_alive=keep_alive,
@@ -48,6 +49,8 @@ class Machine:
     def perform(self, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
+                case StartBootstrap():
+                    clusters.bootstrap_ended(self.cluster, self.problem)
                 case StartStep(step_id):
                     self.started.append(step_id)
                 case StopStep(step_id, _):
@@ -55,7 +58,10 @@ class Machine:
 
     def wait(self, seconds: float = 0) -> "Machine":
         self.clock.advance(seconds)
-        self.perform(clusters.advance(self.cluster, self.clock, DURATIONS, lambda _: self.problem))
+        while (due := clusters.next_change_at(self.cluster, self.clock, DURATIONS)) is not None:
+            if due > self.clock.now():
+                break
+            self.perform(clusters.advance(self.cluster, self.clock, DURATIONS))
         return self
 
     def up(self) -> "Machine":
@@ -158,12 +164,45 @@ def test_a_removed_idle_policy_ends_nothing() -> None:
     assert machine.wait(100_000).state == "WAITING"
 
 
-def test_a_missing_bootstrap_script_ends_the_cluster_with_errors_before_any_step() -> None:
+def test_a_failed_bootstrap_action_ends_the_cluster_with_errors_before_any_step() -> None:
     machine = Machine("CONTINUE", problem="no such script").up()
     assert machine.steps == ["CANCELLED"]
     assert machine.wait(30).state == "TERMINATED_WITH_ERRORS"
     assert machine.cluster.reason.code == "BOOTSTRAP_FAILURE"
     assert machine.cluster.ready_at is None
+
+
+def test_the_primarys_own_shutdown_asks_nobody() -> None:
+    machine = Machine("CONTINUE", "CONTINUE", protected=True).up()
+    clusters.schedule_shutdown(machine.cluster, 600, machine.clock)
+    assert machine.wait(599).state == "RUNNING"
+    assert machine.wait(1).state == "TERMINATING"
+    assert machine.stopped == [machine.cluster.steps[0].id]
+    assert machine.end_step(0, FAILURE).wait(30).state == "TERMINATED_WITH_ERRORS"
+    assert machine.steps == ["CANCELLED", "CANCELLED"]
+    assert machine.cluster.reason == clusters.PRIMARY_LOST
+    called_off = Machine().up()
+    clusters.schedule_shutdown(called_off.cluster, 600, called_off.clock)
+    clusters.schedule_shutdown(called_off.cluster, None, called_off.clock)
+    assert called_off.wait(10_000).state == "WAITING"
+
+
+def test_a_held_state_is_not_ended_by_time_but_by_a_client() -> None:
+    machine = Machine(held_in="STARTING").wait(10_000)
+    assert machine.state == "STARTING"
+    machine.cluster.held_in = "TERMINATING"
+    assert machine.wait().wait(60).state == "WAITING"
+    machine.perform(clusters.terminate(machine.cluster, machine.clock))
+    assert machine.wait(10_000).state == "TERMINATING"
+    machine.cluster.held_in = None
+    assert machine.wait().state == "TERMINATED"
+
+
+def test_after_a_restart_bootstrap_actions_begin_anew() -> None:
+    machine = Machine().wait(240)
+    machine.cluster.bootstrapped = False
+    assert clusters.lose_processes(machine.cluster, machine.clock) == [StartBootstrap()]
+    assert machine.wait(10_000).state == "BOOTSTRAPPING"
 
 
 def test_termination_stops_the_running_step_and_waits_until_it_is_gone() -> None:
@@ -214,6 +253,12 @@ EVENTS = st.one_of(
     st.tuples(st.just("cancel"), st.booleans()),
     st.tuples(st.just("terminate"), st.none()),
     st.tuples(st.just("keep"), st.booleans()),
+    st.tuples(st.just("lose"), st.sampled_from(["MASTER", "CORE"])),
+    st.tuples(st.just("complete"), st.none()),
+    st.tuples(
+        st.just("hold"), st.sampled_from(["STARTING", "BOOTSTRAPPING", "WAITING", "TERMINATING", None])
+    ),
+    st.tuples(st.just("shutdown"), st.sampled_from([60.0, 1000.0, None])),
 )
 
 
@@ -241,6 +286,16 @@ def test_whatever_happens_the_promises_of_the_state_machine_hold(
             machine.perform(clusters.terminate(cluster, clock))
         elif name == "keep":
             machine.perform(clusters.set_keep_alive(cluster, value, clock))
+        elif name == "lose" and not cluster.is_ending:
+            lost = [each for each in cluster.instances if each.role == value]
+            machine.perform(clusters.lose_instances(cluster, lost, clusters.SPOT_RECLAIMED, clock))
+            assert cluster.is_ending, "a cluster goes on without its primary, or without a core node"
+        elif name == "complete" and active and active[0].state == "RUNNING" and not cluster.is_ending:
+            machine.perform(clusters.complete_step(cluster, active[0], clock))
+        elif name == "hold":
+            cluster.held_in = value
+        elif name == "shutdown" and not cluster.is_ending:
+            clusters.schedule_shutdown(cluster, value, clock)
         running = [s for s in cluster.steps if s.state in ("RUNNING", "CANCEL_PENDING")]
         assert len(running) <= concurrency
         assert len(set(machine.started)) == len(machine.started), "a step was started twice"

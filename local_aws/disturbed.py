@@ -1,0 +1,256 @@
+"""A WSGI application whose calls are counted and meet the faults in force. Without any, nothing changes."""
+
+import io
+import json
+import logging
+import re
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+from xml.sax.saxutils import escape
+
+from local_aws.calls import Call, CallLog
+from local_aws.clock import Clock
+from local_aws.emr.moves import Move, MoveError
+from local_aws.faults import Drop, Error, Faults, ServiceName, Throttle
+from local_aws.loopback import WsgiApp
+from local_aws.s3_operations import s3_operation
+
+Environ = dict[str, Any]
+MakeMove = Callable[[str, Move], None]
+"""Makes a move on the cluster of this id."""
+
+INTERNAL_AGENT = "local-aws-endpoint"
+"""In the user agent of local AWS's own calls (logs, scripts): they are no client's, and meet no fault."""
+_SCOPE = re.compile(r"Credential=[^/\s]+/\d{8}/[a-z0-9-]+/(?P<service>[a-z0-9-]+)/aws4_request")
+_CHUNK = 1024 * 1024
+_EMR_IDS = ("ClusterId", "JobFlowId", "ResourceId")
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What a request asks for."""
+
+    operation: str
+    target: str | None
+    key: str | None = None
+    """What a rule's key_prefix and key_pattern are compared with."""
+
+
+class Face(Protocol):
+    """What the calls and the errors of one service look like."""
+
+    service: ServiceName
+    throttled: Error
+
+    def identify(self, environ: Environ) -> Identified | None:
+        """None for a request that is not this service's, which is then let through."""
+
+    def error_body(self, error: Error, request_id: str) -> tuple[str, bytes]:
+        """Content type and body."""
+
+
+class EmrFace:
+    service: ServiceName = "emr"
+    throttled = Error(status=400, code="ThrottlingException", message="Rate exceeded")
+
+    def identify(self, environ: Environ) -> Identified | None:
+        prefix, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
+        if prefix != "ElasticMapReduce":
+            return None
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        return Identified(operation, _cluster_id(body))
+
+    def error_body(self, error: Error, request_id: str) -> tuple[str, bytes]:
+        body = json.dumps({"__type": error.code, "message": error.message})
+        return "application/x-amz-json-1.1", body.encode()
+
+
+class S3Face:
+    service: ServiceName = "s3"
+    throttled = Error(status=503, code="SlowDown", message="Please reduce your request rate.")
+
+    def identify(self, environ: Environ) -> Identified | None:
+        if not _is_s3(environ):
+            return None
+        # WSGI hands the path over as if it were Latin-1; keys are UTF-8.
+        path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
+        query = environ.get("QUERY_STRING", "")
+        headers = {
+            name.removeprefix("HTTP_").replace("_", "-").lower(): value
+            for name, value in environ.items()
+            if name.startswith("HTTP_")
+        }
+        key = path.lstrip("/").partition("/")[2] or dict(parse_qsl(query)).get("prefix")
+        operation = s3_operation(environ["REQUEST_METHOD"], path, query, headers)
+        return Identified(operation, path.lstrip("/") or None, key)
+
+    def error_body(self, error: Error, request_id: str) -> tuple[str, bytes]:
+        text = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            f"<Error><Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
+            f"<RequestId>{request_id}</RequestId></Error>"
+        )
+        return "application/xml", text.encode()
+
+
+class Disturbed:
+    """Wraps the application of one service."""
+
+    def __init__(
+        self,
+        app: WsgiApp,
+        face: Face,
+        faults: Faults,
+        calls: CallLog,
+        clock: Clock,
+        move: MakeMove | None = None,
+    ) -> None:
+        self._app, self._face, self._faults = app, face, faults
+        self._calls, self._clock, self._move = calls, clock, move
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if INTERNAL_AGENT in environ.get("HTTP_USER_AGENT", ""):
+            return self._app(environ, start_response)
+        identified = self._face.identify(environ)
+        if identified is None:
+            return self._app(environ, start_response)
+        plan = self._faults.plan(self._face.service, identified.operation, identified.key)
+        at = self._clock.now()
+        if plan.delay:
+            time.sleep(plan.delay)
+
+        def note(status: int | None, took_effect: bool, target: str | None = identified.target) -> None:
+            self._calls.add(
+                Call(
+                    at=at,
+                    service=self._face.service,
+                    operation=identified.operation,
+                    target=target,
+                    status=status,
+                    took_effect=took_effect,
+                    faults=plan.fault_ids,
+                )
+            )
+
+        if isinstance(plan.ending, Error | Throttle):
+            error = plan.ending if isinstance(plan.ending, Error) else self._face.throttled
+            note(error.status, took_effect=False)
+            return self._refuse(environ, start_response, error)
+        answer = _Answer(self._app, environ)
+        target = identified.target
+        if self._face.service == "emr":  # its answers are small, and the one of RunJobFlow has the id
+            target = target or _cluster_id(answer.read())
+        if answer.succeeded and target is not None and self._move is not None:
+            for move in plan.moves:
+                try:
+                    self._move(target, move)
+                except MoveError as error:
+                    logging.getLogger(__name__).warning("A fault's move could not be made: %s", error)
+        if isinstance(plan.ending, Drop):
+            answer.read()
+            note(None, answer.succeeded, target)
+            _hang_up(environ)
+        note(answer.status, answer.succeeded, target)
+        return answer.give(start_response)
+
+    def _refuse(self, environ: Environ, start_response: Callable[..., Any], error: Error) -> Iterable[bytes]:
+        _read_to_its_end(environ)
+        request_id = str(uuid.uuid4())
+        content_type, body = self._face.error_body(error, request_id)
+        if environ["REQUEST_METHOD"] == "HEAD":
+            body = b""
+        headers = [
+            ("Content-Type", content_type),
+            ("Content-Length", str(len(body))),
+            ("x-amzn-RequestId" if self._face.service == "emr" else "x-amz-request-id", request_id),
+        ]
+        known = {each.value: each.phrase for each in HTTPStatus}
+        start_response(f"{error.status} {known.get(error.status, 'Error')}", headers)
+        return [body]
+
+
+class _Answer:
+    """What the application answers, held back."""
+
+    def __init__(self, app: WsgiApp, environ: Environ) -> None:
+        self._started: list[Any] = []
+        self._body: Iterable[bytes] = app(environ, self._start)
+        self.status = int(self._started[0].split()[0])
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status < 400
+
+    def _start(self, *arguments: Any) -> Callable[[bytes], None]:
+        self._started = list(arguments)
+
+        def write(data: bytes) -> None:
+            raise NotImplementedError("neither application writes in the old way")
+
+        return write
+
+    def read(self) -> bytes:
+        """The whole body, which can still be given afterwards."""
+        body = self._body
+        whole = b"".join(body)
+        if hasattr(body, "close"):
+            body.close()
+        self._body = [whole]
+        return whole
+
+    def give(self, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response(*self._started)
+        return self._body
+
+
+def _is_s3(environ: Environ) -> bool:
+    """Whether a request to moto, which answers for many services, is one of S3."""
+    authorization = environ.get("HTTP_AUTHORIZATION", "")
+    scope = _SCOPE.search(authorization)
+    if scope is not None:
+        return scope["service"] == "s3"
+    # Without a scope: the old signature, a signed address, or a public object; moto takes those for S3 too.
+    if environ.get("PATH_INFO", "").startswith("/moto-api") or "HTTP_X_AMZ_TARGET" in environ:
+        return False
+    form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
+    return authorization.startswith("AWS ") or (not authorization and not form)
+
+
+def _cluster_id(body: bytes) -> str | None:
+    """The cluster that a request or an answer of EMR names, the first if it names several."""
+    try:
+        parameters = json.loads(body or b"{}")
+    except ValueError:
+        return None
+    if not isinstance(parameters, dict):
+        return None
+    several = parameters.get("JobFlowIds")
+    named = [parameters.get(name) for name in _EMR_IDS] + (several if isinstance(several, list) else [])
+    return next((each for each in named if isinstance(each, str)), None)
+
+
+def _read_to_its_end(environ: Environ) -> None:
+    """An unread body would reach the client as a broken connection instead of the answer."""
+    stream, left = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
+    if left:
+        remaining = int(left)
+        while remaining > 0 and (chunk := stream.read(min(_CHUNK, remaining))):
+            remaining -= len(chunk)
+    elif environ.get("wsgi.input_terminated"):
+        while stream.read(_CHUNK):
+            pass
+
+
+def _hang_up(environ: Environ) -> None:
+    connection: socket.socket = environ["werkzeug.socket"]
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    raise ConnectionAbortedError("dropped by a fault")

@@ -1,0 +1,157 @@
+"""Moves that no client of EMR can ask for: what happens to a cluster from outside, or does not happen.
+
+A move is made on a cluster that exists, or armed for the next one that meets a condition (``armed``).
+"""
+
+from typing import Annotated, Literal, TypeAlias, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from local_aws.clock import Clock
+from local_aws.emr import clusters
+from local_aws.emr.clusters import Effect, StopStep
+from local_aws.emr.model import Cluster, ClusterState, Role, Step
+
+_ORDER: dict[ClusterState, int] = {
+    "STARTING": 0,
+    "BOOTSTRAPPING": 1,
+    "RUNNING": 2,
+    "WAITING": 2,
+    "TERMINATING": 3,
+    "TERMINATED": 4,
+    "TERMINATED_WITH_ERRORS": 4,
+}
+HoldableState = Literal["STARTING", "BOOTSTRAPPING", "WAITING", "TERMINATING"]
+"""The states that time ends. RUNNING ends with its steps: hang one of them."""
+
+
+class MoveError(Exception):
+    """The cluster is not where the move could be made; the message says where it is."""
+
+
+class _Move(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Hold(_Move):
+    """Time does not end the state (the present one unless named); clients and other moves still do."""
+
+    move: Literal["hold"] = "hold"
+    state: HoldableState | None = None
+
+
+class Release(_Move):
+    """Ends a hold."""
+
+    move: Literal["release"] = "release"
+
+
+class FailBootstrap(_Move):
+    """The first bootstrap action fails, whether there is one or not."""
+
+    move: Literal["fail-bootstrap"] = "fail-bootstrap"
+
+
+class ReclaimSpot(_Move):
+    """Spot instances are lost: of one role or of all, so many or all. The primary goes last."""
+
+    move: Literal["reclaim-spot"] = "reclaim-spot"
+    role: Role | None = None
+    count: int | None = Field(default=None, ge=1)
+
+
+class LosePrimary(_Move):
+    """The primary is lost, Spot or not."""
+
+    move: Literal["lose-primary"] = "lose-primary"
+
+
+class _OfStep(_Move):
+    step: str | None = None
+    """Id or name of a running step; None is the one that has run longest."""
+
+
+class HangStep(_OfStep):
+    """The step's processes are frozen: RUNNING for ever, without doing anything."""
+
+    move: Literal["hang-step"] = "hang-step"
+
+
+class FailStep(_OfStep):
+    """The step's processes are killed."""
+
+    move: Literal["fail-step"] = "fail-step"
+
+
+class CompleteStep(_OfStep):
+    """The step is said to be COMPLETED although it did not run (armed), or not to its end."""
+
+    move: Literal["complete-step"] = "complete-step"
+
+
+Move: TypeAlias = Annotated[
+    Hold | Release | FailBootstrap | ReclaimSpot | LosePrimary | HangStep | FailStep | CompleteStep,
+    Field(discriminator="move"),
+]
+
+
+def make(move: Move, cluster: Cluster, clock: Clock) -> list[Effect]:
+    """Make the move. :class:`MoveError` when the cluster is not where it could be made."""
+    match move:
+        case Hold():
+            return _hold(move, cluster)
+        case Release():
+            if cluster.held_in is None:
+                raise MoveError(f"Cluster {cluster.id} is not held: there is nothing to release.")
+            cluster.held_in = None
+            return []
+    if cluster.is_ending:
+        raise MoveError(f"Cluster {cluster.id} is {cluster.state}: {move.move} needs one that is not ending.")
+    match move:
+        case FailBootstrap():
+            if cluster.state not in ("STARTING", "BOOTSTRAPPING"):
+                raise MoveError(f"Cluster {cluster.id} is {cluster.state}: its bootstrap actions are over.")
+            return clusters.fail_bootstrap(cluster)
+        case ReclaimSpot():
+            return _reclaim_spot(move, cluster, clock)
+        case LosePrimary():
+            return clusters.lose_instances(cluster, [cluster.primary], clusters.PRIMARY_LOST, clock)
+        case HangStep():
+            return [clusters.HangStep(_running_step(move, cluster).id)]
+        case FailStep():
+            return [StopStep(_running_step(move, cluster).id, force=True)]
+        case CompleteStep():
+            return clusters.complete_step(cluster, _running_step(move, cluster), clock)
+
+
+def _hold(move: Hold, cluster: Cluster) -> list[Effect]:
+    state: ClusterState = move.state or cluster.state
+    holdable = get_args(HoldableState)
+    if state not in holdable or _ORDER[cluster.state] > _ORDER[state]:
+        raise MoveError(
+            f"Cluster {cluster.id} is {cluster.state} and cannot be held in {state}: name one of "
+            f"{', '.join(holdable)} that is still to come, or hang a step."
+        )
+    cluster.held_in = state
+    return []
+
+
+def _reclaim_spot(move: ReclaimSpot, cluster: Cluster, clock: Clock) -> list[Effect]:
+    spot = [
+        each
+        for each in cluster.instances
+        if each.market == "SPOT" and each.state != "TERMINATED" and move.role in (None, each.role)
+    ]
+    if not spot:
+        kind = f"{move.role} " if move.role else ""
+        raise MoveError(f"Cluster {cluster.id} has no {kind}instance of the Spot market to reclaim.")
+    spot.sort(key=lambda each: each.role == "MASTER")
+    return clusters.lose_instances(cluster, spot[: move.count], clusters.SPOT_RECLAIMED, clock)
+
+
+def _running_step(move: _OfStep, cluster: Cluster) -> Step:
+    for step in cluster.steps:
+        if step.state == "RUNNING" and move.step in (None, step.id, step.name):
+            return step
+    wanted = f"step {move.step!r}" if move.step else "step"
+    raise MoveError(f"Cluster {cluster.id} is {cluster.state} and has no {wanted} that is RUNNING.")

@@ -1,0 +1,194 @@
+"""Faults of the AWS APIs, as rules: which calls, from which on and for how long, and what happens to them.
+
+Nothing here is random: the same calls in the same order meet the same faults.
+"""
+
+import re
+import threading
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from local_aws.clock import Clock
+from local_aws.emr.moves import Move
+from local_aws.emr.validation import emr_model
+from local_aws.s3_operations import s3_model
+
+ServiceName = Literal["emr", "s3"]
+ANY = "*"
+
+
+class _Effect(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Throttle(_Effect):
+    """EMR's ThrottlingException (400) or S3's SlowDown (503); the call has no effect."""
+
+    kind: Literal["throttle"] = "throttle"
+
+
+class Error(_Effect):
+    """This answer; the call has no effect."""
+
+    kind: Literal["error"] = "error"
+    status: int = Field(ge=400, le=599)
+    code: str = Field(min_length=1)
+    message: str = ""
+
+
+class Delay(_Effect):
+    """The call is made so many real seconds late. Rules after this one still count."""
+
+    kind: Literal["delay"] = "delay"
+    seconds: float = Field(gt=0, le=600)
+
+
+class Drop(_Effect):
+    """The call is made, and the connection closed without an answer."""
+
+    kind: Literal["drop"] = "drop"
+
+
+class MoveCluster(_Effect):
+    """The call is made, then the move on the cluster that it names (or that RunJobFlow made)."""
+
+    kind: Literal["move"] = "move"
+    move: Move
+
+
+FaultEffect: TypeAlias = Annotated[Throttle | Error | Delay | Drop | MoveCluster, Field(discriminator="kind")]
+
+
+class Fault(BaseModel):
+    """One rule. It counts the calls that match, and acts on those from ``first`` on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    service: ServiceName
+    operation: str
+    """Such as RunJobFlow or PutObject; ``*`` is any."""
+    key_prefix: str | None = None
+    """S3 only: what the object's key (for a list, its prefix) begins with."""
+    key_pattern: str | None = None
+    """S3 only: a regular expression that is found somewhere in it."""
+    first: int = Field(default=1, ge=1)
+    calls: int | None = Field(default=None, ge=1)
+    """How many calls it acts on; None has no end."""
+    seconds: float | None = Field(default=None, gt=0)
+    """For how long it acts, counted from the first call it acts on; None has no end."""
+    effect: FaultEffect
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        known = (emr_model() if self.service == "emr" else s3_model()).operation_names
+        if self.operation not in (ANY, *known):
+            raise ValueError(f"operation {self.operation!r} is not one of {self.service}'s; use * for any")
+        if self.service == "emr" and (self.key_prefix is not None or self.key_pattern is not None):
+            raise ValueError("key_prefix and key_pattern are for service s3 only")
+        if self.service == "s3" and isinstance(self.effect, MoveCluster):
+            raise ValueError("effect move is for service emr only")
+        if self.key_pattern is not None:
+            try:
+                re.compile(self.key_pattern)
+            except re.error as error:
+                raise ValueError(
+                    f"key_pattern {self.key_pattern!r} is no regular expression: {error}"
+                ) from None
+        return self
+
+    def matches(self, service: str, operation: str, key: str | None) -> bool:
+        if self.service != service or self.operation not in (ANY, operation):
+            return False
+        if self.key_prefix is not None and not (key or "").startswith(self.key_prefix):
+            return False
+        return self.key_pattern is None or re.search(self.key_pattern, key or "") is not None
+
+
+class FaultRecord(BaseModel):
+    """A rule and what it has met."""
+
+    id: str
+    fault: Fault
+    matched: int = 0
+    """Calls that matched, acted on or not."""
+    hits: int = 0
+    """Calls it acted on."""
+    first_hit_at: float | None = None
+
+
+@dataclass
+class Plan:
+    """What is to happen to one call."""
+
+    delay: float = 0.0
+    ending: Throttle | Error | Drop | None = None
+    moves: list[Move] = field(default_factory=list)
+    fault_ids: list[str] = field(default_factory=list)
+
+
+class Faults:
+    """The rules in force, oldest first. In memory only."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._records: list[FaultRecord] = []
+        self._made = 0
+
+    def add(self, fault: Fault) -> FaultRecord:
+        with self._lock:
+            self._made += 1
+            record = FaultRecord(id=f"fault-{self._made}", fault=fault)
+            self._records.append(record)
+            return record.model_copy()
+
+    def records(self) -> list[FaultRecord]:
+        with self._lock:
+            return [record.model_copy() for record in self._records]
+
+    def remove(self, fault_id: str) -> bool:
+        """Whether there was one of this id."""
+        with self._lock:
+            kept = [record for record in self._records if record.id != fault_id]
+            found = len(kept) < len(self._records)
+            self._records = kept
+            return found
+
+    def clear(self) -> None:
+        with self._lock:
+            self._records = []
+
+    def plan(self, service: str, operation: str, key: str | None) -> Plan:
+        """Count the call, and say what the rules make of it: delays and moves add up, one answer counts.
+
+        Where several rules would answer for the call, the oldest does.
+        """
+        plan = Plan()
+        with self._lock:
+            for record in self._records:
+                if not record.fault.matches(service, operation, key):
+                    continue
+                record.matched += 1
+                effect = record.fault.effect
+                answers = isinstance(effect, Throttle | Error | Drop)
+                if (answers and plan.ending is not None) or not self._acts(record):
+                    continue
+                record.hits += 1
+                plan.fault_ids.append(record.id)
+                match effect:
+                    case Delay():
+                        plan.delay += effect.seconds
+                    case MoveCluster():
+                        plan.moves.append(effect.move)
+                    case _:
+                        plan.ending = effect
+        return plan
+
+    def _acts(self, record: FaultRecord) -> bool:
+        fault, now = record.fault, self._clock.now()
+        if record.matched < fault.first or (fault.calls is not None and record.hits >= fault.calls):
+            return False
+        if record.first_hit_at is None:
+            record.first_hit_at = now
+        return fault.seconds is None or now < record.first_hit_at + fault.seconds

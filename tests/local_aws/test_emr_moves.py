@@ -1,0 +1,266 @@
+"""Moves of the state machine, seen by unmodified boto3: made now, or armed for their moment."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+from emr_client import cluster_in, eventually, fleet, fleets, groups, job_flow, step, step_in
+
+from local_aws.control import Control, ControlError
+from local_aws.emr.moves import (
+    CompleteStep,
+    FailBootstrap,
+    FailStep,
+    HangStep,
+    Hold,
+    LosePrimary,
+    Move,
+    ReclaimSpot,
+    Release,
+)
+
+
+def start(emr: BaseClient, **changes: Any) -> str:
+    cluster_id: str = emr.run_job_flow(**job_flow(**changes))["JobFlowId"]
+    return cluster_id
+
+
+def ticking(path: Path) -> dict[str, Any]:
+    """A step that never ends and says again and again that it is alive, whatever it is politely asked."""
+    return step("bash", "-c", f"trap '' TERM; while true; do echo $$ >> {path}; sleep 0.05; done")
+
+
+def steps(emr: BaseClient, cluster_id: str) -> list[Any]:
+    return list(reversed(emr.list_steps(ClusterId=cluster_id)["Steps"]))
+
+
+def process_state(path: Path) -> str:
+    """The state letter of the process that wrote its id there; empty when there is none."""
+    pid = path.read_text().split()[0]
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return ""
+
+
+def test_a_held_cluster_never_leaves_its_state_until_it_is_released(
+    emr: BaseClient, control: Control
+) -> None:
+    control.arm(Hold(), state="STARTING")
+    held, free = start(emr), start(emr)
+    cluster_in(emr, free, "WAITING")
+    assert cluster_in(emr, held, "STARTING")
+    control.move(held, Release())
+    cluster_in(emr, held, "WAITING")
+
+
+def test_a_held_cluster_can_still_be_terminated_and_be_held_in_terminating(
+    emr: BaseClient, control: Control
+) -> None:
+    control.arm(Hold(), state="BOOTSTRAPPING", cluster_name="a cluster")
+    cluster_id = start(emr)
+    cluster_in(emr, cluster_id, "BOOTSTRAPPING")
+    control.move(cluster_id, Hold(state="TERMINATING"))
+    emr.terminate_job_flows(JobFlowIds=[cluster_id])
+    cluster_in(emr, cluster_id, "TERMINATING")
+    other = start(emr)
+    emr.terminate_job_flows(JobFlowIds=[other])
+    cluster_in(emr, other, "TERMINATED")
+    assert cluster_in(emr, cluster_id, "TERMINATING")
+    control.move(cluster_id, Release())
+    cluster_in(emr, cluster_id, "TERMINATED")
+
+
+def test_an_armed_move_waits_for_a_cluster_of_its_name_and_is_made_once(
+    emr: BaseClient, control: Control
+) -> None:
+    control.arm(LosePrimary(), state="WAITING", cluster_name="unlucky")
+    cluster_in(emr, start(emr, Name="lucky"), "WAITING")
+    unlucky = start(emr, Name="unlucky")
+    cluster_in(emr, unlucky, "TERMINATED_WITH_ERRORS")
+    assert [each.cluster_id for each in control.armed()] == [unlucky]
+    cluster_in(emr, start(emr, Name="unlucky"), "WAITING")
+
+
+def test_a_failed_bootstrap_ends_the_cluster_in_emrs_words(emr: BaseClient, control: Control) -> None:
+    control.arm(FailBootstrap(), state="STARTING")
+    cluster_id = start(emr, Steps=[step("true")])
+    reason = cluster_in(emr, cluster_id, "TERMINATED_WITH_ERRORS")["Status"]["StateChangeReason"]
+    assert reason["Code"] == "BOOTSTRAP_FAILURE"
+    assert "bootstrap action 1 returned a non-zero return code" in reason["Message"]
+    assert [each["Status"]["State"] for each in steps(emr, cluster_id)] == ["CANCELLED"]
+
+
+def test_a_reclaimed_core_node_is_gone_and_the_cluster_goes_on(emr: BaseClient, control: Control) -> None:
+    cluster_id = start(emr)
+    cluster_in(emr, cluster_id, "WAITING")
+    control.move(cluster_id, ReclaimSpot(role="CORE", count=1))
+    core = emr.list_instances(ClusterId=cluster_id, InstanceFleetType="CORE")["Instances"]
+    lost = [each for each in core if each["Status"]["State"] == "TERMINATED"]
+    assert [each["Status"]["StateChangeReason"] for each in lost] == [
+        {"Code": "INSTANCE_FAILURE", "Message": "Instance was terminated due to Spot"}
+    ]
+    timeline = lost[0]["Status"]["Timeline"]
+    assert timeline["CreationDateTime"] <= timeline["ReadyDateTime"] <= timeline["EndDateTime"]
+    listed = emr.list_instance_fleets(ClusterId=cluster_id)["InstanceFleets"]
+    provisioned = {each["InstanceFleetType"]: each["ProvisionedSpotCapacity"] for each in listed}
+    assert provisioned == {"MASTER": 1, "CORE": 1}
+    [step_id] = emr.add_job_flow_steps(JobFlowId=cluster_id, Steps=[step("true")])["StepIds"]
+    step_in(emr, cluster_id, step_id, "COMPLETED")
+
+
+@pytest.mark.parametrize(
+    ("move", "message"),
+    [
+        (ReclaimSpot(role="CORE"), "All slaves in the job flow were terminated due to Spot"),
+        (ReclaimSpot(), "The master node was terminated."),
+        (LosePrimary(), "The master node was terminated."),
+    ],
+)
+def test_without_its_core_nodes_or_its_primary_even_a_protected_cluster_ends_with_its_step(
+    emr: BaseClient, control: Control, tmp_path: Path, move: Move, message: str
+) -> None:
+    protected = fleets(TerminationProtected=True)
+    cluster_id = start(emr, Instances=protected, Steps=[ticking(tmp_path / "ticks"), step("true")])
+    eventually((tmp_path / "ticks").exists, "the step runs")
+    control.move(cluster_id, move)
+    status = cluster_in(emr, cluster_id, "TERMINATED_WITH_ERRORS")["Status"]
+    assert status["StateChangeReason"] == {"Code": "INSTANCE_FAILURE", "Message": message}
+    assert [each["Status"]["State"] for each in steps(emr, cluster_id)] == ["CANCELLED", "CANCELLED"]
+    assert process_state(tmp_path / "ticks") in ("", "Z")
+    codes = {
+        each["InstanceFleetId"]: each["Status"]["StateChangeReason"]["Code"]
+        for each in emr.list_instances(ClusterId=cluster_id)["Instances"]
+    }
+    assert "INSTANCE_FAILURE" in codes.values()
+
+
+def test_a_lost_task_fleet_does_not_end_the_cluster(emr: BaseClient, control: Control) -> None:
+    wanted = fleets()
+    wanted["InstanceFleets"].append(fleet("TASK", "m6g.large", 2))
+    cluster_id = start(emr, Instances=wanted)
+    cluster_in(emr, cluster_id, "WAITING")
+    control.move(cluster_id, ReclaimSpot(role="TASK"))
+    task = emr.list_instances(ClusterId=cluster_id, InstanceFleetType="TASK")["Instances"]
+    assert {each["Status"]["State"] for each in task} == {"TERMINATED"}
+    assert cluster_in(emr, cluster_id, "WAITING")
+
+
+def test_an_armed_hang_freezes_a_step_from_its_start(
+    emr: BaseClient, control: Control, tmp_path: Path
+) -> None:
+    control.arm(HangStep(step="a step"), step="a step")
+    hanging = step("bash", "-c", f"sleep 0.2; touch {tmp_path / 'output'}")
+    slower = step("sleep", "0.8") | {"Name": "slower"}
+    cluster_id = start(emr, Steps=[hanging, slower], StepConcurrencyLevel=2)
+    first, second = (each["Id"] for each in steps(emr, cluster_id))
+    step_in(emr, cluster_id, second, "COMPLETED")
+    assert step_in(emr, cluster_id, first, "RUNNING")
+    assert not (tmp_path / "output").exists()
+    emr.cancel_steps(ClusterId=cluster_id, StepIds=[first])
+    step_in(emr, cluster_id, first, "CANCELLED")
+
+
+def test_a_hanging_step_is_running_and_does_nothing_and_can_be_terminated(
+    emr: BaseClient, control: Control, tmp_path: Path
+) -> None:
+    note = tmp_path / "ticks"
+    cluster_id = start(emr, Steps=[ticking(note)])
+    step_id = steps(emr, cluster_id)[0]["Id"]
+    eventually(lambda: note.exists() and note.read_text(), "the step runs")
+    control.move(cluster_id, HangStep(step=step_id))
+    eventually(lambda: process_state(note) == "T", "the step's process is frozen")
+    assert step_in(emr, cluster_id, step_id, "RUNNING")
+    emr.terminate_job_flows(JobFlowIds=[cluster_id])
+    cluster_in(emr, cluster_id, "TERMINATED")
+    assert process_state(note) in ("", "Z")
+
+
+@pytest.mark.parametrize("armed", [True, False])
+def test_a_failed_step_has_failed_and_its_action_counts(
+    emr: BaseClient, control: Control, tmp_path: Path, armed: bool
+) -> None:
+    if armed:
+        control.arm(FailStep(step="a step"), step="a step")
+    fatal = ticking(tmp_path / "ticks") | {"ActionOnFailure": "TERMINATE_CLUSTER"}
+    cluster_id = start(emr, Steps=[fatal])
+    if not armed:
+        eventually((tmp_path / "ticks").exists, "the step runs")
+        control.move(cluster_id, FailStep())
+    reason = cluster_in(emr, cluster_id, "TERMINATED_WITH_ERRORS")["Status"]["StateChangeReason"]
+    assert reason["Code"] == "STEP_FAILURE"
+    assert [each["Status"]["State"] for each in steps(emr, cluster_id)] == ["FAILED"]
+
+
+def test_a_step_can_be_completed_without_having_run(
+    emr: BaseClient, control: Control, tmp_path: Path
+) -> None:
+    control.arm(CompleteStep(), step="a step")
+    cluster_id = start(emr, Steps=[step("touch", str(tmp_path / "output")), step("true") | {"Name": "next"}])
+    for each in steps(emr, cluster_id):
+        step_in(emr, cluster_id, each["Id"], "COMPLETED")
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_running_step_can_be_completed_before_its_end(
+    emr: BaseClient, control: Control, tmp_path: Path
+) -> None:
+    cluster_id = start(emr, Steps=[ticking(tmp_path / "ticks")])
+    eventually(lambda: (tmp_path / "ticks").exists() and (tmp_path / "ticks").read_text(), "the step runs")
+    control.move(cluster_id, CompleteStep())
+    assert [each["Status"]["State"] for each in steps(emr, cluster_id)] == ["COMPLETED"]
+    eventually(lambda: process_state(tmp_path / "ticks") in ("", "Z"), "its process is gone")
+    assert cluster_in(emr, cluster_id, "WAITING")
+
+
+def test_a_move_that_the_cluster_cannot_make_is_refused_with_one_sentence(
+    emr: BaseClient, control: Control
+) -> None:
+    on_demand = start(emr, Instances=groups())
+    cluster_in(emr, on_demand, "WAITING")
+    refusals: list[tuple[Move, str]] = [
+        (Release(), "is not held"),
+        (Hold(state="STARTING"), "is WAITING and cannot be held in STARTING"),
+        (FailBootstrap(), "its bootstrap actions are over"),
+        (ReclaimSpot(), "no instance of the Spot market"),
+        (HangStep(step="unknown"), "no step 'unknown' that is RUNNING"),
+    ]
+    for move, complaint in refusals:
+        with pytest.raises(ControlError, match=complaint) as refused:
+            control.move(on_demand, move)
+        assert refused.value.status == 409
+    emr.terminate_job_flows(JobFlowIds=[on_demand])
+    cluster_in(emr, on_demand, "TERMINATED")
+    with pytest.raises(ControlError, match="is TERMINATED: lose-primary needs one that is not ending"):
+        control.move(on_demand, LosePrimary())
+    with pytest.raises(ControlError, match="There is no cluster 'j-NONE'") as unknown:
+        control.move("j-NONE", LosePrimary())
+    assert unknown.value.status == 404
+    assert cluster_in(emr, on_demand, "TERMINATED")
+
+
+def test_an_armed_move_that_cannot_be_made_says_why_and_one_can_be_disarmed(
+    emr: BaseClient, control: Control
+) -> None:
+    control.arm(Release(), state="WAITING")
+    second = control.arm(LosePrimary(), state="WAITING")
+    control.disarm(second)
+    cluster_id = start(emr)
+    cluster_in(emr, cluster_id, "WAITING")
+    [record] = control.armed()
+    assert (record.cluster_id, "is not held" in (record.problem or "")) == (cluster_id, True)
+    with pytest.raises(ControlError, match=f"no armed move '{second}'"):
+        control.disarm(second)
+
+
+def test_every_move_is_json(control: Control) -> None:
+    moves: list[Move] = [
+        *(Hold(state="WAITING"), Release(), FailBootstrap(), ReclaimSpot(count=2), LosePrimary()),
+        *(HangStep(step="a"), FailStep(), CompleteStep()),
+    ]
+    for move in moves:
+        control.arm(move, step="never runs", cluster_name="never made")
+    assert [each.armed.move for each in control.armed()] == moves
+    assert json.dumps([each.model_dump() for each in control.armed()])
