@@ -1,6 +1,6 @@
 """The pipeline's own operators: one cluster a run whatever happens, and sensors that go by EMR's answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,15 +18,20 @@ from fruit_pipeline.operators import (
     StepSensor,
     TerminateClusterOperator,
 )
+from local_aws.control import Control
+from local_aws.emr.moves import Hold
+from local_aws.faults import Drop, Fault, Throttle
 from local_aws.server import LocalAws
 
 AWS: dict[str, Any] = {"aws_conn_id": None, "region_name": "eu-west-1"}
 
 
 @pytest.fixture(autouse=True)
-def _clients_of_local_aws(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
+def _clients_of_local_aws(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
+    yield
+    Control(aws.emr_url).clear()
 
 
 def request(run_id: str = "run-1", **changes: Any) -> dict[str, Any]:
@@ -160,7 +165,8 @@ def test_a_step_that_outlives_its_limit_fails_the_sensor(
         waiting.execute(context(max_step_hours=1e-9))
 
 
-def test_a_cluster_that_does_not_start_in_time_fails_the_sensor(emr: BaseClient) -> None:
+def test_a_cluster_that_does_not_start_in_time_fails_the_sensor(aws: LocalAws) -> None:
+    Control(aws.emr_url).arm(Hold(), state="STARTING")
     waiting = ClusterReadySensor(task_id="wait", job_flow_id=create(), poke_interval=0, **AWS)
     with pytest.raises(AirflowFailException, match="after max_start_minutes 1e-09"):
         waiting.execute(context(max_start_minutes=1e-9))
@@ -173,3 +179,38 @@ def test_a_cluster_that_ended_fails_the_sensor_though_its_trigger_says_success(e
     waiting = ClusterReadySensor(task_id="wait", job_flow_id=cluster_id, poke_interval=0, **AWS)
     with pytest.raises(AirflowFailException, match="USER_REQUEST"):
         waiting.execute_complete(context(), {"status": "success"})
+
+
+def test_a_lost_answer_of_run_job_flow_makes_no_second_cluster(aws: LocalAws, emr: BaseClient) -> None:
+    control = Control(aws.emr_url)
+    control.add_fault(Fault(service="emr", operation="RunJobFlow", calls=1, effect=Drop()))
+    assert [create()] == alive(emr)
+    assert control.calls("emr").took_effect("RunJobFlow") == 1
+
+
+def test_a_throttled_run_job_flow_is_asked_for_again(aws: LocalAws, emr: BaseClient) -> None:
+    control = Control(aws.emr_url)
+    control.add_fault(Fault(service="emr", operation="RunJobFlow", calls=3, effect=Throttle()))
+    assert [create()] == alive(emr)
+
+
+def test_a_lost_answer_of_add_job_flow_steps_makes_no_second_step(aws: LocalAws, emr: BaseClient) -> None:
+    control, cluster_id = Control(aws.emr_url), create()
+    control.add_fault(Fault(service="emr", operation="AddJobFlowSteps", calls=1, effect=Drop()))
+    operator = AddStepOperator(
+        task_id="add", job_flow_id=cluster_id, step=step("true"), poll_seconds=0, **AWS
+    )
+    operator.execute(context())
+    assert len(emr.list_steps(ClusterId=cluster_id)["Steps"]) == 1
+
+
+def test_a_request_that_emr_refuses_is_not_made_again(aws: LocalAws) -> None:
+    operator = CreateClusterOperator(
+        task_id="create_cluster",
+        job_flow_overrides=request() | {"ReleaseLabel": "emr-0.0.0"},
+        poll_seconds=0,
+        **AWS,
+    )
+    with pytest.raises(AirflowFailException, match=r"EMR refuses the request: .*release label"):
+        operator.execute(context())
+    assert Control(aws.emr_url).calls("emr").seen("RunJobFlow") == 1
