@@ -105,6 +105,8 @@ def _shuts_down(cluster: Cluster) -> bool:
 
 def _leaves_state_at(cluster: Cluster, clock: Clock, durations: Durations) -> float | None:
     match cluster.state:
+        case "STARTING" if cluster.spot_withheld:
+            return cluster.created_at + clock.limit(60 * _given_up_on_spot(cluster).minutes)
         case "STARTING":
             return cluster.entered_at + clock.real(durations.starting)
         case "BOOTSTRAPPING" if cluster.bootstrap_problem is not None:
@@ -119,10 +121,47 @@ def _leaves_state_at(cluster: Cluster, clock: Clock, durations: Durations) -> fl
             return None
 
 
+@dataclass(frozen=True)
+class SpotTimeout:
+    """What a fleet does when Spot has not provisioned it in time."""
+
+    role: str
+    minutes: int
+    action: str
+
+    @property
+    def message(self) -> str:
+        return f"Spot did not provision the {self.role} instance fleet within {self.minutes} minutes"
+
+
+def spot_timeouts(cluster: Cluster) -> list[SpotTimeout]:
+    """One for each fleet that asks for Spot and says how long to wait for it."""
+    found = []
+    for fleet in cluster.collections:
+        spot = (fleet.request.get("LaunchSpecifications") or {}).get("SpotSpecification")
+        if fleet.request.get("TargetSpotCapacity") and spot:
+            found.append(SpotTimeout(fleet.role, spot["TimeoutDurationMinutes"], spot["TimeoutAction"]))
+    return found
+
+
+def _given_up_on_spot(cluster: Cluster) -> SpotTimeout:
+    """The timeout that ends the wait: the first that terminates, or else the last that switches."""
+    timeouts = sorted(spot_timeouts(cluster), key=lambda each: each.minutes)
+    return next((each for each in timeouts if each.action == "TERMINATE_CLUSTER"), timeouts[-1])
+
+
 def _move(cluster: Cluster, clock: Clock) -> list[Effect]:
     now = clock.now()
     match cluster.state:
         case "STARTING":
+            if cluster.spot_withheld:
+                given_up = _given_up_on_spot(cluster)
+                if given_up.action == "TERMINATE_CLUSTER":
+                    return end(
+                        cluster, Reason(code="INSTANCE_FLEET_TIMEOUT", message=given_up.message), clock
+                    )
+                for instance in cluster.instances:
+                    instance.market = "ON_DEMAND"
             _enter(cluster, "BOOTSTRAPPING", BOOTSTRAPPING, now)
             _move_instances(cluster, "BOOTSTRAPPING", now)
             return _begin_bootstrap(cluster)

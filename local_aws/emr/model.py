@@ -99,6 +99,8 @@ class Cluster(BaseModel):
     """Why the bootstrap actions failed, in EMR's words."""
     primary_ends_at: float | None = None
     """When the primary shuts itself down, as something that runs on it has asked for."""
+    spot_withheld: bool = False
+    """Whether Spot has no capacity for the fleets' first provisioning."""
     held_in: ClusterState | None = None
     """The state that the passing of time does not end, until it is released."""
     keep_alive: bool

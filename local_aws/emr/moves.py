@@ -52,6 +52,12 @@ class FailBootstrap(_Move):
     move: Literal["fail-bootstrap"] = "fail-bootstrap"
 
 
+class WithholdSpot(_Move):
+    """Spot has nothing to give: the fleets wait as long as their SpotSpecification says, then act by it."""
+
+    move: Literal["withhold-spot"] = "withhold-spot"
+
+
 class ReclaimSpot(_Move):
     """Spot instances are lost: of one role or of all, so many or all. The primary goes last."""
 
@@ -90,7 +96,15 @@ class CompleteStep(_OfStep):
 
 
 Move: TypeAlias = Annotated[
-    Hold | Release | FailBootstrap | ReclaimSpot | LosePrimary | HangStep | FailStep | CompleteStep,
+    Hold
+    | Release
+    | WithholdSpot
+    | FailBootstrap
+    | ReclaimSpot
+    | LosePrimary
+    | HangStep
+    | FailStep
+    | CompleteStep,
     Field(discriminator="move"),
 ]
 
@@ -108,6 +122,14 @@ def make(move: Move, cluster: Cluster, clock: Clock) -> list[Effect]:
     if cluster.is_ending:
         raise MoveError(f"Cluster {cluster.id} is {cluster.state}: {move.move} needs one that is not ending.")
     match move:
+        case WithholdSpot():
+            if cluster.state != "STARTING" or not clusters.spot_timeouts(cluster):
+                raise MoveError(
+                    f"Cluster {cluster.id} is {cluster.state}: withhold-spot needs one in STARTING with "
+                    "a fleet that asks for Spot and has a SpotSpecification; without, hold it in STARTING."
+                )
+            cluster.spot_withheld = True
+            return []
         case FailBootstrap():
             if cluster.state not in ("STARTING", "BOOTSTRAPPING"):
                 raise MoveError(f"Cluster {cluster.id} is {cluster.state}: its bootstrap actions are over.")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.client import BaseClient
-from emr_client import cluster_in, eventually, fleet, fleets, groups, job_flow, step, step_in
+from emr_client import TIME_FACTOR, cluster_in, eventually, fleet, fleets, groups, job_flow, step, step_in
 
 from local_aws.control import Control, ControlError
 from local_aws.emr.moves import (
@@ -19,6 +19,7 @@ from local_aws.emr.moves import (
     Move,
     ReclaimSpot,
     Release,
+    WithholdSpot,
 )
 
 
@@ -91,6 +92,31 @@ def test_a_failed_bootstrap_ends_the_cluster_in_emrs_words(emr: BaseClient, cont
     assert reason["Code"] == "BOOTSTRAP_FAILURE"
     assert "bootstrap action 1 returned a non-zero return code" in reason["Message"]
     assert [each["Status"]["State"] for each in steps(emr, cluster_id)] == ["CANCELLED"]
+
+
+@pytest.mark.parametrize("action", ["TERMINATE_CLUSTER", "SWITCH_TO_ON_DEMAND"])
+def test_without_spot_capacity_a_fleet_does_what_it_says_when_its_time_is_over(
+    emr: BaseClient, control: Control, action: str
+) -> None:
+    control.arm(WithholdSpot(), state="STARTING")
+    waiting = fleet("MASTER", "m6g.xlarge", 1)
+    waiting["LaunchSpecifications"] = {
+        "SpotSpecification": {"TimeoutDurationMinutes": 20, "TimeoutAction": action}
+    }
+    wanted = fleets(InstanceFleets=[waiting, fleet("CORE", "m6g.large", 2)])
+    cluster_id = start(emr, Instances=wanted)
+    if action == "TERMINATE_CLUSTER":
+        status = cluster_in(emr, cluster_id, "TERMINATED_WITH_ERRORS")["Status"]
+        assert status["StateChangeReason"] == {
+            "Code": "INSTANCE_FLEET_TIMEOUT",
+            "Message": "Spot did not provision the MASTER instance fleet within 20 minutes",
+        }
+    else:
+        status = cluster_in(emr, cluster_id, "WAITING")["Status"]
+        instances = emr.list_instances(ClusterId=cluster_id)["Instances"]
+        assert {each["Market"] for each in instances} == {"ON_DEMAND"}
+    lasted = status["Timeline"].get("ReadyDateTime", status["Timeline"].get("EndDateTime"))
+    assert (lasted - status["Timeline"]["CreationDateTime"]).total_seconds() >= 20 * 60 / TIME_FACTOR
 
 
 def test_a_reclaimed_core_node_is_gone_and_the_cluster_goes_on(emr: BaseClient, control: Control) -> None:
@@ -223,6 +249,7 @@ def test_a_move_that_the_cluster_cannot_make_is_refused_with_one_sentence(
     refusals: list[tuple[Move, str]] = [
         (Release(), "is not held"),
         (Hold(state="STARTING"), "is WAITING and cannot be held in STARTING"),
+        (WithholdSpot(), "withhold-spot needs one in STARTING"),
         (FailBootstrap(), "its bootstrap actions are over"),
         (ReclaimSpot(), "no instance of the Spot market"),
         (HangStep(step="unknown"), "no step 'unknown' that is RUNNING"),
@@ -257,8 +284,8 @@ def test_an_armed_move_that_cannot_be_made_says_why_and_one_can_be_disarmed(
 
 def test_every_move_is_json(control: Control) -> None:
     moves: list[Move] = [
-        *(Hold(state="WAITING"), Release(), FailBootstrap(), ReclaimSpot(count=2), LosePrimary()),
-        *(HangStep(step="a"), FailStep(), CompleteStep()),
+        *(Hold(state="WAITING"), Release(), WithholdSpot(), FailBootstrap(), ReclaimSpot(count=2)),
+        *(LosePrimary(), HangStep(step="a"), FailStep(), CompleteStep()),
     ]
     for move in moves:
         control.arm(move, step="never runs", cluster_name="never made")

@@ -200,8 +200,10 @@ def test_an_archive_is_unpacked_under_its_alias_and_again_only_when_it_changed(
 ) -> None:
     localizer = Localizer(s3, tmp_path / "cache")
     item = Localized(f"s3://{bucket}/a {kind}", "runtime", unpack=True)
+    # Made once: an archive holds the time of its making, and would have changed a second later.
+    archives = {version: archive(kind, "lib/a.py", version) for version in (b"one", b"two")}
     for version, expected_copies in ((b"one", 1), (b"one", 1), (b"two", 2)):
-        s3.put_object(Bucket=bucket, Key=f"a {kind}", Body=archive(kind, "lib/a.py", version))
+        s3.put_object(Bucket=bucket, Key=f"a {kind}", Body=archives[version])
         workdir = tmp_path / f"work-{len(list(tmp_path.iterdir()))}"
         localizer.localize([item], workdir)
         assert (workdir / "runtime/lib/a.py").read_bytes() == version
