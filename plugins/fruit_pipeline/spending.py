@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-REPORTS_PREFIX: Final = "Results/reports/run="
-_REPORT_NAME: Final = "/report.json"
+from fruit_contract.layout import REPORT_NAME, REPORTS_PREFIX
+
 UNATTENDED: Final = ("scheduled", "asset_triggered")
 """The run types (Airflow's ``DagRunType``) that no person has asked for."""
 
@@ -40,7 +40,7 @@ def month_so_far(s3: Any, bucket: str, now: datetime) -> Spending:
     spending = Spending()
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=REPORTS_PREFIX):
         for entry in page.get("Contents", []):
-            if entry["Key"].endswith(_REPORT_NAME) and entry["LastModified"] >= month:
+            if entry["Key"].endswith(f"/{REPORT_NAME}") and entry["LastModified"] >= month:
                 _add(spending, s3, bucket, entry["Key"], month)
     return spending
 
