@@ -51,7 +51,7 @@ do. The result of the last green run stays current. Trigger a new run once the c
     tags=["fruits", "emr"],
 ) as dag:
     plan = task(tasks.plan)()
-    guards = task(task_id="guards")(tasks.check_guards)()
+    guards = task(task_id="guards")(tasks.check_guards)(plan)
     publish_artifacts = task(tasks.publish_artifacts)()
 
     create_cluster = CreateClusterOperator(

@@ -11,6 +11,8 @@ from typing import Final
 
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 LATEST_KEY: Final = "Results/pca_output/_latest.json"
+REPORTS_PREFIX: Final = "Results/reports/run="
+REPORT_NAME: Final = "report.json"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_RUN_KEY = 120
 
@@ -93,11 +95,11 @@ class RunLayout:
 
     @property
     def reports(self) -> str:
-        return f"Results/reports/run={self.run_key}/"
+        return f"{REPORTS_PREFIX}{self.run_key}/"
 
     @property
     def report(self) -> str:
-        return f"{self.reports}report.json"
+        return f"{self.reports}{REPORT_NAME}"
 
     @property
     def variance_plot(self) -> str:

@@ -72,11 +72,35 @@ class CostLine(TypedDict):
     amount: float
 
 
+class PriceFacts(TypedDict):
+    source: str
+    """``live``, ``snapshot``, which part is which, or why there is no price."""
+    date: str | None
+    """The day of the oldest of them, YYYY-MM-DD."""
+    stale: bool
+
+
+class ExchangeRate(TypedDict):
+    usd_per_eur: float
+    date: str
+    stale: bool
+
+
 class Cost(TypedDict):
+    """What the run costs. Lines sum to ``actual``; both are before tax and discounts."""
+
     currency: str
     estimate: float | None
+    """The worst case, known before anything was created."""
+    expected: float | None
+    """What was expected then."""
     actual: float | None
+    """From the instances' own timelines; None where there was no cluster, or no price."""
     lines: list[CostLine]
+    prices: PriceFacts
+    exchange: ExchangeRate
+    cost_explorer: dict[str, object]
+    """The GetCostAndUsage request that shows the invoice's side of this run."""
 
 
 class Report(TypedDict):

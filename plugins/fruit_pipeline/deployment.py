@@ -4,6 +4,7 @@ Parameters of a run are in :mod:`fruit_pipeline.parameters`; here is what its op
 once: names of roles, where the artifacts lie, how often to ask EMR.
 """
 
+from datetime import date
 from pathlib import Path
 
 from pydantic import Field
@@ -35,5 +36,9 @@ class Deployment(BaseSettings):
     code_dir: Path = _REPOSITORY / "spark"
     model_dir: Path = _REPOSITORY / ".cache" / "model"
     runtime_archive: Path = _REPOSITORY / ".cache" / "runtime" / "runtime-aarch64.tar.gz"
-    usd_per_eur: float = Field(1.16, gt=0)
-    """Exchange rate, as of 2026-11-01; invoices are in USD, the budget in EUR."""
+    usd_per_eur: float = Field(1.16, gt=0, allow_inf_nan=False)
+    """Exchange rate; invoices are in USD, budgets in EUR."""
+    usd_per_eur_date: date = date(2026, 11, 1)
+    """The day of that rate; one that is old is used with a warning."""
+    monthly_budget_eur: float = Field(50.0, gt=0, allow_inf_nan=False)
+    """What runs may cost in a calendar month (UTC) before scheduled and asset-triggered ones pause."""

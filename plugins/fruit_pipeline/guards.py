@@ -1,14 +1,17 @@
 """What refuses a run before anything costs money. Each check raises ``GuardError`` in one sentence."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from fruit_pipeline import prices
 from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.estimate import Estimate, Workload, estimate, fits
+from fruit_pipeline.invoice import total_usd
 from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.prices import PriceError, Prices
 from fruit_pipeline.regions import EU_REGIONS
 
 
@@ -16,23 +19,26 @@ class GuardError(RuntimeError):
     """The run must not start; the message says why and what to change."""
 
 
-def check_budget(parameters: RunParameters, deployment: Deployment) -> float:
-    """The worst-case cost in EUR, when it is within the budget."""
-    lines = prices.cluster_lines(
-        parameters.primary_type, parameters.worker_type, parameters.workers, parameters.max_hours
-    )
-    worst = prices.total_usd(lines) / deployment.usd_per_eur
+def check_budget(
+    parameters: RunParameters, deployment: Deployment, workload: Workload, prices: Prices
+) -> Estimate:
+    """The estimate of the run, when its worst case is within the budget."""
+    try:
+        found = estimate(parameters, workload, prices)
+    except PriceError as error:
+        raise GuardError(str(error)) from error
+    rate = deployment.usd_per_eur
+    worst = total_usd(found.worst) / rate
     if worst > parameters.budget_eur:
+        lower = fits(parameters, workload, prices, parameters.budget_eur * rate)
+        changes = [f"lower {name} to {value:g}" for name, value in lower.items()]
+        sums = "".join(f"\n  {line.usd / rate:8.2f} EUR  {line.service}" for line in found.worst)
         raise GuardError(
-            f"The worst case costs {worst:.2f} EUR ({_sum_of(lines)}; {deployment.usd_per_eur} USD per EUR), "
-            f"more than budget_eur {parameters.budget_eur:g}: lower max_hours, workers or worker_type, "
-            "or raise budget_eur."
+            f"The worst case costs {worst:.2f} EUR, more than budget_eur {parameters.budget_eur:g}: "
+            f"{', or '.join([*changes, f'raise budget_eur to {math.ceil(worst)}'])}. "
+            f"At {rate} USD per EUR it is{sums}"
         )
-    return worst
-
-
-def _sum_of(lines: list[prices.CostLine]) -> str:
-    return " + ".join(f"{line.service} {line.usd:.3f} USD" for line in lines)
+    return found
 
 
 def check_residency(s3: Any, bucket: str, region: str) -> None:

@@ -1,63 +1,147 @@
-"""List prices, as a dated snapshot, and what a cluster costs at most.
+"""What EC2, EMR, EBS and S3 charge: a dated snapshot in the repository, and the types it is for.
 
-Source: AWS's public price lists for EC2 on-demand (Linux), EMR on EC2 and EBS gp3 in eu-west-1.
-The EMR fee is charged per instance-hour on top of EC2's price, Spot or not.
+:mod:`fruit_pipeline.live_prices` replaces it, part by part, by what the account's own price list
+answers.
 """
 
-from dataclasses import dataclass
-from typing import Final
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
 
-SNAPSHOT_DATE: Final = "2026-11-01"
-EBS_GP3_USD_PER_GB_MONTH: Final = 0.088
-EBS_GB_PER_NODE: Final = 32
-_HOURS_PER_MONTH: Final = 730
+SNAPSHOT: Final = "snapshot"
+LIVE: Final = "live"
+STALE_AFTER: Final = timedelta(days=180)
+"""Older than this, the snapshot and the exchange rate are used with a warning."""
+
+VCPUS: Final = {"large": 2, "xlarge": 4, "2xlarge": 8, "4xlarge": 16}
+GRAVITON_FAMILIES: Final = ("m6g", "m7g", "c6g", "c7g", "r6g", "r7g")
+X86_FAMILIES: Final = ("m5", "m6i", "c6i", "r6i")
+PRICED_TYPES: Final = tuple(
+    f"{family}.{size}" for family in GRAVITON_FAMILIES + X86_FAMILIES for size in VCPUS
+)
+OFFERED_TYPES: Final = tuple(f"{family}.{size}" for family in GRAVITON_FAMILIES for size in VCPUS)
+"""What a run can choose: Graviton, for the runtime that the steps are shipped with is aarch64."""
+
+EBS_ROOT_GB: Final = 32
+"""``EbsRootVolumeSize`` of the RunJobFlow request."""
+_EBS_DATA_GB: Final = {"large": 32, "xlarge": 64, "2xlarge": 128, "4xlarge": 256}
+"""What EMR attaches to an instance without its own disks: EMR Management Guide, "Default Amazon
+EBS storage for instances" (releases 5.22 and later)."""
+
+_FILE: Final = Path(__file__).with_name("price_snapshot.json")
+
+
+class PriceError(ValueError):
+    """A price that nobody knows, or an amount that makes no sense; one sentence."""
 
 
 @dataclass(frozen=True)
-class InstanceType:
-    """One EC2 type: vCPUs, and USD per hour for EC2 on demand and for EMR."""
+class S3Prices:
+    """USD. PUT stands for PUT, COPY, POST and LIST; GET for GET, HEAD and all others."""
 
-    vcpus: int
-    on_demand: float
-    emr_fee: float
-
-
-OFFERED_TYPES: Final = {
-    "m6g.large": InstanceType(2, 0.086, 0.0215),
-    "m6g.xlarge": InstanceType(4, 0.172, 0.043),
-    "m6g.2xlarge": InstanceType(8, 0.344, 0.086),
-    "m6g.4xlarge": InstanceType(16, 0.688, 0.172),
-}
+    put_1000: float
+    get_1000: float
+    gb_month: float
 
 
 @dataclass(frozen=True)
-class CostLine:
-    """One line of an estimate or an invoice, in USD."""
+class Prices:
+    """The prices of one region in USD, and where they come from."""
 
-    service: str
-    usd: float
+    region: str
+    source: str
+    """``snapshot``, ``live``, or which part is which."""
+    date: date
+    """The day of the oldest part."""
+    stale: bool
+    on_demand: Mapping[str, float]
+    """EC2, Linux, per instance-hour, by type."""
+    emr_fee: Mapping[str, float]
+    """Per instance-hour on top of EC2's price, Spot or not, by type."""
+    ebs_gb_month: float
+    """gp3."""
+    s3: S3Prices
+    spot: Mapping[str, float] = field(default_factory=dict)
+    """EC2 Spot per instance-hour, by type, where the account answered."""
+
+    def warning(self) -> str | None:
+        """What to say of prices that are old; None for fresh ones."""
+        if not self.stale:
+            return None
+        return (
+            f"Prices ({self.source}) are of {self.date}, more than {STALE_AFTER.days} days ago: allow "
+            "pricing:GetProducts to use today's, or renew price_snapshot.json."
+        )
 
 
-def node_lines(instance_type: str, count: int, hours: float, role: str) -> list[CostLine]:
-    """What ``count`` nodes of one type cost for ``hours`` at the on-demand price.
+def vcpus(instance_type: str) -> int:
+    return VCPUS[_known(instance_type).partition(".")[2]]
 
-    EMR's Spot bid defaults to the on-demand price, so no Spot node costs more than this.
+
+def ebs_gb(instance_type: str) -> int:
+    """Root volume and what EMR attaches, in GB."""
+    return EBS_ROOT_GB + _EBS_DATA_GB[_known(instance_type).partition(".")[2]]
+
+
+def _known(instance_type: str) -> str:
+    if instance_type not in PRICED_TYPES:
+        raise PriceError(f"EC2 type {instance_type!r} is unknown here: use one of {', '.join(PRICED_TYPES)}.")
+    return instance_type
+
+
+def is_stale(day: date, today: date) -> bool:
+    return today - day > STALE_AFTER
+
+
+@lru_cache(maxsize=1)
+def _snapshot() -> Any:
+    return json.loads(_FILE.read_text(encoding="utf-8"))
+
+
+def snapshot_date() -> date:
+    return date.fromisoformat(_snapshot()["date"])
+
+
+def snapshot_on_demand(region: str, types: Collection[str]) -> dict[str, float]:
+    """EC2's price by type, of the types the snapshot knows in that region.
+
+    The sizes of a family cost in proportion to their vCPUs, rounded to 4 decimals.
     """
-    price = OFFERED_TYPES[instance_type]
-    node_hours = count * hours
-    ebs = EBS_GP3_USD_PER_GB_MONTH * EBS_GB_PER_NODE / _HOURS_PER_MONTH
-    what = f"{role} {count} x {instance_type}, {hours:.2f} h"
-    return [
-        CostLine(f"EC2 {what}, at most the on-demand price", price.on_demand * node_hours),
-        CostLine(f"EMR fee {what}", price.emr_fee * node_hours),
-        CostLine(f"EBS gp3 {what}", ebs * node_hours),
-    ]
+    families = _snapshot()["regions"].get(region, {}).get("vcpu_hour", {})
+    found = {}
+    for instance_type in types:
+        family = _known(instance_type).partition(".")[0]
+        if family in families:
+            found[instance_type] = round(families[family] * vcpus(instance_type), 4)
+    return found
 
 
-def cluster_lines(primary_type: str, worker_type: str, workers: int, hours: float) -> list[CostLine]:
-    """The worst case of a whole cluster: every node for ``hours`` at the on-demand price."""
-    return node_lines(primary_type, 1, hours, "primary") + node_lines(worker_type, workers, hours, "workers")
+def snapshot_emr_fee(on_demand: Mapping[str, float]) -> dict[str, float]:
+    """At most what EMR charges: a quarter of the region's on-demand price."""
+    share = _snapshot()["emr_fee_share"]
+    return {instance_type: share * price for instance_type, price in on_demand.items()}
 
 
-def total_usd(lines: list[CostLine]) -> float:
-    return sum(line.usd for line in lines)
+def snapshot_ebs(region: str) -> float | None:
+    price: float | None = _snapshot()["regions"].get(region, {}).get("ebs_gp3_gb_month")
+    return price
+
+
+def snapshot_s3(region: str) -> S3Prices | None:
+    known = _snapshot()["regions"].get(region)
+    if not known:
+        return None
+    return S3Prices(known["s3_put_1000"], known["s3_get_1000"], known["s3_standard_gb_month"])
+
+
+def unknown_price(what: str, region: str) -> PriceError:
+    """The refusal when neither the snapshot nor the account knows a price."""
+    regions = ", ".join(_snapshot()["regions"])
+    return PriceError(
+        f"The price of {what} in {region} is not in the snapshot (it has {regions}) and the account's price "
+        "list did not give it: allow pricing:GetProducts in eu-central-1, or choose another region or type."
+    )

@@ -14,8 +14,6 @@ from fruit_contract.report import (
     Report,
     TaskTime,
 )
-from fruit_pipeline import prices
-from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
 
 _FAILED: Final = ("failed", "upstream_failed")
@@ -103,7 +101,7 @@ def cluster_facts(emr: Any, cluster_id: str | None) -> ClusterFacts:
             "id": instance["Id"],
             "type": instance["InstanceType"],
             "market": instance["Market"],
-            "hours": _hours(instance["Status"].get("Timeline", {})),
+            **_life(instance["Status"].get("Timeline", {})),
         }
         for page in emr.get_paginator("list_instances").paginate(ClusterId=cluster_id)
         for instance in page["Instances"]
@@ -116,29 +114,15 @@ def cluster_facts(emr: Any, cluster_id: str | None) -> ClusterFacts:
     )
 
 
-def _hours(timeline: Mapping[str, datetime]) -> float | None:
-    created, ended = timeline.get("CreationDateTime"), timeline.get("EndDateTime")
-    return (ended - created).total_seconds() / 3600 if created and ended else None
-
-
-def cost_of(
-    cluster: ClusterFacts, parameters: Mapping[str, Any], deployment: Deployment, estimate: float | None
-) -> Cost:
-    """The cost in EUR from the instances' own lives, at list prices: for Spot an upper bound."""
-    lines = [
-        line
-        for instance in cluster["instances"]
-        if instance["hours"] is not None and instance["type"] in prices.OFFERED_TYPES
-        for line in prices.node_lines(
-            str(instance["type"]), 1, float(str(instance["hours"])), str(instance["market"])
-        )
-    ]
-    return Cost(
-        currency="EUR",
-        estimate=estimate,
-        actual=prices.total_usd(lines) / deployment.usd_per_eur if lines else None,
-        lines=[{"service": line.service, "amount": line.usd / deployment.usd_per_eur} for line in lines],
-    )
+def _life(timeline: Mapping[str, datetime]) -> dict[str, str | float | None]:
+    """When an instance was created, ready and gone, as ISO 8601, and its hours when it has ended."""
+    created, ready, ended = (timeline.get(f"{name}DateTime") for name in ("Creation", "Ready", "End"))
+    return {
+        "created": created.isoformat() if created else None,
+        "ready": ready.isoformat() if ready else None,
+        "ended": ended.isoformat() if ended else None,
+        "hours": (ended - created).total_seconds() / 3600 if created and ended else None,
+    }
 
 
 def planned_parameters(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Their docstrings are what Airflow's UI shows beside the task: what it does, and 
 it fails.
 """
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,12 +13,26 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from fruit_contract.layout import RunLayout, run_key
-from fruit_pipeline import artifacts, guards, publication, reaper, reporting, retries, steps
+from fruit_pipeline import (
+    artifacts,
+    billing,
+    guards,
+    publication,
+    reaper,
+    reporting,
+    retries,
+    spending,
+    steps,
+)
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.live_prices import CLIENT_CONFIG, PRICING_REGION, read_prices
 from fruit_pipeline.operators import CREATE_TASK_ID
 from fruit_pipeline.parameters import ParameterError, RunParameters
+from fruit_pipeline.prices import PriceError
 from fruit_pipeline.regions import EU_REGIONS
+
+log = logging.getLogger(__name__)
 
 
 def _client(service: str, region: str) -> Any:
@@ -27,6 +42,18 @@ def _client(service: str, region: str) -> Any:
         region_name=region,
         config=retries.PATIENT,
     ).get_conn()
+
+
+def _price_clients(region: str) -> tuple[Any, Any]:
+    """Clients of the price list, which the EU has in one region, and of EC2, which has the Spot prices."""
+    conn_id = Deployment().aws_conn_id
+    pricing = AwsBaseHook(
+        aws_conn_id=conn_id, client_type="pricing", region_name=PRICING_REGION, config=CLIENT_CONFIG
+    ).get_conn()
+    ec2 = AwsBaseHook(
+        aws_conn_id=conn_id, client_type="ec2", region_name=region, config=CLIENT_CONFIG
+    ).get_conn()
+    return pricing, ec2
 
 
 def _parameters() -> RunParameters:
@@ -61,19 +88,43 @@ def plan() -> dict[str, int]:
     return {"images": listing.images, "bytes": listing.image_bytes, "ignored": listing.ignored}
 
 
-def check_guards() -> float:
+def check_guards(planned: dict[str, int]) -> dict[str, float]:
     """
-    Refuses the run before anything costs money: worst-case cost above `budget_eur`, or a missing
-    role. Returns the worst case in EUR.
+    Refuses the run before anything costs money: worst-case cost above `budget_eur`, a run that
+    starts by itself above the month's ceiling, or a missing role. Returns the worst and the
+    expected cost in EUR.
 
     **When it fails:** the message shows the sum, or the role, and what to change.
     """
-    parameters, deployment = _parameters(), Deployment()
+    parameters, deployment, now = _parameters(), Deployment(), datetime.now(UTC)
+    types = {parameters.primary_type, parameters.worker_type}
     try:
         guards.check_roles(_client("iam", parameters.region), deployment)
-        return guards.check_budget(parameters, deployment)
-    except guards.GuardError as error:
+        prices = read_prices(parameters.region, types, *_price_clients(parameters.region), now)
+        for warning in billing.warnings(prices, deployment, now.date()):
+            log.warning(warning)
+        found = guards.check_budget(parameters, deployment, billing.workload_of(planned), prices)
+        estimated = billing.in_eur(found, deployment)
+        log.info(
+            "At worst %.2f EUR, expected %.2f EUR for %.2f hours; prices: %s of %s.",
+            *estimated.values(),
+            found.expected_hours,
+            prices.source,
+            prices.date,
+        )
+        _check_month(parameters, deployment, estimated["estimate"], now)
+    except (guards.GuardError, PriceError, spending.MonthlyBudgetError) as error:
         raise AirflowFailException(str(error)) from error
+    return estimated
+
+
+def _check_month(parameters: RunParameters, deployment: Deployment, worst_eur: float, now: datetime) -> None:
+    """The month's ceiling, for a run that no person has asked for."""
+    run_type = get_current_context()["dag_run"].run_type.value
+    if run_type in spending.UNATTENDED:
+        month = spending.month_so_far(_client("s3", parameters.region), parameters.bucket, now)
+        log.info("This month has cost %s so far.", month.words())
+        spending.check_month(run_type, month, worst_eur, deployment.monthly_budget_eur)
 
 
 def publish_artifacts() -> dict[str, Any]:
@@ -139,7 +190,7 @@ def publish() -> dict[str, str]:
     return publication.move_pointer(_client("s3", parameters.region), layout, get_current_context()["run_id"])
 
 
-def report(planned: dict[str, int] | None, estimate: float | None) -> str:
+def report(planned: dict[str, int] | None, estimated: dict[str, float] | None) -> str:
     """
     Writes `report.json`, for failed runs too, and is the verdict of the run: it fails when any
     task before it has.
@@ -156,6 +207,19 @@ def report(planned: dict[str, int] | None, estimate: float | None) -> str:
         [task.task_id for task in dag.topological_sort()],
     )
     cluster = reporting.cluster_facts(emr, ti.xcom_pull(task_ids=CREATE_TASK_ID))
+    pricing, ec2 = _price_clients(region)
+    cost = billing.cost_of(
+        cluster,
+        values,
+        planned,
+        Deployment(),
+        estimated=estimated,
+        run_key=layout.run_key,
+        started_at=context["dag_run"].start_date,
+        pricing=pricing,
+        ec2=ec2,
+        now=datetime.now(UTC),
+    )
     document = reporting.build_report(
         run_id=context["run_id"],
         started_at=context["dag_run"].start_date,
@@ -165,7 +229,7 @@ def report(planned: dict[str, int] | None, estimate: float | None) -> str:
         featurized=publication.read_json(s3, layout.bucket, layout.featurize_metrics),
         reduced=publication.read_json(s3, layout.bucket, layout.reduce_metrics),
         cluster=cluster,
-        cost=reporting.cost_of(cluster, values, Deployment(), estimate),
+        cost=cost,
     )
     publication.write_json(s3, layout.bucket, layout.report, document)
     if document["failure"]:
@@ -192,7 +256,7 @@ def reap() -> dict[str, Any]:
         is_alive,
         dry_run,
     )
-    print(f"{done}{' (dry run)' if dry_run else ''}.")
+    log.info("%s%s.", done, " (dry run)" if dry_run else "")
     if done.failed:
         raise RuntimeError("; ".join(f"{what}: {error}" for what, error in done.failed.items()))
     return {"seen": [str(finding) for finding in done.findings], "terminated": done.terminated}

@@ -3,10 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
-from fruit_contract.report import ClusterFacts, Cost, Report, TaskTime
-from fruit_pipeline import reporting
+from fruit_contract.report import ClusterFacts, Report, TaskTime
+from fruit_pipeline import billing, reporting
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
 
@@ -15,7 +13,20 @@ CLUSTER = ClusterFacts(
     id="j-1",
     release="emr-7.13.0",
     final_state="TERMINATED",
-    instances=[{"id": "ci-1", "type": "m6g.large", "market": "SPOT", "hours": 2.0}],
+    instances=[],
+)
+
+COST = billing.cost_of(
+    CLUSTER,
+    {},
+    None,
+    Deployment(),
+    estimated=None,
+    run_key="r",
+    started_at=START,
+    pricing=None,
+    ec2=None,
+    now=START,
 )
 
 
@@ -31,7 +42,7 @@ def built(tasks: list[TaskTime], **known: Any) -> Report:
         parameters=RunParameters().model_dump(),
         tasks=tasks,
         cluster=CLUSTER,
-        cost=Cost(currency="EUR", estimate=1.0, actual=None, lines=[]),
+        cost=COST,
         **{**nothing, **known},
     )
 
@@ -62,12 +73,8 @@ def test_tasks_are_told_in_the_order_of_the_dag() -> None:
     ]
 
 
-def test_an_instance_costs_ec2_emr_and_ebs_for_its_own_hours() -> None:
-    cost = reporting.cost_of(CLUSTER, {}, Deployment(usd_per_eur=1.0), estimate=5.0)
-    assert [line["service"].split()[0] for line in cost["lines"]] == ["EC2", "EMR", "EBS"]
-    assert cost["actual"] == pytest.approx(2 * (0.086 + 0.0215) + 2 * 32 * 0.088 / 730)
-
-
-def test_an_instance_without_an_end_costs_what_nobody_knows() -> None:
-    assert reporting._hours({"CreationDateTime": START}) is None
-    assert reporting._hours({"CreationDateTime": START, "EndDateTime": START + timedelta(minutes=30)}) == 0.5
+def test_an_instance_has_its_life_and_its_hours_when_it_has_ended() -> None:
+    begun = reporting._life({"CreationDateTime": START})
+    assert (begun["created"], begun["ended"], begun["hours"]) == (START.isoformat(), None, None)
+    ended = reporting._life({"CreationDateTime": START, "EndDateTime": START + timedelta(minutes=30)})
+    assert ended["hours"] == 0.5

@@ -1,0 +1,164 @@
+"""What a run will cost, before anything is created: at worst, and as expected.
+
+The worst case has every node at its bid for the hard lifetime, and every S3 request repeated as
+often as Spark tries a task. The expected one has the hours that the photos need at measured rates.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+from fruit_pipeline import prices as price_list
+from fruit_pipeline.invoice import ON_DEMAND, SPOT, CostLine, NodeUse, S3Use, invoice_lines, total_usd
+from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.prices import PriceError, Prices
+
+IMAGES_PER_CORE_SECOND: Final = {"litert": 90.0, "keras": 34.0}
+"""MobileNetV2 at 224 pixels on one x86 core, measured: LiteRT alone; Keras in Spark, 68 on two
+cores. A Graviton vCPU is assumed to be as fast, and a smaller image to take as long."""
+DECODED_BYTES_PER_CORE_SECOND: Final = 35e6
+"""Decode and resize, measured: 0.17 ms for a JPEG of 6 kB."""
+REDUCED_ROWS_PER_CORE_SECOND: Final = 2500.0
+"""PCA by blocks, measured: 20,000 rows in 3.9 s on two cores."""
+SPARK_SOLVER_SECONDS: Final = 40.0
+"""What pyspark.ml's own PCA takes beside, for its decomposition in Java, measured."""
+START_SECONDS: Final = 480.0
+"""From RunJobFlow to the first step: an assumption, from what EMR usually takes."""
+STEP_SECONDS: Final = 45.0
+"""Submitting a step, starting Spark and shipping the runtime, for each of two: an assumption."""
+END_SECONDS: Final = 120.0
+"""From the last step to the end of the instances: an assumption."""
+ASSUMED_SPOT_SHARE: Final = 0.65
+"""Spot price over on-demand where EC2 does not tell it: the upper end of what a public catalogue
+of 2026 shows for general-purpose types in eu-west-1. The worst case never uses it."""
+
+LIST_PAGE: Final = 1000
+"""Keys in an answer of ListObjectsV2."""
+READS_PER_IMAGE: Final = {"fast": 1, "spark-image": 2}
+"""A GET; Spark's image source sends a HEAD before."""
+TASK_ATTEMPTS: Final = 4
+"""``spark.task.maxFailures``: how often Spark tries a task before it gives up."""
+IMAGES_PER_FILE: Final = 250
+"""The least images of a task, each of which writes one file per table: docs/steps.md."""
+TABLES: Final = 3
+"""Features, rejected, PCA output."""
+PUTS_PER_FILE: Final = 8
+"""S3A's magic committer: marker, start, part, pending, pendingset, complete, and lists."""
+GETS_PER_FILE: Final = 16
+"""Existence checks of the committer, and footer and column reads of the next step."""
+PUTS_PER_RUN: Final = 100
+"""Artifacts in parts, work list, metrics, plot, PCA model, pointer, report, commit markers."""
+GETS_PER_NODE: Final = 100
+"""Code, model and runtime on each node, the runtime in ranges."""
+LOG_PUTS_PER_NODE_HOUR: Final = 240
+"""EMR ships logs every five minutes; up to 20 files a node each time is an assumption."""
+
+FEATURE_BYTES: Final = 1280 * 4
+ROW_BYTES: Final = 200
+"""Path, label and Parquet's own, of a row in each of two tables and of the work list."""
+RUN_GB: Final = 0.2
+"""Artifacts and logs."""
+STORAGE_MONTHS: Final = 1
+"""How long features and outputs are kept in the estimate; photos are not counted."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What ``plan`` found under the prefix."""
+
+    images: int
+    image_bytes: int
+    ignored: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("images", "image_bytes", "ignored"):
+            value = getattr(self, name)
+            if not math.isfinite(value) or value < 0:
+                raise PriceError(f"{name} is {value}: it must be a number, 0 or more.")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """USD, line by line, and the life of the cluster behind the expected sum."""
+
+    worst: list[CostLine]
+    expected: list[CostLine]
+    expected_hours: float
+
+
+def estimate(parameters: RunParameters, workload: Workload, prices: Prices) -> Estimate:
+    """Both sums for a run; ``PriceError`` for no images, no hours, or a type without a price."""
+    if workload.images == 0:
+        raise PriceError(
+            "There are no images to estimate a cost for: upload photos, or correct input_prefix."
+        )
+    hours = min(expected_hours(parameters, workload), parameters.max_hours)
+    return Estimate(
+        worst=worst_lines(parameters, workload, prices),
+        expected=invoice_lines(
+            _nodes(parameters, hours), s3_use(parameters, workload, hours), _with_assumed_spot(prices)
+        ),
+        expected_hours=hours,
+    )
+
+
+def worst_lines(parameters: RunParameters, workload: Workload, prices: Prices) -> list[CostLine]:
+    """Every node for ``max_hours`` at the on-demand price, which is also the Spot bid."""
+    hours = parameters.max_hours
+    use = s3_use(parameters, workload, hours, attempts=TASK_ATTEMPTS)
+    return invoice_lines(_nodes(parameters, hours), use, replace(prices, spot={}))
+
+
+def expected_hours(parameters: RunParameters, workload: Workload) -> float:
+    """The life of the cluster in hours, at the rates above; one core is the driver's."""
+    cores = max(1, parameters.workers * price_list.vcpus(parameters.worker_type) - 1)
+    core_seconds = (
+        workload.images / IMAGES_PER_CORE_SECOND[parameters.engine]
+        + workload.image_bytes / DECODED_BYTES_PER_CORE_SECOND
+        + workload.images / REDUCED_ROWS_PER_CORE_SECOND
+    )
+    solver = SPARK_SOLVER_SECONDS if parameters.solver == "spark" else 0.0
+    return (START_SECONDS + 2 * STEP_SECONDS + core_seconds / cores + solver + END_SECONDS) / 3600
+
+
+def s3_use(parameters: RunParameters, workload: Workload, hours: float, attempts: int = 1) -> S3Use:
+    """Requests and storage from the counts alone, when Spark tries each task ``attempts`` times."""
+    nodes = parameters.workers + 1
+    files = TABLES * math.ceil(workload.images / IMAGES_PER_FILE)
+    listed = math.ceil((workload.images + workload.ignored) / LIST_PAGE)
+    logged = nodes * hours * LOG_PUTS_PER_NODE_HOUR
+    read = workload.images * READS_PER_IMAGE[parameters.reader]
+    row = FEATURE_BYTES + parameters.components * 4 + 3 * ROW_BYTES
+    return S3Use(
+        puts=listed + PUTS_PER_RUN + logged + attempts * files * PUTS_PER_FILE,
+        gets=nodes * GETS_PER_NODE + attempts * (read + files * GETS_PER_FILE),
+        gb_months=STORAGE_MONTHS * (workload.images * row / 1e9 + RUN_GB),
+    )
+
+
+def _nodes(parameters: RunParameters, hours: float) -> list[NodeUse]:
+    market = ON_DEMAND if parameters.spot == "on-demand" else SPOT
+    types = [parameters.primary_type] + [parameters.worker_type] * parameters.workers
+    return [NodeUse(instance_type, market, hours * 3600) for instance_type in types]
+
+
+def _with_assumed_spot(prices: Prices) -> Prices:
+    assumed = {name: ASSUMED_SPOT_SHARE * usd for name, usd in prices.on_demand.items()}
+    return replace(prices, spot={**assumed, **prices.spot})
+
+
+def fits(
+    parameters: RunParameters, workload: Workload, prices: Prices, budget_usd: float
+) -> dict[str, float]:
+    """What to lower a parameter to, alone, for the worst case to fit; one that cannot is left out."""
+
+    def worst(**changed: float) -> float:
+        return total_usd(worst_lines(parameters.model_copy(update=changed), workload, prices))
+
+    suggestions: dict[str, float] = {}
+    tenths = [hours / 10 for hours in range(1, math.ceil(parameters.max_hours * 10))]
+    for name, values in (("max_hours", tenths), ("workers", list(range(1, parameters.workers)))):
+        fitting = [value for value in values if worst(**{name: value}) <= budget_usd]
+        if fitting:
+            suggestions[name] = max(fitting)
+    return suggestions

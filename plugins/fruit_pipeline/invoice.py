@@ -1,0 +1,118 @@
+"""Cost line by line, as an invoice has it: EC2 and EMR by node type and market, EBS, S3.
+
+The estimates before a run and the bill after it are the same lines, over other hours and prices.
+EC2, EMR and EBS bill by the second, an instance for a minute at least.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Final
+
+from fruit_pipeline import prices as price_list
+from fruit_pipeline.prices import PriceError, Prices
+
+SPOT: Final = "SPOT"
+ON_DEMAND: Final = "ON_DEMAND"
+_LEAST_SECONDS: Final = 60
+_HOURS_PER_MONTH: Final = 730
+"""AWS's own hours in a month, for prices by GB and month."""
+
+
+@dataclass(frozen=True)
+class CostLine:
+    """One line of an estimate or an invoice, in USD."""
+
+    service: str
+    usd: float
+
+
+@dataclass(frozen=True)
+class NodeUse:
+    """One EC2 instance of the cluster and how long it lived."""
+
+    instance_type: str
+    market: str
+    """``SPOT`` or ``ON_DEMAND``."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class S3Use:
+    """Requests by price class, and GB kept for months."""
+
+    puts: float
+    gets: float
+    gb_months: float
+
+
+def billed_hours(seconds: float) -> float:
+    """Hours billed for an instance's life; ``PriceError`` for a life that is negative or no number."""
+    if not math.isfinite(seconds) or seconds < 0:
+        raise PriceError(f"An instance's life is {seconds} s: it must be a number of seconds, 0 or more.")
+    return max(_LEAST_SECONDS, math.ceil(seconds)) / 3600
+
+
+def invoice_lines(nodes: Iterable[NodeUse], s3: S3Use, prices: Prices) -> list[CostLine]:
+    """What these instances and S3 cost. A Spot node without a Spot price costs on-demand, its bid."""
+
+    def kind(node: NodeUse) -> tuple[str, str]:
+        return node.instance_type, node.market
+
+    lines, gb_hours = [], 0.0
+    for (instance_type, market), group in groupby(sorted(nodes, key=kind), key=kind):
+        alike = list(group)
+        hours = sum(billed_hours(node.seconds) for node in alike)
+        gb_hours += hours * price_list.ebs_gb(instance_type)
+        lines += _node_lines(instance_type, market, len(alike), hours, prices)
+    lines.append(
+        CostLine(f"EBS gp3: {gb_hours:.0f} GB-hours", gb_hours * prices.ebs_gb_month / _HOURS_PER_MONTH)
+    )
+    lines.append(
+        CostLine(
+            f"S3 requests, counted by rule: {s3.puts:.0f} PUT and LIST, {s3.gets:.0f} GET",
+            (s3.puts * prices.s3.put_1000 + s3.gets * prices.s3.get_1000) / 1000,
+        )
+    )
+    lines.append(CostLine(f"S3 storage: {s3.gb_months:.2f} GB-months", s3.gb_months * prices.s3.gb_month))
+    return lines
+
+
+def _node_lines(instance_type: str, market: str, count: int, hours: float, prices: Prices) -> list[CostLine]:
+    on_demand, fee = prices.on_demand.get(instance_type), prices.emr_fee.get(instance_type)
+    if on_demand is None or fee is None:
+        raise price_list.unknown_price(instance_type, prices.region)
+    usd, how = on_demand, "on demand"
+    if market == SPOT:
+        usd, how = on_demand, "Spot, at most the on-demand price"
+        if instance_type in prices.spot:
+            usd, how = prices.spot[instance_type], "at the Spot price"
+    nodes = f"{instance_type}, {count} node{'s' * (count > 1)}, {hours:.2f} h"
+    return [
+        CostLine(f"EC2 {nodes}, {how} {usd:.4f} USD/h", usd * hours),
+        CostLine(f"EMR fee {nodes}, {fee:.4f} USD/h", fee * hours),
+    ]
+
+
+def total_usd(lines: Iterable[CostLine]) -> float:
+    return math.fsum(line.usd for line in lines)
+
+
+def node_uses(instances: Sequence[Mapping[str, Any]], now: datetime) -> list[NodeUse]:
+    """The instances of a report's cluster; one that has not ended has lived until ``now``.
+
+    EC2 and EMR are both billed from an instance's creation on: the fee begins a little later, so
+    this is at least what EMR asks.
+    """
+    uses = []
+    for instance in instances:
+        if instance["created"] is None:
+            continue
+        created = datetime.fromisoformat(instance["created"])
+        ended = datetime.fromisoformat(instance["ended"]) if instance["ended"] else now
+        uses.append(
+            NodeUse(str(instance["type"]), str(instance["market"]), (ended - created).total_seconds())
+        )
+    return uses

@@ -1,0 +1,111 @@
+"""A cluster's bill and the month's sum, from the answers of the services themselves."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+from botocore.client import BaseClient
+from emr_client import client, cluster_in, job_flow
+
+from fruit_contract.layout import RunLayout
+from fruit_contract.report import ClusterFacts
+from fruit_pipeline import billing, estimate, live_prices, publication, reporting, spending
+from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.parameters import RunParameters
+from local_aws.server import LocalAws
+
+PLANNED = {"images": 300, "bytes": 1_800_000, "ignored": 2}
+PARAMETERS = RunParameters(region="eu-west-1")
+
+
+@pytest.fixture
+def clients(aws: LocalAws) -> tuple[BaseClient, BaseClient]:
+    """A price list that answers nothing, asked as tasks ask it, and EC2."""
+    pricing = boto3.client(
+        "pricing",
+        endpoint_url=aws.aws_url,
+        region_name=live_prices.PRICING_REGION,
+        aws_access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
+        config=live_prices.CLIENT_CONFIG,
+    )
+    return pricing, client(aws, "ec2")
+
+
+@pytest.fixture
+def ended(emr: Any) -> ClusterFacts:
+    cluster_id = emr.run_job_flow(**job_flow())["JobFlowId"]
+    cluster_in(emr, cluster_id, "WAITING")
+    emr.terminate_job_flows(JobFlowIds=[cluster_id])
+    cluster_in(emr, cluster_id, "TERMINATED")
+    return reporting.cluster_facts(emr, cluster_id)
+
+
+def bill(cluster: ClusterFacts, clients: tuple[BaseClient, BaseClient], estimated: Any = None) -> Any:
+    now = datetime.now(UTC)
+    return billing.cost_of(
+        cluster,
+        PARAMETERS.model_dump(),
+        PLANNED,
+        Deployment(),
+        estimated=estimated,
+        run_key="run-1",
+        started_at=now,
+        pricing=clients[0],
+        ec2=clients[1],
+        now=now,
+    )
+
+
+def test_without_a_price_list_the_snapshot_serves(clients: tuple[BaseClient, BaseClient]) -> None:
+    found = live_prices.read_prices("eu-west-1", {"m6g.large"}, *clients, datetime.now(UTC))
+    assert (found.source, found.on_demand) == ("snapshot", {"m6g.large": 0.086})
+
+
+def test_a_spot_price_that_ec2_would_never_ask_is_not_used(clients: tuple[BaseClient, BaseClient]) -> None:
+    ec2: Any = clients[1]
+    history = ec2.describe_spot_price_history(InstanceTypes=["m6g.large"])["SpotPriceHistory"]
+    assert {entry["SpotPrice"] for entry in history} == {"0.00001"}
+    now = datetime.now(UTC)
+    assert live_prices.spot_prices(ec2, {"m6g.large": 0.086}, now, now) == {}
+
+
+def test_a_cluster_is_billed_for_its_three_nodes(
+    ended: ClusterFacts, clients: tuple[BaseClient, BaseClient]
+) -> None:
+    lines = bill(ended, clients)["lines"]
+    assert [line["service"].split(",")[0] for line in lines[:4]] == [
+        "EC2 m6g.large",
+        "EMR fee m6g.large",
+        "EC2 m6g.xlarge",
+        "EMR fee m6g.xlarge",
+    ]
+    assert ", 2 nodes, " in lines[0]["service"]
+    # All lived for less than a minute, and are billed that minute.
+    rate = Deployment().usd_per_eur
+    assert [line["amount"] * 60 * rate for line in lines[:4]] == pytest.approx([0.172, 0.043, 0.172, 0.043])
+
+
+def test_the_bill_is_not_above_the_worst_case(
+    ended: ClusterFacts, clients: tuple[BaseClient, BaseClient]
+) -> None:
+    types = {PARAMETERS.primary_type, PARAMETERS.worker_type}
+    prices = live_prices.read_prices("eu-west-1", types, *clients, datetime.now(UTC))
+    found = estimate.estimate(PARAMETERS, billing.workload_of(PLANNED), prices)
+    cost = bill(ended, clients, billing.in_eur(found, Deployment()))
+    assert 0 < cost["actual"] < cost["estimate"]
+    assert 0 < cost["expected"] < cost["estimate"]
+
+
+def test_the_reports_of_this_month_are_summed(
+    ended: ClusterFacts, clients: tuple[BaseClient, BaseClient], s3: Any, bucket: str
+) -> None:
+    cost, now = bill(ended, clients), datetime.now(UTC)
+    document = {"started_at": now.isoformat(), "cluster": ended, "cost": cost}
+    for run in ("a", "b"):
+        publication.write_json(s3, bucket, RunLayout(bucket, run).report, document)
+    s3.put_object(Bucket=bucket, Key=RunLayout(bucket, "c").report, Body=b"not JSON")
+    month = spending.month_so_far(s3, bucket, now)
+    assert month.eur == pytest.approx(2 * cost["actual"])
+    assert (month.runs, month.unknown) == (2, [RunLayout(bucket, "c").report])

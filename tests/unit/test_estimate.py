@@ -1,0 +1,155 @@
+"""The worst case of a run is never less than its bill, and above the budget it is refused with the sum."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fruit_pipeline import billing, estimate, guards, prices
+from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.estimate import Workload
+from fruit_pipeline.guards import GuardError
+from fruit_pipeline.invoice import NodeUse, invoice_lines, total_usd
+from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.prices import PriceError
+from tests.unit.price_lists import snapshot_of
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+IRELAND = snapshot_of("eu-west-1", prices.OFFERED_TYPES)
+FRUITS_360 = Workload(images=87_000, image_bytes=2_000_000_000)
+SIZES = st.sampled_from(sorted(prices.OFFERED_TYPES))
+
+
+def worst(parameters: RunParameters, workload: Workload = FRUITS_360) -> float:
+    return total_usd(estimate.worst_lines(parameters, workload, IRELAND))
+
+
+def test_the_recorded_cluster_fits_the_budget(deployment: Deployment) -> None:
+    found = billing.in_eur(guards.check_budget(RunParameters(), deployment, FRUITS_360, IRELAND), deployment)
+    assert 0 < found["expected"] < found["estimate"] < 10
+
+
+def test_the_documentation_names_the_estimates_of_the_default_run(deployment: Deployment) -> None:
+    found = estimate.estimate(RunParameters(), FRUITS_360, IRELAND)
+    eur = billing.in_eur(found, deployment)
+    for page in ("README.md", "docs/cost.md"):
+        text = (REPOSITORY / page).read_text(encoding="utf-8")
+        assert f"{eur['estimate']:.2f} EUR" in text
+        assert f"{eur['expected']:.2f} EUR" in text
+    assert f"{found.expected_hours * 60:.0f} minutes" in text
+
+
+def test_a_run_above_the_budget_is_refused_with_the_sum_and_what_to_lower(deployment: Deployment) -> None:
+    parameters = RunParameters(workers=40)
+    with pytest.raises(GuardError) as refused:
+        guards.check_budget(parameters, deployment, FRUITS_360, IRELAND)
+    first, *lines = str(refused.value).splitlines()
+    assert "more than budget_eur 10: lower max_hours to 2" in first
+    amounts = [float(line.split()[0]) for line in lines]
+    assert sum(amounts) == pytest.approx(worst(parameters) / deployment.usd_per_eur, abs=0.005 * len(lines))
+    assert {line.split()[2] for line in lines} == {"EC2", "EMR", "EBS", "S3"}
+
+
+def test_what_the_refusal_proposes_fits_and_the_next_step_does_not() -> None:
+    parameters = RunParameters(workers=40)
+    proposed = estimate.fits(parameters, FRUITS_360, IRELAND, 10.0)
+    assert set(proposed) == {"max_hours", "workers"}
+    for name, step in (("max_hours", 0.1), ("workers", 1)):
+        assert worst(parameters.model_copy(update={name: proposed[name]})) <= 10
+        assert worst(parameters.model_copy(update={name: proposed[name] + step})) > 10
+
+
+def test_a_budget_that_nothing_fits_proposes_only_to_raise_it(deployment: Deployment) -> None:
+    with pytest.raises(GuardError, match=r"budget_eur 0\.01: raise budget_eur to 2\."):
+        guards.check_budget(RunParameters(budget_eur=0.01), deployment, FRUITS_360, IRELAND)
+
+
+@given(st.integers(1, 30), st.floats(0.02, 23), st.floats(0.001, 1))
+def test_the_worst_case_grows_with_workers_and_hours(workers: int, hours: float, more: float) -> None:
+    least = worst(RunParameters(workers=workers, max_hours=hours))
+    assert worst(RunParameters(workers=workers + 1, max_hours=hours)) > least
+    assert worst(RunParameters(workers=workers, max_hours=hours + more)) > least
+
+
+@given(st.integers(1, 10**7), st.integers(1, 10**6), st.integers(0, 10**12))
+def test_both_sums_grow_with_the_photos(images: int, more: int, size: int) -> None:
+    few = estimate.estimate(RunParameters(), Workload(images, size), IRELAND)
+    many = estimate.estimate(RunParameters(), Workload(images + more, size), IRELAND)
+    assert total_usd(many.worst) > total_usd(few.worst)
+    assert total_usd(many.expected) > total_usd(few.expected)
+
+
+@given(
+    st.data(),
+    SIZES,
+    SIZES,
+    st.integers(1, 5),
+    st.floats(1 / 60, 24),
+    st.integers(1, 10**6),
+    st.sampled_from(["spot", "on-demand"]),
+)
+def test_no_bill_of_a_cluster_within_its_lifetime_is_above_the_worst_case(
+    data: Any, primary: str, worker: str, workers: int, hours: float, images: int, spot: str
+) -> None:
+    parameters = RunParameters(
+        primary_type=primary, worker_type=worker, workers=workers, max_hours=hours, spot=spot
+    )
+    workload, types = Workload(images, images * 6000), [primary] + [worker] * workers
+    lives = [data.draw(st.floats(0, hours * 3600)) for _ in types]
+    market = "ON_DEMAND" if spot == "on-demand" else data.draw(st.sampled_from(["SPOT", "ON_DEMAND"]))
+    share = data.draw(st.floats(0.1, 1))
+    asked = replace(IRELAND, spot={name: share * IRELAND.on_demand[name] for name in types})
+    nodes = [NodeUse(name, market, life) for name, life in zip(types, lives, strict=True)]
+    bill = invoice_lines(nodes, estimate.s3_use(parameters, workload, max(lives) / 3600), asked)
+    assert total_usd(bill) <= worst(parameters, workload) + 1e-9
+
+
+def test_the_expected_hours_are_those_of_the_measured_rates() -> None:
+    parameters = RunParameters(worker_type="m6g.large", workers=2)
+    photos = Workload(images=90 * 3 * 3600, image_bytes=0)
+    hours = estimate.expected_hours(parameters, photos)
+    assert hours == pytest.approx(1 + (480 + 90 + 120) / 3600 + photos.images / 2500 / 3 / 3600)
+    assert estimate.expected_hours(RunParameters(engine="keras"), photos) > 2 * hours
+
+
+def test_a_known_spot_price_is_expected_and_an_unknown_one_assumed() -> None:
+    assumed = estimate.estimate(RunParameters(), FRUITS_360, IRELAND).expected
+    known = replace(IRELAND, spot={"m6g.large": 0.02, "m6g.xlarge": 0.04})
+    cheaper = estimate.estimate(RunParameters(), FRUITS_360, known)
+    assert total_usd(cheaper.expected) < total_usd(assumed) < total_usd(cheaper.worst)
+    assert total_usd(cheaper.worst) == pytest.approx(worst(RunParameters()))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1])
+def test_counts_that_are_none_are_refused(bad: Any) -> None:
+    with pytest.raises(PriceError, match=r"images is .*: it must be a number, 0 or more"):
+        Workload(images=bad, image_bytes=0)
+
+
+def test_no_images_are_refused(deployment: Deployment) -> None:
+    with pytest.raises(GuardError, match="There are no images to estimate a cost for"):
+        guards.check_budget(RunParameters(), deployment, Workload(0, 0), IRELAND)
+
+
+def test_a_type_without_a_price_is_refused(deployment: Deployment) -> None:
+    with pytest.raises(GuardError, match=r"The price of r7g\.large in eu-west-3 is not in the snapshot"):
+        guards.check_budget(
+            RunParameters(worker_type="r7g.large"),
+            deployment,
+            FRUITS_360,
+            snapshot_of("eu-west-3", prices.OFFERED_TYPES),
+        )
+
+
+def test_old_prices_and_an_old_exchange_rate_are_warned_of() -> None:
+    fresh = snapshot_of("eu-west-1", ["m6g.large"])
+    deployment = Deployment(usd_per_eur_date=date(2025, 3, 1))
+    assert billing.warnings(fresh, deployment, date(2025, 4, 1)) == []
+    late = date(2026, 1, 1)
+    old = billing.warnings(snapshot_of("eu-west-1", ["m6g.large"], late), deployment, late)
+    assert len(old) == 2
+    assert "set FRUITS_USD_PER_EUR and FRUITS_USD_PER_EUR_DATE" in old[1]
