@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, task
 
-from fruit_pipeline import parameters, runbook, tasks
+from fruit_pipeline import clients, parameters, runbook, tasks
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.operators import (
     AddStepOperator,
@@ -39,7 +39,12 @@ do. The result of the last green run stays current. Trigger a new run once the c
     max_active_runs=1,
     params=parameters.form(),
     render_template_as_native_obj=True,
-    default_args={"owner": "fruits", "execution_timeout": timedelta(minutes=30), "retries": 0},
+    default_args={
+        "owner": "fruits",
+        "execution_timeout": timedelta(minutes=30),
+        "retries": 0,
+        "on_execute_callback": clients.mask_account,
+    },
     tags=["fruits", "emr"],
 ) as dag:
     plan = task(tasks.plan)()

@@ -17,9 +17,11 @@ from airflow.providers.amazon.aws.operators.emr import (
 from airflow.providers.amazon.aws.sensors.emr import EmrBaseSensor, EmrJobFlowSensor, EmrStepSensor
 from airflow.providers.amazon.aws.triggers.emr import EmrCreateJobFlowTrigger
 from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowException, TaskDeferralError
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferralError
 
+from fruit_pipeline import clients
 from fruit_pipeline.identity import ENDED_STATES, clusters_of_run
+from fruit_pipeline.regions import ResidencyError
 
 CREATE_TASK_ID: Final = "create_cluster"
 _ADOPTABLE_STEPS: Final = ("PENDING", "RUNNING", "COMPLETED")
@@ -112,13 +114,17 @@ class ClusterReadySensor(_SaysWhy, EmrJobFlowSensor):
 
 
 class AddStepOperator(EmrAddStepsOperator):
-    """Adds one step and returns its id; a retry adopts the step that an earlier attempt added."""
+    """Adds one step and returns its id; a retry adopts the step that an earlier attempt added.
+
+    Before that it asks once more whether everything the step would touch lies in the EU.
+    """
 
     def __init__(self, *, step: Any, **kwargs: Any) -> None:
         super().__init__(steps=[step], deferrable=False, wait_for_completion=False, **kwargs)
 
     def execute(self, context: Context) -> str:
         (step,) = self.steps
+        self._check_residency(context, step)
         pages = self.hook.conn.get_paginator("list_steps").paginate(
             ClusterId=self.job_flow_id, StepStates=list(_ADOPTABLE_STEPS)
         )
@@ -127,6 +133,14 @@ class AddStepOperator(EmrAddStepsOperator):
                 self.log.info("Adopting step %s, in state %s", summary["Id"], summary["Status"]["State"])
                 return str(summary["Id"])
         return str(super().execute(context)[0])
+
+    def _check_residency(self, context: Context, step: Any) -> None:
+        try:
+            emr = clients.client("emr", self.region_name)
+            cluster = emr.describe_cluster(ClusterId=self.job_flow_id)["Cluster"]
+            clients.check_residency(self.region_name, context["params"]["bucket"], cluster, step)
+        except ResidencyError as error:
+            raise AirflowFailException(str(error)) from error
 
 
 class StepSensor(_SaysWhy, EmrStepSensor):

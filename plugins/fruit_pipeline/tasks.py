@@ -6,22 +6,17 @@ it fails.
 
 from typing import Any
 
-from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from fruit_contract.layout import RunLayout, run_key
 from fruit_pipeline import artifacts, guards, publication, reporting, steps
+from fruit_pipeline.clients import check_residency, client
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.operators import CREATE_TASK_ID
 from fruit_pipeline.parameters import ParameterError, RunParameters
-
-
-def _client(service: str, region: str) -> Any:
-    return AwsBaseHook(
-        aws_conn_id=Deployment().aws_conn_id, client_type=service, region_name=region
-    ).get_conn()
+from fruit_pipeline.regions import ResidencyError
 
 
 def _parameters() -> RunParameters:
@@ -38,34 +33,37 @@ def _layout(parameters: RunParameters) -> RunLayout:
 
 def plan() -> dict[str, int]:
     """
-    Lists the photos under `input_prefix` and writes the run's work list to S3 as Parquet.
+    Lists the photos under `input_prefix` and writes the run's work list to S3 as Parquet, once it is
+    sure that the run stays in the EU and that the bucket lets nobody in without TLS.
 
-    **When it fails:** the message names the parameter, the bucket or the prefix that is wrong.
+    **When it fails:** the message names the parameter, the bucket, the address or the prefix that is wrong.
     Nothing was created; correct it and trigger a new run.
     """
     from fruit_pipeline.work_list import write_work_list  # pyarrow is slow to import, so not at parse
 
-    parameters = _parameters()
-    s3 = _client("s3", parameters.region)
+    context, parameters, deployment = get_current_context(), _parameters(), Deployment()
+    request = job_flow(parameters, deployment, context["dag"].dag_id, context["run_id"])
     try:
-        guards.check_residency(s3, parameters.bucket, parameters.region)
+        check_residency(parameters.region, parameters.bucket, request)
+        s3 = client("s3", parameters.region)
         listing = write_work_list(s3, _layout(parameters), parameters.input_prefix)
         guards.check_enough_images(listing.images, parameters)
-    except guards.GuardError as error:
+    except (guards.GuardError, ResidencyError) as error:
         raise AirflowFailException(str(error)) from error
     return {"images": listing.images, "bytes": listing.image_bytes, "ignored": listing.ignored}
 
 
 def check_guards() -> float:
     """
-    Refuses the run before anything costs money: worst-case cost above `budget_eur`, or a missing
-    role. Returns the worst case in EUR.
+    Refuses the run before anything costs money: worst-case cost above `budget_eur`, a missing role,
+    or no security configuration where one is required. Returns the worst case in EUR.
 
     **When it fails:** the message shows the sum, or the role, and what to change.
     """
     parameters, deployment = _parameters(), Deployment()
     try:
-        guards.check_roles(_client("iam", parameters.region), deployment)
+        guards.check_roles(client("iam", parameters.region), deployment)
+        guards.check_security_configuration(deployment)
         return guards.check_budget(parameters, deployment)
     except guards.GuardError as error:
         raise AirflowFailException(str(error)) from error
@@ -82,7 +80,7 @@ def publish_artifacts() -> dict[str, Any]:
     context, parameters, deployment = get_current_context(), _parameters(), Deployment()
     try:
         uris = artifacts.publish(
-            _client("s3", parameters.region),
+            client("s3", parameters.region),
             parameters.bucket,
             deployment.code_dir,
             deployment.model_dir,
@@ -108,7 +106,7 @@ def verify(planned: dict[str, int]) -> dict[str, int]:
     from fruit_pipeline import verification  # pyarrow is slow to import, so not at parse
 
     parameters = _parameters()
-    layout, s3 = _layout(parameters), _client("s3", parameters.region)
+    layout, s3 = _layout(parameters), client("s3", parameters.region)
     featurized = publication.read_json(s3, layout.bucket, layout.featurize_metrics)
     reduced = publication.read_json(s3, layout.bucket, layout.reduce_metrics)
     if featurized is None or reduced is None:
@@ -129,7 +127,7 @@ def publish() -> dict[str, str]:
     """
     parameters = _parameters()
     layout = _layout(parameters)
-    return publication.move_pointer(_client("s3", parameters.region), layout, get_current_context()["run_id"])
+    return publication.move_pointer(client("s3", parameters.region), layout, get_current_context()["run_id"])
 
 
 def report(planned: dict[str, int] | None, estimate: float | None) -> str:
@@ -142,7 +140,11 @@ def report(planned: dict[str, int] | None, estimate: float | None) -> str:
     context = get_current_context()
     values = reporting.planned_parameters(context["params"])
     region, layout = str(values["region"]), RunLayout(str(values["bucket"]), run_key(context["run_id"]))
-    s3, emr = _client("s3", region), _client("emr", region)
+    try:
+        check_residency(region, layout.bucket)
+    except ResidencyError as error:
+        raise AirflowFailException(f"{error} No report is written there.") from error
+    s3, emr = client("s3", region), client("emr", region)
     ti, dag = context["ti"], context["dag"]
     tasks = reporting.task_times(
         list(ti.get_task_breadcrumbs(dag.dag_id, context["run_id"])),
