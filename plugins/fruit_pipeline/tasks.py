@@ -10,7 +10,7 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from fruit_contract.layout import RunLayout, run_key
-from fruit_pipeline import artifacts, guards, publication, reporting, steps
+from fruit_pipeline import artifacts, encryption, guards, publication, reporting, steps
 from fruit_pipeline.clients import check_residency, client
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
@@ -46,9 +46,10 @@ def plan() -> dict[str, int]:
     try:
         check_residency(parameters.region, parameters.bucket, request)
         s3 = client("s3", parameters.region)
+        encryption.check_bucket(s3, parameters.bucket)
         listing = write_work_list(s3, _layout(parameters), parameters.input_prefix)
         guards.check_enough_images(listing.images, parameters)
-    except (guards.GuardError, ResidencyError) as error:
+    except (guards.GuardError, ResidencyError, encryption.EncryptionError) as error:
         raise AirflowFailException(str(error)) from error
     return {"images": listing.images, "bytes": listing.image_bytes, "ignored": listing.ignored}
 
@@ -99,7 +100,7 @@ def publish_artifacts() -> dict[str, Any]:
 def verify(planned: dict[str, int]) -> dict[str, int]:
     """
     Reads what the steps wrote: row counts add up, every vector has `components` finite values, no
-    photo stands twice, the variance is at or above the minimum.
+    photo stands twice, the variance is at or above the minimum; and that it all lies encrypted.
 
     **When it fails:** the message gives the figures. The old result stays current.
     """
@@ -113,9 +114,12 @@ def verify(planned: dict[str, int]) -> dict[str, int]:
         raise AirflowFailException(
             f"The steps left no metrics under {layout.uri(layout.reports)}: see their logs, then run again."
         )
+    cluster_id = get_current_context()["ti"].xcom_pull(task_ids=CREATE_TASK_ID)
+    seen = encryption.seen(s3, client("emr", parameters.region), layout, cluster_id)
     try:
+        encryption.check(layout.bucket, seen, Deployment())
         return verification.verify(s3, layout, parameters, planned["images"], featurized, reduced)
-    except verification.VerificationError as error:
+    except (verification.VerificationError, encryption.EncryptionError) as error:
         raise AirflowFailException(str(error)) from error
 
 
@@ -161,6 +165,7 @@ def report(planned: dict[str, int] | None, estimate: float | None) -> str:
         reduced=publication.read_json(s3, layout.bucket, layout.reduce_metrics),
         cluster=cluster,
         cost=reporting.cost_of(cluster, values, Deployment(), estimate),
+        encryption=encryption.seen(s3, emr, layout, cluster["id"]),
     )
     publication.write_json(s3, layout.bucket, layout.report, document)
     if document["failure"]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fruit_contract.report import ClusterFacts, Cost, Report, TaskTime
+from fruit_contract.report import ClusterFacts, Cost, Encryption, Report, TaskTime
 from fruit_pipeline import reporting
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
@@ -32,6 +32,7 @@ def built(tasks: list[TaskTime], **known: Any) -> Report:
         tasks=tasks,
         cluster=CLUSTER,
         cost=Cost(currency="EUR", estimate=1.0, actual=None, lines=[]),
+        encryption=Encryption(bucket=None, objects=None, cluster=None, not_seen={}),
         **{**nothing, **known},
     )
 
