@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 DAG_ID: Final = "fruit_features"
+BUCKET: Final = "fruits-chaos"
 
 
 class TaskInstance:
@@ -28,7 +29,7 @@ def context(
     return {
         "dag": SimpleNamespace(dag_id=DAG_ID),
         "run_id": run_id,
-        "params": {"max_start_minutes": 45.0, "max_step_hours": 2.0, **params},
+        "params": {"bucket": BUCKET, "max_start_minutes": 45.0, "max_step_hours": 2.0, **params},
         "ti": instance,
         "task_instance": instance,
     }

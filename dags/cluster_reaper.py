@@ -4,7 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param, task
 
-from fruit_pipeline import tasks
+from fruit_pipeline import clients, tasks
+from fruit_pipeline.deployment import Deployment
+
+DEPLOYMENT = Deployment()
 
 with DAG(
     dag_id="cluster_reaper",
@@ -29,7 +32,8 @@ Look into the EMR console, and run `python -m fruit_pipeline reap --region REGIO
         "owner": "fruits",
         "retries": 2,
         "retry_delay": timedelta(seconds=30),
-        "execution_timeout": timedelta(minutes=10),
+        "execution_timeout": timedelta(minutes=DEPLOYMENT.task_minutes),
+        "on_execute_callback": clients.mask_account,
     },
     tags=["fruits", "emr"],
 ) as dag:

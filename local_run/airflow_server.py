@@ -58,6 +58,9 @@ class AirflowHome:
             "LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),
             # One local Airflow has few tasks: look for work often rather than save database load.
             "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            # A worker notices up to this many seconds late that its task has ended (5 by default). A
+            # deferred task that is resumed before that is taken for failed by the scheduler.
+            "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
             "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
             "USAGE_DATA_COLLECTION__ENABLED": "False",

@@ -103,6 +103,65 @@ class Cost(TypedDict):
     """The GetCostAndUsage request that shows the invoice's side of this run."""
 
 
+class BucketEncryption(TypedDict):
+    """A bucket's own settings, as S3 gives them."""
+
+    tls_only: bool
+    """Whether the bucket's policy denies every request that does not come over TLS."""
+    default_algorithm: str | None
+    """AES256 or aws:kms, for objects written without naming one."""
+    default_kms_key: str | None
+    bucket_key: bool
+    public_access_blocked: bool
+    """All four settings of the public access block."""
+    versioning: str | None
+    """Enabled or Suspended; None where it was never switched on."""
+
+
+class ObjectEncryption(TypedDict):
+    """What the heads of the run's objects say."""
+
+    checked: int
+    """As many as there are, or an evenly spaced sample of them."""
+    total: int
+    algorithms: dict[str, int]
+    """How many of the checked ones are encrypted by which algorithm."""
+    kms_keys: list[str]
+    bucket_keys: int
+    """How many use the bucket's key rather than one of their own."""
+    unencrypted: list[str]
+    """Keys without server-side encryption, at most twenty of them."""
+
+
+class AtRest(TypedDict):
+    s3: str | None
+    """EMRFS's mode, such as SSE-S3."""
+    local_disk: str | None
+    """What provides the keys, such as AwsKms."""
+    ebs: bool
+
+
+class ClusterEncryption(TypedDict):
+    """What the cluster's description and its security configuration say."""
+
+    security_configuration: str | None
+    at_rest: AtRest | None
+    in_transit: bool
+    imdsv2: bool
+    """Whether the configuration asks for version 2 of the instance metadata service."""
+    logs_kms_key: str | None
+
+
+class Encryption(TypedDict):
+    """What was seen of encryption. A part that was not seen is None."""
+
+    bucket: BucketEncryption | None
+    objects: ObjectEncryption | None
+    cluster: ClusterEncryption | None
+    not_seen: dict[str, str]
+    """Why a part is None, such as AWS's error code."""
+
+
 class Report(TypedDict):
     """``report.json``. A value the run did not get to is None."""
 
@@ -123,6 +182,7 @@ class Report(TypedDict):
     tasks: list[TaskTime]
     cluster: ClusterFacts
     cost: Cost
+    encryption: Encryption
     versions: dict[str, str]
     failure: str | None
     """The first failure in words, None for a successful run."""

@@ -4,11 +4,15 @@ Parameters of a run are in :mod:`fruit_pipeline.parameters`; here is what its op
 once: names of roles, where the artifacts lie, how often to ask EMR.
 """
 
+import os
 from datetime import date
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fruit_pipeline.regions import check_arns, check_environment, check_region
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -25,6 +29,8 @@ class Deployment(BaseSettings):
     instance_profile: str = "EMR_EC2_DefaultRole"
     subnet_id: str | None = None
     security_configuration: str | None = None
+    require_security_configuration: bool = False
+    """Refuse a run whose cluster is not encrypted at rest and in transit by a security configuration."""
     log_kms_key: str | None = None
     """ARN of a KMS key for EMR's logs; without it they are encrypted by the bucket's default."""
     installation: str = Field("fruits", min_length=1, max_length=64)
@@ -42,3 +48,11 @@ class Deployment(BaseSettings):
     """The day of that rate; one that is old is used with a warning."""
     monthly_budget_eur: float = Field(50.0, gt=0, allow_inf_nan=False)
     """What runs may cost in a calendar month (UTC) before scheduled and asset-triggered ones pause."""
+
+    @model_validator(mode="after")
+    def _is_in_the_eu(self) -> Self:
+        """No DAG can be parsed with settings outside the EU: ``ResidencyError``, which says which."""
+        check_region(self.region, "FRUITS_REGION")
+        check_arns([self.log_kms_key or ""], "FRUITS_LOG_KMS_KEY")
+        check_environment(os.environ)
+        return self

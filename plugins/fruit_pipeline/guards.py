@@ -12,7 +12,6 @@ from fruit_pipeline.estimate import Estimate, Workload, estimate, fits
 from fruit_pipeline.invoice import total_usd
 from fruit_pipeline.parameters import RunParameters
 from fruit_pipeline.prices import PriceError, Prices
-from fruit_pipeline.regions import EU_REGIONS
 
 
 class GuardError(RuntimeError):
@@ -39,28 +38,6 @@ def check_budget(
             f"At {rate} USD per EUR it is{sums}"
         )
     return found
-
-
-def check_residency(s3: Any, bucket: str, region: str) -> None:
-    """The bucket exists, and lies in the run's own region, in the EU."""
-    if region not in EU_REGIONS:
-        raise GuardError(f"Region {region!r} is not in the EU: choose one of {', '.join(EU_REGIONS)}.")
-    try:
-        location = s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] or "us-east-1"
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        raise GuardError(
-            f"Bucket {bucket!r} cannot be used ({code}): create it in {region} or correct parameter bucket."
-        ) from error
-    # "EU" is what S3 still answers for old buckets in Ireland.
-    location = {"EU": "eu-west-1"}.get(location, location)
-    if location not in EU_REGIONS:
-        raise GuardError(f"Bucket {bucket!r} lies in {location}, outside the EU: use a bucket in {region}.")
-    if location != region:
-        raise GuardError(
-            f"Bucket {bucket!r} lies in {location} but the run asks for {region}: set region={location}, "
-            f"or use a bucket in {region}."
-        )
 
 
 def check_roles(iam: Any, deployment: Deployment) -> None:
@@ -92,4 +69,13 @@ def check_enough_images(found: int, parameters: RunParameters) -> None:
         raise GuardError(
             f"There are {found} images under {where}, and PCA with components={parameters.components} needs "
             f"more than {parameters.components}: add images, or lower components to at most {found - 1}."
+        )
+
+
+def check_security_configuration(deployment: Deployment) -> None:
+    """A security configuration is given where the installation requires one."""
+    if deployment.require_security_configuration and not deployment.security_configuration:
+        raise GuardError(
+            "FRUITS_REQUIRE_SECURITY_CONFIGURATION is set, but no security configuration is given: set "
+            "FRUITS_SECURITY_CONFIGURATION to the name of one."
         )

@@ -24,9 +24,10 @@ from airflow.triggers.base import BaseTrigger
 from botocore.exceptions import ClientError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
-from fruit_pipeline import retries
+from fruit_pipeline import clients, retries
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.identity import BILLABLE_STATES, ENDED_STATES, clusters_of_run, creation_time
+from fruit_pipeline.regions import ResidencyError
 from fruit_pipeline.termination import terminate, terminate_and_wait
 
 CREATE_TASK_ID: Final = "create_cluster"
@@ -116,7 +117,10 @@ class CreateClusterOperator(_OnceOnly, EmrCreateJobFlowOperator):
 
 
 class AddStepOperator(_OnceOnly, EmrAddStepsOperator):
-    """Adds one step and returns its id; a retry adopts the step that an earlier attempt added."""
+    """Adds one step and returns its id; a retry adopts the step that an earlier attempt added.
+
+    Before that it asks once more whether everything the step would touch lies in the EU.
+    """
 
     def __init__(self, *, step: Any, poll_seconds: int, **kwargs: Any) -> None:
         kwargs["botocore_config"] = retries.ONCE
@@ -125,7 +129,16 @@ class AddStepOperator(_OnceOnly, EmrAddStepsOperator):
 
     def execute(self, context: Context) -> str:
         emr, add_steps = self._patient_client(), super().execute
+        self._check_residency(emr, context)
         return str(self._once(lambda: self._adopted(emr), lambda: add_steps(context)[0]))
+
+    def _check_residency(self, emr: Any, context: Context) -> None:
+        (step,) = self.steps
+        try:
+            cluster = emr.describe_cluster(ClusterId=self.job_flow_id)["Cluster"]
+            clients.check_residency(self.region_name, context["params"]["bucket"], cluster, step)
+        except ResidencyError as error:
+            raise AirflowFailException(str(error)) from error
 
     def _adopted(self, emr: Any) -> str | None:
         (step,) = self.steps

@@ -8,6 +8,7 @@ from typing import Any, Final
 from fruit_contract.report import (
     ClusterFacts,
     Cost,
+    Encryption,
     FeaturizeMetrics,
     ImageCounts,
     ReduceMetrics,
@@ -15,6 +16,7 @@ from fruit_contract.report import (
     TaskTime,
 )
 from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.redaction import redacted
 
 _FAILED: Final = ("failed", "upstream_failed")
 
@@ -30,11 +32,15 @@ def build_report(
     reduced: ReduceMetrics | None,
     cluster: ClusterFacts,
     cost: Cost,
+    encryption: Encryption,
 ) -> Report:
-    """The report of a run from what is known of it; what the run did not get to is None or 0."""
+    """The report of a run from what is known of it; what the run did not get to is None or 0.
+
+    Account ids and keys are blotted out, wherever they come from.
+    """
     failed = [task["name"] for task in tasks if task["state"] in _FAILED]
     processed = featurized["processed"] if featurized else 0
-    return Report(
+    report = Report(
         run_id=run_id,
         state="failed" if failed else "success",
         started_at=started_at.isoformat(timespec="seconds"),
@@ -59,9 +65,11 @@ def build_report(
         tasks=tasks,
         cluster=cluster,
         cost=cost,
+        encryption=encryption,
         versions=_versions(featurized),
         failure=first_failure(tasks),
     )
+    return redacted(report)
 
 
 def first_failure(tasks: list[TaskTime]) -> str | None:

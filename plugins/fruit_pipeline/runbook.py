@@ -20,13 +20,15 @@ another `worker_type`, or `spot=spot-or-on-demand`.
 ADD_FEATURIZE_STEP: Final = """
 Adds the Spark step that turns photos into 1,280 features each, and returns its id.
 
-**When it fails:** the cluster has ended meanwhile; see wait_for_cluster's and EMR's events.
+**When it fails:** the cluster has ended meanwhile (see wait_for_cluster's and EMR's events), or the
+step would reach outside the EU (the message names what and where).
 """
 
 ADD_PCA_STEP: Final = """
 Adds the Spark step that reduces the features to principal components, and returns its id.
 
-**When it fails:** the cluster has ended meanwhile; see EMR's events.
+**When it fails:** the cluster has ended meanwhile (see EMR's events), or the step would reach outside
+the EU (the message names what and where).
 """
 
 WAIT_FOR_FEATURIZE: Final = """

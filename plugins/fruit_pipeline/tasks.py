@@ -8,52 +8,36 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
-from fruit_contract.layout import RunLayout, run_key
+from fruit_contract.layout import RunLayout, artifact_key, run_key
 from fruit_pipeline import (
     artifacts,
     billing,
+    encryption,
     guards,
     publication,
     reaper,
     reporting,
-    retries,
     spending,
     steps,
 )
+from fruit_pipeline.clients import check_residency, client
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.live_prices import CLIENT_CONFIG, PRICING_REGION, read_prices
 from fruit_pipeline.operators import CREATE_TASK_ID
 from fruit_pipeline.parameters import ParameterError, RunParameters
 from fruit_pipeline.prices import PriceError
-from fruit_pipeline.regions import EU_REGIONS
+from fruit_pipeline.regions import EU_REGIONS, ResidencyError
 
 log = logging.getLogger(__name__)
 
 
-def _client(service: str, region: str) -> Any:
-    return AwsBaseHook(
-        aws_conn_id=Deployment().aws_conn_id,
-        client_type=service,
-        region_name=region,
-        config=retries.PATIENT,
-    ).get_conn()
-
-
 def _price_clients(region: str) -> tuple[Any, Any]:
     """Clients of the price list, which the EU has in one region, and of EC2, which has the Spot prices."""
-    conn_id = Deployment().aws_conn_id
-    pricing = AwsBaseHook(
-        aws_conn_id=conn_id, client_type="pricing", region_name=PRICING_REGION, config=CLIENT_CONFIG
-    ).get_conn()
-    ec2 = AwsBaseHook(
-        aws_conn_id=conn_id, client_type="ec2", region_name=region, config=CLIENT_CONFIG
-    ).get_conn()
-    return pricing, ec2
+    return client("pricing", PRICING_REGION, CLIENT_CONFIG), client("ec2", region, CLIENT_CONFIG)
 
 
 def _parameters() -> RunParameters:
@@ -70,20 +54,24 @@ def _layout(parameters: RunParameters) -> RunLayout:
 
 def plan() -> dict[str, int]:
     """
-    Lists the photos under `input_prefix` and writes the run's work list to S3 as Parquet.
+    Lists the photos under `input_prefix` and writes the run's work list to S3 as Parquet, once it is
+    sure that the run stays in the EU and that the bucket lets nobody in without TLS.
 
-    **When it fails:** the message names the parameter, the bucket or the prefix that is wrong.
+    **When it fails:** the message names the parameter, the bucket, the address or the prefix that is wrong.
     Nothing was created; correct it and trigger a new run.
     """
     from fruit_pipeline.work_list import write_work_list  # pyarrow is slow to import, so not at parse
 
-    parameters = _parameters()
-    s3 = _client("s3", parameters.region)
+    context, parameters, deployment = get_current_context(), _parameters(), Deployment()
+    artifacts_are = f"s3://{parameters.bucket}/{artifact_key('', '')}"
+    request = job_flow(parameters, deployment, artifacts_are, context["dag"].dag_id, context["run_id"])
     try:
-        guards.check_residency(s3, parameters.bucket, parameters.region)
+        check_residency(parameters.region, parameters.bucket, request)
+        s3 = client("s3", parameters.region)
+        encryption.check_bucket(s3, parameters.bucket)
         listing = write_work_list(s3, _layout(parameters), parameters.input_prefix)
         guards.check_enough_images(listing.images, parameters)
-    except guards.GuardError as error:
+    except (guards.GuardError, ResidencyError, encryption.EncryptionError) as error:
         raise AirflowFailException(str(error)) from error
     return {"images": listing.images, "bytes": listing.image_bytes, "ignored": listing.ignored}
 
@@ -91,15 +79,16 @@ def plan() -> dict[str, int]:
 def check_guards(planned: dict[str, int]) -> dict[str, float]:
     """
     Refuses the run before anything costs money: worst-case cost above `budget_eur`, a run that
-    starts by itself above the month's ceiling, or a missing role. Returns the worst and the
-    expected cost in EUR.
+    starts by itself above the month's ceiling, a missing role, or no security configuration where
+    one is required. Returns the worst and the expected cost in EUR.
 
     **When it fails:** the message shows the sum, or the role, and what to change.
     """
     parameters, deployment, now = _parameters(), Deployment(), datetime.now(UTC)
     types = {parameters.primary_type, parameters.worker_type}
     try:
-        guards.check_roles(_client("iam", parameters.region), deployment)
+        guards.check_roles(client("iam", parameters.region), deployment)
+        guards.check_security_configuration(deployment)
         prices = read_prices(parameters.region, types, *_price_clients(parameters.region), now)
         for warning in billing.warnings(prices, deployment, now.date()):
             log.warning(warning)
@@ -122,7 +111,7 @@ def _check_month(parameters: RunParameters, deployment: Deployment, worst_eur: f
     """The month's ceiling, for a run that no person has asked for."""
     run_type = get_current_context()["dag_run"].run_type.value
     if run_type in spending.UNATTENDED:
-        month = spending.month_so_far(_client("s3", parameters.region), parameters.bucket, now)
+        month = spending.month_so_far(client("s3", parameters.region), parameters.bucket, now)
         log.info("This month has cost %s so far.", month.words())
         spending.check_month(run_type, month, worst_eur, deployment.monthly_budget_eur)
 
@@ -138,7 +127,7 @@ def publish_artifacts() -> dict[str, Any]:
     context, parameters, deployment = get_current_context(), _parameters(), Deployment()
     try:
         uris = artifacts.publish(
-            _client("s3", parameters.region),
+            client("s3", parameters.region),
             parameters.bucket,
             deployment.code_dir,
             deployment.model_dir,
@@ -159,23 +148,26 @@ def publish_artifacts() -> dict[str, Any]:
 def verify(planned: dict[str, int]) -> dict[str, int]:
     """
     Reads what the steps wrote: row counts add up, every vector has `components` finite values, no
-    photo stands twice, the variance is at or above the minimum.
+    photo stands twice, the variance is at or above the minimum; and that it all lies encrypted.
 
     **When it fails:** the message gives the figures. The old result stays current.
     """
     from fruit_pipeline import verification  # pyarrow is slow to import, so not at parse
 
     parameters = _parameters()
-    layout, s3 = _layout(parameters), _client("s3", parameters.region)
+    layout, s3 = _layout(parameters), client("s3", parameters.region)
     featurized = publication.read_json(s3, layout.bucket, layout.featurize_metrics)
     reduced = publication.read_json(s3, layout.bucket, layout.reduce_metrics)
     if featurized is None or reduced is None:
         raise AirflowFailException(
             f"The steps left no metrics under {layout.uri(layout.reports)}: see their logs, then run again."
         )
+    cluster_id = get_current_context()["ti"].xcom_pull(task_ids=CREATE_TASK_ID)
+    seen = encryption.seen(s3, client("emr", parameters.region), layout, cluster_id)
     try:
+        encryption.check(layout.bucket, seen, Deployment())
         return verification.verify(s3, layout, parameters, planned["images"], featurized, reduced)
-    except verification.VerificationError as error:
+    except (verification.VerificationError, encryption.EncryptionError) as error:
         raise AirflowFailException(str(error)) from error
 
 
@@ -187,7 +179,7 @@ def publish() -> dict[str, str]:
     """
     parameters = _parameters()
     layout = _layout(parameters)
-    return publication.move_pointer(_client("s3", parameters.region), layout, get_current_context()["run_id"])
+    return publication.move_pointer(client("s3", parameters.region), layout, get_current_context()["run_id"])
 
 
 def report(planned: dict[str, int] | None, estimated: dict[str, float] | None) -> str:
@@ -200,7 +192,11 @@ def report(planned: dict[str, int] | None, estimated: dict[str, float] | None) -
     context = get_current_context()
     values = reporting.planned_parameters(context["params"])
     region, layout = str(values["region"]), RunLayout(str(values["bucket"]), run_key(context["run_id"]))
-    s3, emr = _client("s3", region), _client("emr", region)
+    try:
+        check_residency(region, layout.bucket)
+    except ResidencyError as error:
+        raise AirflowFailException(f"{error} No report is written there.") from error
+    s3, emr = client("s3", region), client("emr", region)
     ti, dag = context["ti"], context["dag"]
     tasks = reporting.task_times(
         list(ti.get_task_breadcrumbs(dag.dag_id, context["run_id"])),
@@ -230,6 +226,7 @@ def report(planned: dict[str, int] | None, estimated: dict[str, float] | None) -
         reduced=publication.read_json(s3, layout.bucket, layout.reduce_metrics),
         cluster=cluster,
         cost=cost,
+        encryption=encryption.seen(s3, emr, layout, cluster["id"]),
     )
     publication.write_json(s3, layout.bucket, layout.report, document)
     if document["failure"]:
@@ -250,7 +247,7 @@ def reap() -> dict[str, Any]:
         return bool(ti.get_dr_count(dag_id, run_ids=[run_id], states=["queued", "running"]))
 
     done = reaper.sweep(
-        ((region, _client("emr", region)) for region in EU_REGIONS),
+        ((region, client("emr", region)) for region in EU_REGIONS),
         Deployment().installation,
         datetime.now(UTC),
         is_alive,

@@ -1,6 +1,7 @@
 """The whole pipeline through a real scheduler: a run that must succeed, and runs that must fail."""
 
 import io
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.e2e.conftest import BUCKET, System, save_photo
+from tests.secrets_scan import scan, scan_files
 
 LIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
 ODD_NAMES = ("a b", "a+b", "50%", "a#b", "épi", "two\nlines")
@@ -99,6 +101,24 @@ def test_what_lies_on_s3_is_encrypted(good: Any, system: System) -> None:
         assert system.s3.head_object(Bucket=BUCKET, Key=key)["ServerSideEncryption"] == "AES256"
 
 
+def test_the_report_says_what_was_seen_of_encryption(good: Any) -> None:
+    seen = good.report["encryption"]
+    assert seen["not_seen"] == {}
+    assert seen["bucket"]["tls_only"]
+    assert seen["bucket"]["public_access_blocked"]
+    assert seen["objects"]["checked"] == seen["objects"]["total"] >= 20
+    assert seen["objects"]["algorithms"] == {"AES256": seen["objects"]["total"]}
+    assert seen["cluster"]["security_configuration"] is None
+    assert seen["cluster"]["in_transit"] is False
+
+
+def test_neither_report_nor_logs_show_a_key_or_the_account(good: Any, system: System) -> None:
+    assert scan(json.dumps(good.report)) == []
+    logs = system.stack.paths.state / "airflow" / "logs"
+    assert len(list(logs.rglob("*.log"))) >= 13, "every task leaves a log"
+    assert scan_files(logs) == []
+
+
 def assert_failed_safely(ended: Any, system: System, task: str) -> None:
     """Red, the right task named, no cluster left, the old result still current and readable."""
     assert ended.state == "failed", ended.output
@@ -106,6 +126,17 @@ def assert_failed_safely(ended: Any, system: System, task: str) -> None:
     assert system.clusters(*LIVE) == []
     assert ended.latest["run_id"] == "green"
     assert len(rows(system.s3, "Results/pca_output/run=green/")) == 40
+
+
+def test_a_run_in_a_bucket_outside_the_eu_is_red_and_leaves_nothing_there(system: System) -> None:
+    elsewhere = system.stack.client("s3", "us-east-1")
+    elsewhere.create_bucket(Bucket="fruits-in-virginia")
+    before = len(system.clusters())
+    ended = system.run("virginia", bucket="fruits-in-virginia", components=8)
+    assert ended.state == "failed"
+    assert "'fruits-in-virginia' lies in us-east-1, outside the EU" in ended.output
+    assert len(system.clusters()) == before
+    assert elsewhere.list_objects_v2(Bucket="fruits-in-virginia")["KeyCount"] == 0
 
 
 def test_a_run_of_corrupt_files_alone_is_red(good: Any, system: System, corrupt_photos: Path) -> None:

@@ -211,3 +211,27 @@ def test_defaults_keep_to_the_eu_and_to_spot(dag: Any) -> None:
 
 def test_the_form_offers_eu_regions_alone(dag: Any) -> None:
     assert set(dag.params.get_param("region").schema["enum"]) == set(EU_REGIONS)
+
+
+def test_a_deployment_outside_the_eu_fails_the_import_in_one_sentence(monkeypatch: Any) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.setenv("FRUITS_REGION", "us-east-1")
+    files = sorted((REPOSITORY / "dags").glob("*.py"))
+    errors = DagBag(dag_folder=REPOSITORY / "dags").import_errors
+    assert len(errors) == len(files), "every DAG takes its settings from Deployment, which refuses them"
+    for error in errors.values():
+        last = error.strip().splitlines()[-1]
+        assert last.startswith(
+            "fruit_pipeline.regions.ResidencyError: FRUITS_REGION 'us-east-1' is not in the EU"
+        )
+
+
+def test_every_task_masks_the_account_in_its_log(dagbag: Any) -> None:
+    from fruit_pipeline import clients
+
+    for dag in dagbag.dags.values():
+        for task in dag.tasks:
+            assert clients.mask_account in task.on_execute_callback, (
+                f"{dag.dag_id}.{task.task_id}: set on_execute_callback in default_args"
+            )

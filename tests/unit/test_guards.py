@@ -1,7 +1,5 @@
 """What a run refuses before it costs money, each with a sentence that says what to change."""
 
-from typing import Any
-
 import boto3
 import pytest
 from moto import mock_aws
@@ -11,35 +9,7 @@ from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.guards import GuardError
 from fruit_pipeline.parameters import RunParameters
 from local_run import account
-from tests.unit.conftest import BUCKET, REGION
-
-
-def test_a_bucket_in_the_runs_region_is_accepted(s3: Any) -> None:
-    guards.check_residency(s3, BUCKET, REGION)
-
-
-def test_a_bucket_outside_the_eu_is_refused(s3: Any) -> None:
-    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="elsewhere")
-    with pytest.raises(GuardError, match="'elsewhere' lies in us-east-1, outside the EU"):
-        guards.check_residency(s3, "elsewhere", REGION)
-
-
-def test_a_bucket_in_another_eu_region_is_refused(s3: Any) -> None:
-    account.create_bucket(boto3.client("s3", region_name="eu-west-3"), "paris", "eu-west-3")
-    with pytest.raises(
-        GuardError, match="lies in eu-west-3 but the run asks for eu-west-1: set region=eu-west-3"
-    ):
-        guards.check_residency(s3, "paris", REGION)
-
-
-def test_a_region_outside_the_eu_is_refused(s3: Any) -> None:
-    with pytest.raises(GuardError, match="Region 'us-east-1' is not in the EU"):
-        guards.check_residency(s3, BUCKET, "us-east-1")
-
-
-def test_a_missing_bucket_is_refused(s3: Any) -> None:
-    with pytest.raises(GuardError, match="Bucket 'nowhere' cannot be used"):
-        guards.check_residency(s3, "nowhere", REGION)
+from tests.unit.conftest import REGION
 
 
 def test_missing_roles_are_named(deployment: Deployment) -> None:
@@ -67,3 +37,12 @@ def test_too_few_images_are_refused(found: int, sentence: str) -> None:
 
 def test_one_image_more_than_components_is_enough() -> None:
     guards.check_enough_images(257, RunParameters(bucket="b-b"))
+
+
+def test_a_security_configuration_is_asked_for_where_one_is_required() -> None:
+    guards.check_security_configuration(Deployment())
+    guards.check_security_configuration(
+        Deployment(require_security_configuration=True, security_configuration="fruits")
+    )
+    with pytest.raises(GuardError, match="set FRUITS_SECURITY_CONFIGURATION to the name of one"):
+        guards.check_security_configuration(Deployment(require_security_configuration=True))

@@ -26,7 +26,7 @@ Guard = Callable[..., dict[str, float]]
 def guard(s3: Any, monkeypatch: pytest.MonkeyPatch) -> Guard:
     """The task in a DAG run of some type, in an account that has roles and no price list."""
     account.create_roles(boto3.client("iam", region_name=REGION), Deployment())
-    monkeypatch.setattr(tasks, "_client", lambda service, region: boto3.client(service, region_name=region))
+    monkeypatch.setattr(tasks, "client", lambda service, region: boto3.client(service, region_name=region))
     pricing = boto3.client("pricing", region_name="eu-central-1")
     denied = Stubber(pricing)
     denied.add_client_error("get_products", "AccessDeniedException", "not authorized", 400)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fruit_contract.report import ClusterFacts, Report, TaskTime
+from fruit_contract.report import ClusterFacts, Encryption, Report, TaskTime
 from fruit_pipeline import billing, reporting
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
@@ -43,6 +43,7 @@ def built(tasks: list[TaskTime], **known: Any) -> Report:
         tasks=tasks,
         cluster=CLUSTER,
         cost=COST,
+        encryption=Encryption(bucket=None, objects=None, cluster=None, not_seen={}),
         **{**nothing, **known},
     )
 

@@ -1,0 +1,89 @@
+"""The DAG's own tasks ask about residency and encryption where it matters, and fail without a retry."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from fruit_contract.layout import RunLayout
+from fruit_pipeline import tasks
+from fruit_pipeline.publication import write_json
+from tests.unit.conftest import BUCKET, REGION
+
+
+@pytest.fixture
+def params(s3: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Parameters of the run that the tasks believe to be in."""
+    values = {"bucket": BUCKET, "region": REGION}
+    context = {
+        "params": values,
+        "run_id": "run-1",
+        "dag": SimpleNamespace(dag_id="fruit_features"),
+        "ti": SimpleNamespace(xcom_pull=lambda **_: None),
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
+    monkeypatch.setattr(tasks, "get_current_context", lambda: context)
+    return values
+
+
+def keys(bucket: str = BUCKET, region: str = REGION) -> list[str]:
+    listed = boto3.client("s3", region_name=region).list_objects_v2(Bucket=bucket)
+    return [entry["Key"] for entry in listed.get("Contents", [])]
+
+
+def test_plan_goes_as_far_as_the_photos_where_all_is_right(params: dict[str, Any]) -> None:
+    with pytest.raises(AirflowFailException, match="There are no images under"):
+        tasks.plan()
+
+
+def test_plan_refuses_a_bucket_without_tls_and_writes_nothing(params: dict[str, Any], s3: Any) -> None:
+    s3.delete_bucket_policy(Bucket=BUCKET)
+    with pytest.raises(AirflowFailException, match="can be read without TLS"):
+        tasks.plan()
+    assert keys() == []
+
+
+def test_plan_refuses_an_endpoint_of_the_connection(
+    params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_AWS_DEFAULT",
+        '{"conn_type": "aws", "extra": {"endpoint_url": "https://s3.amazonaws.com"}}',
+    )
+    with pytest.raises(
+        AirflowFailException, match=r"endpoint_url of the AWS connection is https://s3\.amazon"
+    ):
+        tasks.plan()
+
+
+@pytest.mark.parametrize("task", [tasks.plan, lambda: tasks.report(None, None)])
+def test_neither_plan_nor_report_writes_to_a_bucket_outside_the_eu(task: Any, params: dict[str, Any]) -> None:
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="in-virginia")
+    params["bucket"] = "in-virginia"
+    with pytest.raises(AirflowFailException, match="'in-virginia' lies in us-east-1, outside the EU"):
+        task()
+    assert keys("in-virginia", "us-east-1") == []
+
+
+def test_guards_refuse_a_run_without_the_configuration_that_is_required(
+    params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fruit_pipeline.deployment import Deployment
+    from local_run import account
+
+    account.create_roles(boto3.client("iam"), Deployment())
+    monkeypatch.setenv("FRUITS_REQUIRE_SECURITY_CONFIGURATION", "true")
+    with pytest.raises(AirflowFailException, match="set FRUITS_SECURITY_CONFIGURATION"):
+        tasks.check_guards({"images": 10, "bytes": 1000, "ignored": 0})
+
+
+def test_verify_refuses_a_run_that_is_not_encrypted_before_it_reads_the_result(
+    params: dict[str, Any], s3: Any, layout: RunLayout
+) -> None:
+    s3.delete_bucket_encryption(Bucket=BUCKET)
+    for key in (layout.featurize_metrics, layout.reduce_metrics):
+        write_json(s3, BUCKET, key, {})
+    with pytest.raises(AirflowFailException, match=r"2 of 2 objects of the run .* are not encrypted"):
+        tasks.verify({"images": 3})
