@@ -17,19 +17,27 @@ from typing import Any, ClassVar, Final
 import boto3
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from local_aws.control import Control, ControlError
-from local_aws.emr.moves import FailStep, LosePrimary, ReclaimSpot
-from local_aws.faults import Drop, Error, Fault, Throttle
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from chaos.task_context import DAG_ID, context
+from chaos.task_context import BUCKET, DAG_ID, context
 from fruit_pipeline import reaper
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.identity import BILLABLE_STATES, tags_of
 from fruit_pipeline.operators import AddStepOperator, CreateClusterOperator, TerminateClusterOperator
 from fruit_pipeline.parameters import RunParameters
+from local_aws.control import Control, ControlError
+from local_aws.emr.moves import FailStep, LosePrimary, ReclaimSpot
+from local_aws.faults import Drop, Error, Fault, Throttle
 from local_aws.server import LocalAws, Settings
+from local_run import account
 from local_run.stack import Paths
 
 REGION: Final = "eu-west-1"
@@ -45,6 +53,8 @@ UNWELL: Final = st.sampled_from(
 MOVES: Final = st.sampled_from((ReclaimSpot(), LosePrimary(), FailStep()))
 _AWS: Final[dict[str, Any]] = {"aws_conn_id": None, "region_name": REGION}
 _NUMBERS: Final = itertools.count()
+_WHERE_ONE_IS: Final = precondition(lambda machine: bool(machine.made))
+"""Not worth a step while no run has a cluster."""
 
 
 class TwoRunsAndAStranger(RuleBasedStateMachine):
@@ -58,8 +68,12 @@ class TwoRunsAndAStranger(RuleBasedStateMachine):
         self.number = next(_NUMBERS)
         self.xcom: dict[str, str | None] = {}
         self.dead: set[str] = set()
+        self.made: set[str] = set()
+        """Runs that have been given a cluster since they were last torn down."""
         self.control.clear()
-        stranger = job_flow(RunParameters(), Deployment(installation="stranger"), "", DAG_ID, self.run("one"))
+        stranger = job_flow(
+            RunParameters(bucket=BUCKET), Deployment(installation="stranger"), "", DAG_ID, self.run("one")
+        )
         del stranger["BootstrapActions"]
         self.stranger = str(self.emr.run_job_flow(**stranger)["JobFlowId"])
 
@@ -68,23 +82,27 @@ class TwoRunsAndAStranger(RuleBasedStateMachine):
 
     # --- what the DAG does --------------------------------------------------------------------
 
+    @precondition(lambda machine: len(machine.dead) < 2)
     @rule(name=RUNS, unwell=UNWELL)
     def create(self, name: str, unwell: Any) -> None:
         if name in self.dead:
-            return
+            [name] = {"one", "two"} - self.dead
         self._break("RunJobFlow", unwell)
-        request = job_flow(RunParameters(), Deployment(), "", DAG_ID, self.run(name))
+        request = job_flow(RunParameters(bucket=BUCKET), Deployment(), "", DAG_ID, self.run(name))
         del request["BootstrapActions"]
         operator = CreateClusterOperator(
             task_id="create_cluster", job_flow_overrides=request, poll_seconds=0, **_AWS
         )
         self.xcom[name] = operator.execute(context(self.run(name)))
+        self.made.add(name)
         self.control.clear()
 
+    @_WHERE_ONE_IS
     @rule(name=RUNS, unwell=UNWELL)
     def add_step(self, name: str, unwell: Any) -> None:
+        name = self._one_that_has(name)
         if self.xcom.get(name) not in self._alive(name):
-            return
+            return  # its cluster was lost, or its id was
         self._break("AddJobFlowSteps", unwell)
         step = {
             "Name": "a step",
@@ -99,6 +117,7 @@ class TwoRunsAndAStranger(RuleBasedStateMachine):
         steps = self.emr.list_steps(ClusterId=self.xcom[name], StepStates=["PENDING", "RUNNING"])["Steps"]
         assert len(steps) <= 1, "the step was added twice"
 
+    @_WHERE_ONE_IS
     @rule(name=RUNS, unwell=UNWELL)
     def tear_down(self, name: str, unwell: Any) -> None:
         self._break("TerminateJobFlows", unwell)
@@ -106,6 +125,7 @@ class TwoRunsAndAStranger(RuleBasedStateMachine):
             context(self.run(name), self.xcom.get(name))
         )
         self.control.clear()
+        self.made.discard(name)
         assert self._alive(name) == [], "the teardown left a cluster"
 
     @rule(dry_run=st.booleans())
@@ -125,23 +145,27 @@ class TwoRunsAndAStranger(RuleBasedStateMachine):
 
     # --- what happens to it -------------------------------------------------------------------
 
+    @_WHERE_ONE_IS
     @rule(name=RUNS)
     def lose_xcom(self, name: str) -> None:
-        self.xcom[name] = None
+        self.xcom[self._one_that_has(name)] = None
 
+    @_WHERE_ONE_IS
     @rule(name=RUNS)
     def die(self, name: str) -> None:
         """The run is deleted, or its Airflow is gone: nobody tears it down."""
         self.dead.add(name)
 
+    @_WHERE_ONE_IS
     @rule(name=RUNS)
     def protect(self, name: str) -> None:
-        for cluster_id in self._alive(name):
+        for cluster_id in self._alive(self._one_that_has(name)):
             self.emr.set_termination_protection(JobFlowIds=[cluster_id], TerminationProtected=True)
 
+    @_WHERE_ONE_IS
     @rule(name=RUNS, move=MOVES)
     def strike(self, name: str, move: Any) -> None:
-        for cluster_id in self._alive(name):
+        for cluster_id in self._alive(self._one_that_has(name)):
             # A step cannot fail where none runs, nor a primary be lost twice.
             with suppress(ControlError):
                 self.control.move(cluster_id, move)
@@ -168,6 +192,9 @@ class TwoRunsAndAStranger(RuleBasedStateMachine):
     def _break(self, operation: str, unwell: Any) -> None:
         if unwell is not None:
             self.control.add_fault(Fault(service="emr", operation=operation, calls=1, effect=unwell))
+
+    def _one_that_has(self, name: str) -> str:
+        return name if name in self.made else next(iter(self.made))
 
     def _alive(self, name: str) -> list[str]:
         listed = self.emr.list_clusters(ClusterStates=list(BILLABLE_STATES))["Clusters"]
@@ -201,6 +228,7 @@ def play(number: int, examples: int, steps: int = 20) -> None:
     with endpoint() as aws:
         machine = seed(number)(TwoRunsAndAStranger)
         machine.emr = boto3.client("emr", region_name=REGION)
+        account.create_bucket(boto3.client("s3", region_name=REGION), BUCKET, REGION)
         machine.control = Control(aws.emr_url)
         run_state_machine_as_test(
             machine,

@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from botocore.client import BaseClient
 from emr_client import cluster_in, job_flow, step, step_in
 
-from chaos.task_context import context
+from chaos.task_context import BUCKET, context
 from fruit_pipeline.identity import cluster_name, cluster_tags
 from fruit_pipeline.operators import (
     AddStepOperator,
@@ -22,12 +22,14 @@ from local_aws.control import Control
 from local_aws.emr.moves import Hold
 from local_aws.faults import Drop, Fault, Throttle
 from local_aws.server import LocalAws
+from local_run import account
 
 AWS: dict[str, Any] = {"aws_conn_id": None, "region_name": "eu-west-1"}
 
 
 @pytest.fixture(autouse=True)
-def _clients_of_local_aws(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _clients_of_local_aws(aws: LocalAws, s3: BaseClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    account.create_bucket(s3, BUCKET, "eu-west-1")
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
     yield
