@@ -1,7 +1,12 @@
 """Promise: both command lines say what they take, and refuse what they cannot use before Spark starts."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
+from conftest import ROOT
 from fruit_spark.arguments import featurize_parser, featurize_settings, reduce_parser, reduce_settings
 from fruit_spark.errors import StepError
 from fruit_spark.partitions import image_partitions, output_partitions
@@ -91,3 +96,26 @@ def test_the_sentence_of_a_worker_reaches_the_user() -> None:
     text = "Job aborted\nTraceback:\n  File\nfruit_spark.errors.StepError: S3 refused it.\n\n\tat java.lang"
     assert sentence_of(RuntimeError(text)) == "S3 refused it."
     assert sentence_of(RuntimeError("other")) is None
+
+
+def test_a_step_ends_itself_at_its_time_limit() -> None:
+    hanging = (
+        "import threading\n"
+        "from fruit_spark.step import run_step\n"
+        "run_step('featurize', lambda session: threading.Event().wait(), time_limit=1)\n"
+    )
+    search = os.pathsep.join([str(ROOT / "spark"), str(ROOT / "plugins")])
+    done = subprocess.run(
+        [sys.executable, "-c", hanging],
+        env={**os.environ, "PYTHONPATH": search},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "error: featurize ran longer than its time limit of 1 s" in done.stderr
+
+
+def test_a_time_limit_of_less_than_a_second_is_refused() -> None:
+    with pytest.raises(SystemExit):
+        featurize_settings(["--work-list", "w", *FEATURIZE, "--time-limit", "0"])

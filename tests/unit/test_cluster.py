@@ -116,3 +116,11 @@ def test_a_step_fits_the_service_model_and_names_the_runs_own_keys(build: Any) -
     assert args[0] == "spark-submit"
     assert all("run=run-1" in word for word in args if word.startswith("s3://fruits-test/Results/"))
     assert all(isinstance(word, str) for word in args)
+
+
+@pytest.mark.parametrize("build", [steps.featurize_step, steps.reduce_step])
+def test_a_step_ends_itself_at_max_step_hours_and_is_not_started_twice(build: Any) -> None:
+    parameters = RunParameters(bucket="fruits-test", max_step_hours=1.5)
+    args = build(parameters, RunLayout("fruits-test", "run-1"), URIS)["HadoopJarStep"]["Args"]
+    assert args[args.index("--time-limit") + 1] == "5400"
+    assert "spark.yarn.maxAppAttempts=1" in args
