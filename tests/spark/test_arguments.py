@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-
 from conftest import ROOT
+
 from fruit_spark.arguments import featurize_parser, featurize_settings, reduce_parser, reduce_settings
 from fruit_spark.errors import StepError
 from fruit_spark.partitions import image_partitions, output_partitions
