@@ -76,7 +76,7 @@ def _images(spark: "SparkSession", settings: FeaturizeSettings) -> "DataFrame":
 
 def _plan(images: "DataFrame", settings: FeaturizeSettings, model: BroadcastModel) -> Plan:
     """Count and identify the work in one pass over the work list; ``StepError`` for one that is no use."""
-    from pyspark.sql import functions as F
+    from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
 
     wanted = images.columns
     # A sum does not depend on the order; decimal(38) holds it for any number of images.
@@ -120,7 +120,7 @@ def _write_rejected_and_metrics(
     reused: int,
 ) -> FeaturizeMetrics:
     """Both from the features as they were written, so that they cannot disagree with them."""
-    from pyspark.sql import functions as F
+    from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
 
     written = spark.read.schema(FEATURES_DDL).parquet(storage.hadoop_uri(spark, settings.features))
     refused = written.where("reason is not null").select("path", "reason").coalesce(1)
