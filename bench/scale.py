@@ -61,7 +61,7 @@ def _assumptions(rates: Rates) -> str:
   each of two steps, {ASSUMED.end:.0f} s from the last step to the end of the instances.
 - One core of the workers is the driver's. No node is lost and no capacity is waited for.
 - Reading from S3 is hidden behind the model, as measured at 20 ms a request. {WORKERS[-1]} workers send
-  {requests:,.0f} GETs a second; S3 documents 5,500 for each prefix and splits busy ones by itself: labels are prefixes.
+  {requests:,.0f} GETs a second; S3 documents 5,500 for each prefix, and labels are prefixes.
 - EC2 and EMR at list prices of {SNAPSHOT_DATE} for eu-west-1, on demand, one {PRIMARY_TYPE} primary,
   {EBS_GB_PER_NODE} GB of gp3 a node. Spot is cheaper; requests and storage of S3 are not in it.
 """
