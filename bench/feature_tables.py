@@ -28,8 +28,10 @@ def write_features(folder: Path, rows: int, files: int) -> Path:
     vectors = chance.standard_normal((rows, FEATURE_DIM), np.float32) * scales @ rotation + np.float32(0.5)
     bounds = [rows * number // files for number in range(files + 1)]
     for number, (first, last) in enumerate(pairwise(bounds)):
+        file = folder / f"part-{number:05d}.parquet"
+        # As Spark writes them: no dictionary for values of which hardly two are equal.
         pq.write_table(
-            _table(vectors[first:last], first), folder / f"part-{number:05d}.parquet", compression="snappy"
+            _table(vectors[first:last], first), file, compression="snappy", use_dictionary=["label"]
         )
     return folder
 
