@@ -138,17 +138,17 @@ def draw(results: Results) -> bytes:
 
     read, reduced = results["read_stage"], results["reduce"]
     panels = {
-        "featurize, images/s (more is better)": {
+        "featurize\nimages/s, more is better": {
             "raw LiteRT": median(results["featurize"]["raw_images_per_second"]),
             "ours": ours_images_per_second(results),
             "notebook": peer_images_per_second(results, "notebook"),
             "scalar UDF": peer_images_per_second(results, "scalar_udf"),
         },
-        "reading at 20 ms, photos/s (more is better)": {
+        "reading at 20 ms a request\nphotos/s, more is better": {
             "ours": read["photos"] / median(read["seconds"]["ours"]),
             "S3A binaryFile": read["photos"] / median(read["seconds"]["peer"]),
         },
-        f"PCA of {reduced['rows']:,} rows, s (less is better)": {
+        f"PCA of {reduced['rows']:,} rows\ns, less is better": {
             "fit, ours": median(reduced["fit"]["ours"]),
             "fit, pyspark.ml": median(reduced["fit"]["peer"]),
             "transform, ours": median(reduced["transform"]["ours"]),

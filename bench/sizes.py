@@ -30,10 +30,10 @@ class Sizes:
 FULL: Final = Sizes(
     photos=20_000,
     raw=4_000,
-    notebook=2_000,
+    notebook=1_600,
     scalar=400,
     few=32,
-    read=500,
+    read=400,
     latency=2_000,
     rows=87_000,
     components=256,
