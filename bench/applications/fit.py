@@ -18,10 +18,7 @@ def main() -> None:
     parser.add_argument("--result", type=Path, required=True)
     given = parser.parse_args()
     spark = start_session("fit")
-    # As dear to open as a full partition: no two files in one partition.
-    spark.conf.set("spark.sql.files.openCostInBytes", "1g")
-    spark.conf.set("spark.sql.files.maxPartitionBytes", "1g")
-    partitions = read_features(spark, given.features).rdd.getNumPartitions()
+    partitions = len(read_features(spark, given.features).inputFiles())
     fit = partial(fit_ours, spark, given.features, given.components)
     fit()
     found = {"seconds": interleaved({"fit": fit}, given.repeats)["fit"], "partitions": partitions}

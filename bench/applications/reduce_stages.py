@@ -11,9 +11,10 @@ from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
 
 from bench.interleave import interleaved
 from fruit_spark.feature_batches import FEATURES_DDL
+from fruit_spark.feature_files import FEATURES
 from fruit_spark.moments import moments_of
 from fruit_spark.partitions import output_partitions
-from fruit_spark.pca import FEATURES, explained_variance_ratio, fit_blocks, project
+from fruit_spark.pca import explained_variance_ratio, fit_blocks, project
 from fruit_spark.session import start_session
 from fruit_spark.without_pandas import array_to_vector
 
@@ -35,10 +36,9 @@ def read_features(spark: "SparkSession", folder: str) -> "DataFrame":
 
 
 def fit_ours(spark: "SparkSession", folder: str, components: int) -> "PCAModel":
-    features = read_features(spark, folder)
-    moments = moments_of(features, FEATURES)
+    moments = moments_of(spark, folder)
     assert moments is not None
-    return fit_blocks(features, moments, components)
+    return fit_blocks(read_features(spark, folder), moments, components)
 
 
 def fit_peer(spark: "SparkSession", folder: str, components: int) -> "PCAModel":
@@ -51,7 +51,7 @@ def fit_peer(spark: "SparkSession", folder: str, components: int) -> "PCAModel":
 
 def transform_ours(spark: "SparkSession", folder: str, model: "PCAModel", rows: int, output: str) -> None:
     files = output_partitions(rows, spark.sparkContext.defaultParallelism)
-    project(read_features(spark, folder), model).coalesce(files).write.mode("overwrite").parquet(output)
+    project(spark, folder, model, files).write.mode("overwrite").parquet(output)
 
 
 def transform_peer(spark: "SparkSession", folder: str, model: "PCAModel", rows: int, output: str) -> None:
