@@ -8,6 +8,7 @@ PYTHON ?= python3.11
 CACHE := .cache
 AIRFLOW_VENV := .venv/airflow
 SPARK_VENV := .venv/spark
+BENCH_VENV := .venv/bench
 TOOLS_VENV := .venv/tools
 UV := $(TOOLS_VENV)/bin/uv
 
@@ -73,7 +74,7 @@ $(AIRFLOW_DB): | $(AIRFLOW_VENV)/.installed
 
 .PHONY: lock
 lock: $(TOOLS_VENV)/.installed  ## compile requirements/*.in into hash-locked requirements/*.txt
-	@for name in bootstrap airflow airflow-dev spark-runtime spark weights; do \
+	@for name in bootstrap airflow airflow-dev spark-runtime spark bench weights; do \
 	  $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $$([ $$name = weights ] && echo --no-deps) \
 	    requirements/$$name.in -o requirements/$$name.txt; done
@@ -100,6 +101,29 @@ up: setup  ## keep local AWS and Airflow's UI up until Ctrl-C: PORT=8080
 aws: setup  ## local AWS alone in the foreground, with the exports that a client needs
 	@exec $(AIRFLOW_VENV)/bin/python -m local_aws --state-dir .state/aws --spark-python $(SPARK_VENV)/bin/python --jars-dir $(CACHE)/jars
 
+# --- measuring --------------------------------------------------------------------------------
+
+$(BENCH_VENV)/.installed: requirements/bench.txt | $(TOOLS_VENV)/.installed
+	@echo "Installing the benchmark's environment: the Spark side, and pandas for the peers"
+	@$(UV) venv --quiet --clear --python $(PYTHON) $(BENCH_VENV)
+	@$(UV) pip install --quiet --compile-bytecode --require-hashes --python $(BENCH_VENV)/bin/python -r requirements/bench.txt
+	@touch $@
+
+# Two settings that some machines have for older OpenBLAS builds slow the current one, on every side.
+BENCH := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE PYTHONPATH=.:plugins:spark $(BENCH_VENV)/bin/python -m bench
+BENCH_SET_UP := $(BENCH_VENV)/.installed $(CACHE)/jars/.complete $(CACHE)/model/model.json
+
+.PHONY: bench
+bench:  ## measure against the peers and judge the targets: 20 minutes; IMAGES=folder
+	@$(MAKE) --silent -j2 $(BENCH_SET_UP)
+	@$(BENCH) $(if $(IMAGES),--images '$(IMAGES)')
+	@$(BENCH).scale
+
+.PHONY: bench-quick
+bench-quick:  ## the same at small sizes, once, without judging
+	@$(MAKE) --silent -j2 $(BENCH_SET_UP)
+	@$(BENCH) --quick $(if $(IMAGES),--images '$(IMAGES)')
+
 # --- checking ---------------------------------------------------------------------------------
 
 AIRFLOW_PYTEST := $(AIRFLOW_VENV)/bin/python -m pytest
@@ -119,7 +143,7 @@ test-unit: setup  ## the fast tests alone
 lint: setup  ## ruff and mypy
 	@$(AIRFLOW_VENV)/bin/ruff check . && $(AIRFLOW_VENV)/bin/ruff format --check .
 	@$(AIRFLOW_VENV)/bin/mypy
-	@MYPYPATH=plugins:spark $(AIRFLOW_VENV)/bin/mypy --python-executable $(SPARK_VENV)/bin/python spark artifacts
+	@MYPYPATH=plugins:spark $(AIRFLOW_VENV)/bin/mypy --python-executable $(SPARK_VENV)/bin/python spark artifacts bench
 
 .PHONY: chaos
 chaos: setup  ## break everything in turn, and show that no cluster is left: SEED=1, ONLY="words of a scenario"

@@ -19,12 +19,14 @@ class FeaturizeMetrics(TypedDict):
     found: int
     processed: int
     rejected: int
+    reused: int
+    """Images whose rows an earlier attempt at the same work had written."""
     feature_dim: int
     model_loads: int
     """How many Python workers loaded the model from the broadcast, from an accumulator."""
     seconds: float
     images_per_second: float
-    """Valid and rejected images over the whole step, Spark's own start-up included."""
+    """Valid and rejected images, without the reused, over the whole step, Spark's own start-up included."""
     model: ModelFacts
     versions: dict[str, str]
 

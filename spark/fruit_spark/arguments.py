@@ -35,7 +35,7 @@ def featurize_parser() -> argparse.ArgumentParser:
         prog="featurize.py",
         description="Images to MobileNetV2 features (1,280 float32 each). An image that cannot be used "
         "becomes a row with a reason; the step fails only if all are rejected.",
-        epilog=f"An address is a {ADDRESS}. Repeated, the step overwrites its own output with the same rows.",
+        epilog=f"An address is a {ADDRESS}. Repeated, the step keeps what an earlier attempt finished.",
         allow_abbrev=False,
     )
     images = parser.add_mutually_exclusive_group(required=True)
