@@ -12,6 +12,7 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from fruit_contract.layout import RunLayout, run_key
+from fruit_contract.model import model_file
 from fruit_pipeline import artifacts, guards, publication, reaper, reporting, retries, steps
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
@@ -91,6 +92,7 @@ def publish_artifacts() -> dict[str, Any]:
             parameters.bucket,
             deployment.code_dir,
             deployment.model_dir,
+            model_file(parameters.engine, parameters.precision),
             deployment.runtime_archive,
         )
     except artifacts.MissingArtifactError as error:

