@@ -62,6 +62,22 @@ def test_weights_that_are_missing_or_wrong_are_named(
     assert not (tmp_path / "m").exists()
 
 
+def test_a_tflite_that_is_given_is_kept_in_its_own_precision(model_folder: Path, tmp_path: Path) -> None:
+    given = model_folder / "mobilenetv2_float16.tflite"
+    assert model.main(["--output", str(tmp_path / "m"), "--weights", str(given)]) == 0
+    assert {file.name for file in (tmp_path / "m").iterdir()} == {"model.json", given.name}
+    assert (tmp_path / "m" / given.name).read_bytes() == given.read_bytes()
+
+
+def test_a_tflite_that_the_steps_cannot_use_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.tflite").write_bytes(b"broken")
+    assert model.main(["--output", str(tmp_path / "m"), "--weights", str(tmp_path / "broken.tflite")]) == 1
+    assert "broken.tflite is of no use: The model cannot be used by LiteRT" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     import h5py
     import keras
