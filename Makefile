@@ -14,13 +14,14 @@ UV := $(TOOLS_VENV)/bin/uv
 
 .PHONY: help
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/:.*  ## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/:.*  ## /\t/' | expand -t 16
 
 # --- set-up -----------------------------------------------------------------------------------
 # Each stamp depends on the lock file it was made from, so that a second call has nothing to do.
 
 MACHINE := $(shell uname -m)
 RUNTIME := $(CACHE)/runtime/runtime-$(MACHINE).tar.gz
+ARM64_RUNTIME ?= $(CACHE)/runtime
 AIRFLOW_DB := .state/airflow/.migrated
 SET_UP := $(AIRFLOW_VENV)/.installed $(SPARK_VENV)/.installed $(CACHE)/jars/.complete \
           $(CACHE)/model/model.json $(RUNTIME) $(AIRFLOW_DB)
@@ -55,7 +56,7 @@ $(CACHE)/jars/.complete: requirements/jars.txt | $(AIRFLOW_VENV)/.installed
 	@$(AIRFLOW_VENV)/bin/python -m artifacts.jars --output $(CACHE)/jars
 	@touch $@
 
-$(CACHE)/model/model.json: requirements/weights.txt artifacts/model.py artifacts/weights.py | $(SPARK_VENV)/.installed
+$(CACHE)/model/model.json: requirements/weights.txt artifacts/model.py artifacts/weights.py plugins/fruit_contract/model.py | $(SPARK_VENV)/.installed
 	@echo "Building the model"
 	@mkdir -p $(CACHE)
 	@# TensorFlow says a great deal while it converts: shown only when it fails.
@@ -149,6 +150,15 @@ lint: setup  ## ruff and mypy
 chaos: setup  ## break everything in turn, and show that no cluster is left: SEED=1, ONLY="words of a scenario"
 	@env PYTHONPATH=.:plugins $(AIRFLOW_VENV)/bin/python -m chaos --seed '$(SEED)' \
 	  $(if $(ONLY),--only '$(ONLY)',--document docs/termination.md)
+
+# The processor of the cluster is not this machine's: its runtime is built beside this machine's own.
+.PHONY: arm64-check
+arm64-check: setup  ## runtime and models on an emulated Graviton2: IMAGES=folder (skipped without the tool)
+	@$(SPARK_VENV)/bin/python -m artifacts.arm64_check --runtime $(ARM64_RUNTIME) $(if $(IMAGES),--photos '$(IMAGES)')
+
+.PHONY: quality
+quality: setup  ## measure every precision and image size into docs/precision.md: IMAGES=folder
+	@$(SPARK_VENV)/bin/python -m artifacts.quality $(if $(IMAGES),--photos '$(IMAGES)')
 
 .PHONY: clean
 clean:  ## remove local state and results, and keep what was installed

@@ -61,7 +61,9 @@ def show(report: Report, console: Console) -> None:
     )
     if model:
         table.add_row(
-            "model", f"{model['name']} ({model['weights']}), {model['image_size']} px, {model['engine']}"
+            "model",
+            f"{model['name']} ({model['weights']}), {model['image_size']} px, {model['engine']}, "
+            f"{model['precision']}",
         )
     if report["images_per_second"]:
         table.add_row(

@@ -8,9 +8,11 @@ class ModelFacts(TypedDict):
     weights: str
     """Where the weights come from, in words, such as ``"ImageNet"``."""
     fingerprint: str
-    """SHA-256 of the model file, hex."""
+    """SHA-256 of the model file, hex: another precision is another file."""
     image_size: int
     engine: str
+    precision: str
+    """Of the weights: ``"float32"`` or ``"float16"``."""
 
 
 class FeaturizeMetrics(TypedDict):

@@ -11,10 +11,10 @@ from botocore.exceptions import ClientError
 
 import fruit_contract
 from fruit_contract.layout import artifact_key
+from fruit_contract.model import FACTS_FILE
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _CHUNK: Final = 1 << 20
-MODEL_FILES: Final = ("model.json", "mobilenetv2.tflite", "mobilenetv2.keras")
 
 
 class MissingArtifactError(FileNotFoundError):
@@ -29,7 +29,7 @@ class ArtifactUris:
     reduce: str
     code: str
     model: str
-    """A prefix with model.json and the model in both formats."""
+    """A prefix with model.json and the file of the run's engine and precision."""
     runtime: str
     hard_lifetime: str
     """The bootstrap action that limits the cluster's life."""
@@ -50,13 +50,19 @@ def code_archive(code_dir: Path) -> bytes:
     return buffer.getvalue()
 
 
-def publish(s3: Any, bucket: str, code_dir: Path, model_dir: Path, runtime_archive: Path) -> ArtifactUris:
-    """Upload what is not on S3 yet; what is there under its content's key is left alone."""
-    for path in (code_dir / "featurize.py", runtime_archive, *(model_dir / name for name in MODEL_FILES)):
+def publish(
+    s3: Any, bucket: str, code_dir: Path, model_dir: Path, model_file: str, runtime_archive: Path
+) -> ArtifactUris:
+    """Upload what is not on S3 yet; what is there under its content's key is left alone.
+
+    Of the model, ``model_file`` alone travels: the file of the run's engine and precision.
+    """
+    model_files = (FACTS_FILE, model_file)
+    for path in (code_dir / "featurize.py", runtime_archive, *(model_dir / name for name in model_files)):
         if not path.exists():
             raise MissingArtifactError(f"The artifact {path.name} is missing: build it with `make setup`.")
-    model = hashlib.sha256(b"".join(_sha256(model_dir / name).encode() for name in MODEL_FILES)).hexdigest()
-    for name in MODEL_FILES:
+    model = hashlib.sha256(b"".join(_sha256(model_dir / name).encode() for name in model_files)).hexdigest()
+    for name in model_files:
         _upload_file(s3, bucket, artifact_key(model, name), model_dir / name)
     code = code_archive(code_dir)
     return ArtifactUris(

@@ -6,8 +6,9 @@ checks ``ARGS`` of ``make run``.
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fruit_contract.model import IMAGE_SIZE_STEP, IMAGE_SIZES, Precision, model_file
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.prices import OFFERED_TYPES
 from fruit_pipeline.regions import EU_REGIONS
@@ -53,10 +54,16 @@ class RunParameters(BaseModel):
     )
     image_size: int = Field(
         224,
-        ge=96,
-        le=224,
-        multiple_of=32,
-        description="Side in pixels that photos are resized to: a multiple of 32, 96 to 224.",
+        ge=IMAGE_SIZES[0],
+        le=IMAGE_SIZES[-1],
+        multiple_of=IMAGE_SIZE_STEP,
+        description=f"Side in pixels that photos are resized to: a multiple of {IMAGE_SIZE_STEP}, "
+        f"{IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]}.",
+    )
+    precision: Precision = Field(
+        "float32",
+        description="Of the model's weights. float16 halves the broadcast, and computes in half precision on "
+        "Graviton; LiteRT only.",
     )
     batch_size: int = Field(32, ge=1, le=1024, description="Photos in one Arrow batch.")
     engine: Literal["litert", "keras"] = Field(
@@ -108,6 +115,11 @@ class RunParameters(BaseModel):
     )
     release_label: Literal["emr-7.13.0", "emr-6.15.0"] = Field("emr-7.13.0", description="EMR release.")
 
+    @model_validator(mode="after")
+    def _model_is_offered(self) -> "RunParameters":
+        model_file(self.engine, self.precision)
+        return self
+
     @classmethod
     def checked(cls, values: dict[str, Any]) -> "RunParameters":
         """The parameters, or one ``ParameterError`` that says what is wrong and what to do."""
@@ -131,6 +143,8 @@ class RunParameters(BaseModel):
 def _sentence(error: Any) -> str:
     """One pydantic error as a sentence: the name, the value, what is allowed."""
     name = ".".join(str(part) for part in error["loc"])
+    if not name:  # two parameters that do not go together
+        return str(error["ctx"]["error"])
     if error["type"] == "extra_forbidden":
         known = ", ".join(RunParameters.model_fields)
         return f"Parameter {name!r} is unknown: use one of {known}"

@@ -12,6 +12,7 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from fruit_contract.layout import RunLayout, artifact_key, run_key
+from fruit_contract.model import model_file
 from fruit_pipeline import (
     artifacts,
     billing,
@@ -131,6 +132,7 @@ def publish_artifacts() -> dict[str, Any]:
             parameters.bucket,
             deployment.code_dir,
             deployment.model_dir,
+            model_file(parameters.engine, parameters.precision),
             deployment.runtime_archive,
         )
     except artifacts.MissingArtifactError as error:

@@ -35,6 +35,7 @@ class FeaturizeSettings:
     image_size: int
     batch_size: int
     engine: str
+    precision: str
     reader: str
     partitions: int | None
     time_limit: int | None
@@ -46,7 +47,7 @@ def featurize(spark: "SparkSession", settings: FeaturizeSettings) -> FeaturizeMe
 
     Repeated, it keeps what an earlier attempt at the same work finished, and gives the same rows.
     """
-    source = read_model(spark, settings.model, settings.engine)
+    source = read_model(spark, settings.model, settings.engine, settings.precision)
     model = broadcast_model(spark.sparkContext, source.content, settings.engine, settings.image_size)
     images = _images(spark, settings)
     plan = _plan(images, settings, model)
@@ -150,6 +151,7 @@ def _write_rejected_and_metrics(
             "fingerprint": source.fingerprint,
             "image_size": settings.image_size,
             "engine": settings.engine,
+            "precision": settings.precision,
         },
         "versions": versions(
             spark, "numpy", "pyarrow", "ai-edge-litert", "opencv-python-headless", "obstore", "tensorflow"

@@ -20,6 +20,7 @@ REDUCE = ["--features", "f", "--output", "o", "--model-output", "p", "--metrics"
 def test_defaults_are_those_of_the_design() -> None:
     step = featurize_settings(["--work-list", "w", *FEATURIZE])
     assert (step.image_size, step.batch_size, step.engine, step.reader) == (224, 32, "litert", "fast")
+    assert step.precision == "float32"
     pca = reduce_settings(REDUCE)
     assert (pca.components, pca.min_variance, pca.solver) == (256, 0.90, "blocks")
 
@@ -32,6 +33,8 @@ def test_defaults_are_those_of_the_design() -> None:
         (["--work-list", "w", "--image-size", "200"], "96, 128, 160, 192, 224"),
         (["--work-list", "w", "--batch-size", "0"], "whole number of 1 or more"),
         (["--work-list", "w", "--engine", "torch"], "litert"),
+        (["--work-list", "w", "--precision", "int8"], "float32"),
+        (["--work-list", "w", "--precision", "float16", "--engine", "keras"], "keras engine has no float16"),
         (["--work-list", "w", "--colour", "red"], "--colour"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fruit_contract.model import IMAGE_SIZES
 from fruit_pipeline.parameters import ParameterError, RunParameters, form
 
 
@@ -30,6 +31,11 @@ def test_the_defaults_are_the_recorded_project() -> None:
         (["components"], "'components' is not a parameter: write name=value"),
         (["bucket=Not_A_Bucket"], "Parameter bucket is 'Not_A_Bucket'"),
         (["input_prefix=Test"], "Parameter input_prefix is 'Test'"),
+        (["precision=int8"], "Parameter precision is 'int8'"),
+        (
+            ["precision=float16", "engine=keras"],
+            "The keras engine has no float16 model: use precision float32, or engine litert.",
+        ),
     ],
 )
 def test_a_wrong_parameter_is_named_with_its_value(words: list[str], sentence: str) -> None:
@@ -53,6 +59,17 @@ def test_words_become_typed_values() -> None:
         0.5,
         "",
     )
+
+
+def test_both_sides_take_the_same_image_sizes() -> None:
+    def is_taken(size: int) -> bool:
+        try:
+            RunParameters(image_size=size)
+        except ValueError:
+            return False
+        return True
+
+    assert tuple(size for size in range(1, 400) if is_taken(size)) == IMAGE_SIZES
 
 
 def test_the_form_has_every_parameter_with_limits_and_words() -> None:
