@@ -36,6 +36,7 @@ EXCEPTIONS: Final = {
     ("docs/cost.md", "us-east-1"): "where a person may ask Cost Explorer",
     ("local_aws/emr/describe.py", "us-east-1"): "hosts there have names of another form",
     ("local_run/account.py", "{service}.amazonaws.com"): "a service principal of IAM, which is no endpoint",
+    ("bench/object_store.py", "s3.amazonaws.com"): "the XML namespace of S3, which is no endpoint",
     ("docs/security.md", "eu-west-2"): "named as outside the Union",
     ("docs/security.md", "eu-central-2"): "named as outside the Union",
     ("docs/security.md", "eusc-de-east-1"): "named as not offered",
