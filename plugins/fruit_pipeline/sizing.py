@@ -211,10 +211,11 @@ def explained(parameters: RunParameters, workload: Workload) -> str:
     photos = arithmetic.core_seconds(parameters, workload) / working / 60
     rate = arithmetic.images_per_core_second(parameters)
     minutes = arithmetic.expected_hours(parameters, workload) * 60
+    cores = f"{working} core{'s' * (working > 1)}"
     return (
-        f"{fleet}: {workload.images:,} images at {rate:.0f} a second and core on {working} cores take "
-        f"{photos:.1f} minutes; with start, steps and end the cluster lives {minutes:.1f} minutes, "
-        f"deadline_minutes is {parameters.deadline_minutes:g}."
+        f"{fleet}: {workload.images:,} images at {rate:.0f} a second and core on {cores} take {photos:.1f} "
+        f"minutes; with start, steps and end the cluster lives {minutes:.1f} minutes, deadline_minutes is "
+        f"{parameters.deadline_minutes:g}."
     )
 
 

@@ -1,6 +1,8 @@
 """workers=auto takes the cheapest fleet that is done in time and within the budget, or says what would be."""
 
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from fruit_pipeline.parameters import RunParameters
 from fruit_pipeline.sizing import Offer, SizingError
 from tests.unit.price_lists import snapshot_of
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 RATE = Deployment().usd_per_eur
 IRELAND = snapshot_of("eu-west-1", prices.OFFERED_TYPES)
 IMAGES = st.integers(1, 2_000_000)
@@ -152,8 +155,6 @@ def test_a_given_number_of_workers_gets_the_cheapest_type_and_a_given_type_its_n
 
 
 def test_a_known_spot_price_decides_between_types() -> None:
-    from dataclasses import replace
-
     cheap = replace(IRELAND, spot={"m7g.4xlarge": 0.07})
     sized = sizing.choose(auto(), photos(1_000_000), cheap, RATE)
     assert sized.worker_type == "m7g.4xlarge"
@@ -205,3 +206,15 @@ def test_the_arithmetic_is_told_with_its_figures() -> None:
     words = sizing.explained(RunParameters(), photos(90 * 3 * 600))
     assert words.startswith("2 m6g.large: 162,000 images at 90 a second and core on 3 cores take 10.")
     assert words.endswith("deadline_minutes is 60.")
+
+
+def test_the_documentation_s_examples_are_what_is_chosen() -> None:
+    text = (REPOSITORY / "docs" / "cost.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| ([\d,]+) \| (?:`(\w+)=(\d+)`)? ?\| (\d+ \S+) \| (\d+) \| (\S+) \| (\S+) \|$", text, re.M
+    )
+    assert len(rows) == 5
+    for images, name, value, *told in rows:
+        offer = chosen(auto(**({name: float(value)} if name else {})), int(images.replace(",", "")))
+        eur = (f"{usd / RATE:.2f}" for usd in (offer.expected_usd, offer.worst_usd))
+        assert [str(offer.fleet), f"{offer.minutes:.0f}", *eur] == told
