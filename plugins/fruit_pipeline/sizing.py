@@ -126,8 +126,13 @@ def choose(
 
 def _fitting(found: Iterable[Offer], parameters: RunParameters, usd_per_eur: float) -> list[Offer]:
     longest = limits(parameters)[0].minutes
-    budget_usd = parameters.budget_eur * usd_per_eur
-    return [offer for offer in found if offer.minutes <= longest and offer.worst_usd <= budget_usd]
+    affordable = _affordable(found, parameters, usd_per_eur)
+    return [offer for offer in affordable if offer.minutes <= longest]
+
+
+def _affordable(found: Iterable[Offer], parameters: RunParameters, usd_per_eur: float) -> list[Offer]:
+    """As ``guards.check_budget`` will see it."""
+    return [offer for offer in found if offer.worst_usd / usd_per_eur <= parameters.budget_eur]
 
 
 def _refusal(
@@ -135,7 +140,7 @@ def _refusal(
 ) -> str:
     """The nearest fleets, and the changes after which one does fit: each of them was tried."""
     bounds, tightest = limits(parameters), limits(parameters)[0]
-    affordable = [offer for offer in found if offer.worst_usd <= parameters.budget_eur * usd_per_eur]
+    affordable = _affordable(found, parameters, usd_per_eur)
     in_time = [offer for offer in found if offer.minutes <= tightest.minutes]
 
     def time_for(offer: Offer) -> dict[str, float]:

@@ -55,7 +55,7 @@ def fitting(parameters: RunParameters, images: int) -> list[Offer]:
     return [
         offer
         for offer in sizing.offers(parameters, photos(images), IRELAND)
-        if offer.minutes <= longest and offer.worst_usd <= parameters.budget_eur * RATE
+        if offer.minutes <= longest and offer.worst_usd / RATE <= parameters.budget_eur
     ]
 
 
