@@ -143,6 +143,7 @@ def _write_rejected_and_metrics(
         "reused": reused,
         "feature_dim": FEATURE_DIM,
         "model_loads": model.loads.value,
+        "cores": spark.sparkContext.defaultParallelism,
         "seconds": round(seconds, 3),
         "images_per_second": round((found - reused) / seconds, 3),
         "model": {

@@ -13,6 +13,7 @@ from fruit_pipeline.artifacts import ArtifactUris
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.prices import OFFERED_TYPES, gib, vcpus
 
 URIS = ArtifactUris(
     "s3://b/f.py",
@@ -55,6 +56,32 @@ def test_the_default_is_the_recorded_cluster_all_spot() -> None:
         for fleet in fleets
     ] == [("MASTER", "m6g.xlarge", 1), ("CORE", "m6g.large", 2)]
     assert all(fleet["TargetOnDemandCapacity"] == 0 for fleet in fleets)
+
+
+def mib(text: str) -> int:
+    return int(text.removesuffix("m"))
+
+
+@pytest.mark.parametrize("worker_type", [name for name in OFFERED_TYPES if gib(name) >= 8])
+@pytest.mark.parametrize("workers", [1, 2, 40])
+def test_every_worker_has_one_executor_on_all_its_cores_with_room_for_the_driver(
+    worker_type: str, workers: int
+) -> None:
+    defaults = built(worker_type=worker_type, workers=workers)["Configurations"][0]["Properties"]
+    assert int(defaults["spark.executor.instances"]) == workers
+    assert int(defaults["spark.executor.cores"]) == vcpus(worker_type)
+    executor, driver = (
+        mib(defaults[f"spark.{who}.memory"]) + mib(defaults[f"spark.{who}.memoryOverhead"])
+        for who in ("executor", "driver")
+    )
+    assert 2 * executor >= 1024 * gib(worker_type), "two executors must not fit on a worker"
+    assert executor + driver <= 1024 * gib(worker_type) * 5.5 / 8
+
+
+def test_a_worker_of_4_gib_keeps_emrs_own_memory() -> None:
+    defaults = built(worker_type="c6g.large")["Configurations"][0]["Properties"]
+    assert defaults["spark.executor.instances"] == "2"
+    assert not [name for name in defaults if "memory" in name.lower()]
 
 
 def test_nobody_pays_for_an_idle_cluster() -> None:
