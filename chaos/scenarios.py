@@ -75,7 +75,7 @@ def scenarios() -> Iterator[Scenario]:
 def timeouts() -> Iterator[Scenario]:
     """Scenarios for an Airflow whose tasks may take a few seconds only."""
     for task_id in CALLS:
-        yield Scenario(f"{task_id} times out once", SUCCESS, arm=delayed(task_id, 30))
+        yield Scenario(f"{task_id} times out once", SUCCESS, arm=delayed(task_id, 45))
 
 
 def _creating() -> Iterator[Scenario]:

@@ -31,9 +31,9 @@ _QUICK_TO_NOTICE: Final = {
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
 }
 """Airflow finds out in seconds, not minutes, that one of its processes is gone."""
-FEW_SECONDS: Final = {"FRUITS_TASK_MINUTES": "0.15"}
+FEW_SECONDS: Final = {"FRUITS_TASK_MINUTES": "0.25"}
 
-"""Tasks that take longer than nine seconds are cut off."""
+"""Tasks that take longer than 15 seconds are cut off."""
 
 
 @contextlib.contextmanager
