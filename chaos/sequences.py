@@ -70,12 +70,12 @@ class TwoRunsAndAStranger(RuleBasedStateMachine):
         self.dead: set[str] = set()
         self.made: set[str] = set()
         """Runs that have been given a cluster since they were last torn down."""
-        self.control.clear()
         stranger = job_flow(
             RunParameters(bucket=BUCKET), Deployment(installation="stranger"), "", DAG_ID, self.run("one")
         )
         del stranger["BootstrapActions"]
         self.stranger = str(self.emr.run_job_flow(**stranger)["JobFlowId"])
+        self.control.clear()
 
     def run(self, name: str) -> str:
         return f"{name}-{self.number}"
@@ -87,6 +87,7 @@ class TwoRunsAndAStranger(RuleBasedStateMachine):
     def create(self, name: str, unwell: Any) -> None:
         if name in self.dead:
             [name] = {"one", "two"} - self.dead
+        already = self._alive(name)
         self._break("RunJobFlow", unwell)
         request = job_flow(RunParameters(bucket=BUCKET), Deployment(), "", DAG_ID, self.run(name))
         del request["BootstrapActions"]
@@ -95,7 +96,9 @@ class TwoRunsAndAStranger(RuleBasedStateMachine):
         )
         self.xcom[name] = operator.execute(context(self.run(name)))
         self.made.add(name)
+        began = self.control.calls("emr").took_effect("RunJobFlow")
         self.control.clear()
+        assert began == (0 if already else 1), "a second cluster was made, if only for a moment"
 
     @_WHERE_ONE_IS
     @rule(name=RUNS, unwell=UNWELL)

@@ -114,6 +114,7 @@ def test_a_step_ends_itself_at_its_time_limit() -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
     assert done.returncode == 1
     assert "error: featurize ran longer than its time limit of 1 s" in done.stderr
