@@ -28,3 +28,14 @@ _Loader.add_multi_constructor("!", _short_form)
 def load() -> dict[str, Any]:
     loaded: dict[str, Any] = yaml.load(TEMPLATE.read_text(), Loader=_Loader)
     return loaded
+
+
+def security_configuration() -> dict[str, Any]:
+    """The security configuration's document, as it is without certificates."""
+    document: dict[str, Any] = load()["Resources"]["SecurityConfiguration"]["Properties"][
+        "SecurityConfiguration"
+    ]
+    encryption = document["EncryptionConfiguration"]
+    del encryption["InTransitEncryptionConfiguration"]
+    encryption["EnableInTransitEncryption"] = False
+    return document
