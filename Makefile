@@ -141,7 +141,7 @@ $(INFRA_VENV)/.installed: requirements/infra.txt | $(TOOLS_VENV)/.installed
 infra-test: $(INFRA_VENV)/.installed setup  ## check the CloudFormation template: linted, scanned, deployed on moto, its policies tried
 	@$(INFRA_VENV)/bin/cfn-lint --regions eu-central-1 eu-north-1 eu-south-1 eu-south-2 eu-west-1 eu-west-3 -- infra/template.yaml
 	@$(INFRA_VENV)/bin/checkov --file infra/template.yaml --framework cloudformation --compact --quiet --skip-download
-	@$(AIRFLOW_PYTEST) tests/infra
+	@INFRA_DOCUMENT=docs/aws.md $(AIRFLOW_PYTEST) tests/infra
 
 .PHONY: deploy
 deploy: $(AIRFLOW_VENV)/.installed  ## create or update the stack in your account: ARGS="--bucket NAME --dry-run"

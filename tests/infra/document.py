@@ -13,6 +13,7 @@ BEGIN: Final = "<!-- written by make infra-test: begin -->"
 END: Final = "<!-- written by make infra-test: end -->"
 _RANDOM: Final = (
     (re.compile(r"\bj-[A-Z0-9]{13}\b"), "ID"),
+    (re.compile(r"\bi-[0-9a-f]{17}\b"), "INSTANCE"),
     (re.compile(r"artifacts/[0-9a-f]{64}"), "artifacts/HASH"),
     (re.compile(r"fruit-features-(\w+)-[A-Z0-9]{12}"), r"\1"),
     (re.compile(re.escape(BUCKET)), "BUCKET"),
@@ -47,7 +48,7 @@ def _consequence(outcome: Outcome) -> str:
 
 
 def node_rows(account: Installed, requests: list[Need]) -> list[Row]:
-    """Every statement of the nodes' role removed in turn, and what the steps had asked for judged without it."""
+    """Every statement of the nodes' role removed in turn, and the steps' requests judged without it."""
     statements = account.statements("NodeRole")
     rows = []
     for removed in statements:

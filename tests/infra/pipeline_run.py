@@ -98,7 +98,8 @@ class Installed:
         """Let a role have these statements and no other, as far as moto can check them.
 
         Of most services but S3 moto takes every request to be for the resource ``*``, which a policy
-        that names one does not permit: it is told of their actions alone.
+        that names one does not permit: it is told of their actions alone. And it takes the reading of
+        most settings of a bucket for ListBucket, which it is therefore always told of.
         """
         iam, name = self.admin("iam"), self.role(logical)
         [policy] = iam.list_role_policies(RoleName=name)["PolicyNames"]
@@ -106,7 +107,8 @@ class Installed:
             each if "s3:" in str(each["Action"]) else {**each, "Resource": "*", "Condition": {}}
             for each in statements
         ]
-        document = json.dumps({"Version": "2012-10-17", "Statement": known})
+        settings = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{BUCKET}"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [*known, settings]})
         iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=document)
 
     @property
@@ -294,12 +296,13 @@ class PipelineRun:
         """The bucket refuses a piece of an artifact: what was uploaded of it must not stay there."""
         refusal = Error(status=400, code="InvalidRequest", message="refused")
         fault = self.control.add_fault(Fault(service="s3", operation="UploadPart", effect=refusal))
+        before = len(guard.refused)
         artifact = Deployment().model_dir / "mobilenetv2.keras"
         try:
             tasks.client("s3", REGION).upload_file(str(artifact), BUCKET, "artifacts/broken/model.keras")
         except S3UploadFailedError as error:
             # boto3 tells of the piece alone, not of the pieces that it could not take back.
-            if guard.refused:
+            if len(guard.refused) > before:
                 raise PermissionError("its pieces stay in the bucket") from error
         self.control.remove_fault(fault)
 

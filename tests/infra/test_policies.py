@@ -23,6 +23,8 @@ OURS = {
     "elasticmapreduce:ResourceTag/project": "fruit-features",
     "elasticmapreduce:ResourceTag/installation": "fruits",
 }
+ANOTHERS = OURS | {"elasticmapreduce:ResourceTag/installation": "orchard"}
+PROJECTS = {"elasticmapreduce:ResourceTag/project": "fruit-features"}
 OURS_ASKED = {key.replace("Resource", "Request"): value for key, value in OURS.items()}
 
 
@@ -45,7 +47,7 @@ def whole(account: Installed, run: PipelineRun) -> Outcome:
 
 @pytest.fixture(scope="module")
 def node_requests(account: Installed, whole: Outcome) -> list[Need]:
-    """What the steps asked of S3, and what EMR does on the nodes: it fetches their code and ships their logs."""
+    """What the steps asked of S3, and what EMR does on the nodes: fetch their code, ship their logs."""
     return [*account.needed_by("NodeRole"), *whole.guard.internal]
 
 
@@ -112,8 +114,8 @@ def test_every_action_of_the_nodes_role_is_used_but_those_of_emrs_committer(
         ("s3:ListBucket", "arn:aws:s3:::another", {}),
         ("s3:GetObject", "arn:aws:s3:::another/Results/x", {}),
         ("elasticmapreduce:TerminateJobFlows", f"{CLUSTERS}j-1", {}),
-        ("elasticmapreduce:TerminateJobFlows", f"{CLUSTERS}j-1", OURS | {list(OURS)[1]: "orchard"}),
-        ("elasticmapreduce:AddJobFlowSteps", f"{CLUSTERS}j-1", {list(OURS)[0]: "fruit-features"}),
+        ("elasticmapreduce:TerminateJobFlows", f"{CLUSTERS}j-1", ANOTHERS),
+        ("elasticmapreduce:AddJobFlowSteps", f"{CLUSTERS}j-1", PROJECTS),
         ("elasticmapreduce:AddTags", f"{CLUSTERS}j-1", OURS_ASKED),
         ("elasticmapreduce:PutAutoTerminationPolicy", f"{CLUSTERS}j-1", OURS),
         ("elasticmapreduce:RunJobFlow", "*", {"aws:RequestedRegion": "eu-west-1"}),
