@@ -148,7 +148,7 @@ def bucket(patient: Patient) -> Iterator[Finding]:
 
 
 def roles(patient: Patient) -> Iterator[Finding]:
-    """iam:GetRole, GetInstanceProfile"""
+    """iam:GetRole, GetInstanceProfile, ListRoles"""
     iam, outputs = patient.account.client("iam"), patient.stack.outputs()
     iam.get_role(RoleName=outputs["ServiceRole"])
     profile = iam.get_instance_profile(InstanceProfileName=outputs["InstanceProfile"])["InstanceProfile"]
@@ -171,7 +171,7 @@ def has_linked_role(iam: Any, service: str) -> bool:
 
 
 def subnets(patient: Patient) -> Iterator[Finding]:
-    """ec2:DescribeSubnets, DescribeVpcEndpoints, DescribeRouteTables"""
+    """ec2:DescribeSubnets, DescribeVpcEndpoints"""
     ec2, ids = patient.account.client("ec2"), patient.stack.outputs()["SubnetId"].split(",")
     needed = 1 + patient.run.workers
     found = ec2.describe_subnets(SubnetIds=ids)["Subnets"]
