@@ -8,18 +8,20 @@ PYTHON ?= python3.11
 CACHE := .cache
 AIRFLOW_VENV := .venv/airflow
 SPARK_VENV := .venv/spark
+BENCH_VENV := .venv/bench
 TOOLS_VENV := .venv/tools
 UV := $(TOOLS_VENV)/bin/uv
 
 .PHONY: help
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/:.*  ## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/:.*  ## /\t/' | expand -t 16
 
 # --- set-up -----------------------------------------------------------------------------------
 # Each stamp depends on the lock file it was made from, so that a second call has nothing to do.
 
 MACHINE := $(shell uname -m)
 RUNTIME := $(CACHE)/runtime/runtime-$(MACHINE).tar.gz
+ARM64_RUNTIME ?= $(CACHE)/runtime
 AIRFLOW_DB := .state/airflow/.migrated
 SET_UP := $(AIRFLOW_VENV)/.installed $(SPARK_VENV)/.installed $(CACHE)/jars/.complete \
           $(CACHE)/model/model.json $(RUNTIME) $(AIRFLOW_DB)
@@ -54,7 +56,7 @@ $(CACHE)/jars/.complete: requirements/jars.txt | $(AIRFLOW_VENV)/.installed
 	@$(AIRFLOW_VENV)/bin/python -m artifacts.jars --output $(CACHE)/jars
 	@touch $@
 
-$(CACHE)/model/model.json: requirements/weights.txt artifacts/model.py artifacts/weights.py | $(SPARK_VENV)/.installed
+$(CACHE)/model/model.json: requirements/weights.txt artifacts/model.py artifacts/weights.py plugins/fruit_contract/model.py | $(SPARK_VENV)/.installed
 	@echo "Building the model"
 	@mkdir -p $(CACHE)
 	@# TensorFlow says a great deal while it converts: shown only when it fails.
@@ -73,7 +75,7 @@ $(AIRFLOW_DB): | $(AIRFLOW_VENV)/.installed
 
 .PHONY: lock
 lock: $(TOOLS_VENV)/.installed  ## compile requirements/*.in into hash-locked requirements/*.txt
-	@for name in bootstrap airflow airflow-dev spark-runtime spark weights infra; do \
+	@for name in bootstrap airflow airflow-dev spark-runtime spark bench weights infra; do \
 	  $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $$([ $$name = weights ] && echo --no-deps) \
 	    requirements/$$name.in -o requirements/$$name.txt; done
@@ -100,6 +102,29 @@ up: setup  ## keep local AWS and Airflow's UI up until Ctrl-C: PORT=8080
 aws: setup  ## local AWS alone in the foreground, with the exports that a client needs
 	@exec $(AIRFLOW_VENV)/bin/python -m local_aws --state-dir .state/aws --spark-python $(SPARK_VENV)/bin/python --jars-dir $(CACHE)/jars
 
+# --- measuring --------------------------------------------------------------------------------
+
+$(BENCH_VENV)/.installed: requirements/bench.txt | $(TOOLS_VENV)/.installed
+	@echo "Installing the benchmark's environment: the Spark side, and pandas for the peers"
+	@$(UV) venv --quiet --clear --python $(PYTHON) $(BENCH_VENV)
+	@$(UV) pip install --quiet --compile-bytecode --require-hashes --python $(BENCH_VENV)/bin/python -r requirements/bench.txt
+	@touch $@
+
+# Two settings that some machines have for older OpenBLAS builds slow the current one, on every side.
+BENCH := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE PYTHONPATH=.:plugins:spark $(BENCH_VENV)/bin/python -m bench
+BENCH_SET_UP := $(BENCH_VENV)/.installed $(CACHE)/jars/.complete $(CACHE)/model/model.json
+
+.PHONY: bench
+bench:  ## measure against the peers and judge the targets: 20 minutes; IMAGES=folder
+	@$(MAKE) --silent -j2 $(BENCH_SET_UP)
+	@$(BENCH) $(if $(IMAGES),--images '$(IMAGES)')
+	@$(BENCH).scale
+
+.PHONY: bench-quick
+bench-quick:  ## the same at small sizes, once, without judging
+	@$(MAKE) --silent -j2 $(BENCH_SET_UP)
+	@$(BENCH) --quick $(if $(IMAGES),--images '$(IMAGES)')
+
 # --- checking ---------------------------------------------------------------------------------
 
 AIRFLOW_PYTEST := $(AIRFLOW_VENV)/bin/python -m pytest
@@ -108,6 +133,7 @@ SPARK_PYTEST := $(SPARK_VENV)/bin/python -m pytest
 .PHONY: test
 test: setup  ## every test: unit, DAG integrity, Spark, local AWS, end to end
 	@$(AIRFLOW_PYTEST) tests/unit tests/integrity tests/local_aws tests/e2e
+	@$(AIRFLOW_PYTEST) tests/chaos
 	@$(SPARK_PYTEST) tests/spark
 
 .PHONY: test-unit
@@ -118,12 +144,21 @@ test-unit: setup  ## the fast tests alone
 lint: setup  ## ruff and mypy
 	@$(AIRFLOW_VENV)/bin/ruff check . && $(AIRFLOW_VENV)/bin/ruff format --check .
 	@$(AIRFLOW_VENV)/bin/mypy
-	@MYPYPATH=plugins:spark $(AIRFLOW_VENV)/bin/mypy --python-executable $(SPARK_VENV)/bin/python spark artifacts
+	@MYPYPATH=plugins:spark $(AIRFLOW_VENV)/bin/mypy --python-executable $(SPARK_VENV)/bin/python spark artifacts bench
 
 .PHONY: chaos
 chaos: setup  ## break everything in turn, and show that no cluster is left: SEED=1, ONLY="words of a scenario"
 	@env PYTHONPATH=.:plugins $(AIRFLOW_VENV)/bin/python -m chaos --seed '$(SEED)' \
 	  $(if $(ONLY),--only '$(ONLY)',--document docs/termination.md)
+
+# The processor of the cluster is not this machine's: its runtime is built beside this machine's own.
+.PHONY: arm64-check
+arm64-check: setup  ## runtime and models on an emulated Graviton2: IMAGES=folder (skipped without the tool)
+	@$(SPARK_VENV)/bin/python -m artifacts.arm64_check --runtime $(ARM64_RUNTIME) $(if $(IMAGES),--photos '$(IMAGES)')
+
+.PHONY: quality
+quality: setup  ## measure every precision and image size into docs/precision.md: IMAGES=folder
+	@$(SPARK_VENV)/bin/python -m artifacts.quality $(if $(IMAGES),--photos '$(IMAGES)')
 
 # --- AWS --------------------------------------------------------------------------------------
 

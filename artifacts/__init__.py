@@ -3,3 +3,10 @@
 Each module is a command: ``python -m artifacts.jars``, ``python -m artifacts.model``,
 ``python -m artifacts.runtime``. Each skips what is already right and never leaves half a file.
 """
+
+import sys
+from pathlib import Path
+
+# What an artifact must agree on with the steps that take it is written once, in their own packages.
+for _folder in ("plugins", "spark"):
+    sys.path.append(str(Path(__file__).resolve().parent.parent / _folder))

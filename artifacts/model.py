@@ -2,10 +2,10 @@
 
     python -m artifacts.model --output .cache/model [--weights auto|imagenet|fallback|FILE]
 
-The folder holds ``mobilenetv2.tflite`` (default engine), ``mobilenetv2.keras`` (reference engine)
-and ``model.json``. The network is MobileNetV2 1.0 without its classifier, globally averaged: float32
-[n, 224, 224, 3] RGB in [0, 1] to float32 [n, 1280]. Its first layer maps [0, 1] to MobileNetV2's
-[-1, 1], so that a photo is divided by 255 and nothing else.
+The folder holds ``mobilenetv2.tflite`` (default engine), ``mobilenetv2_float16.tflite`` (the same with
+float16 weights), ``mobilenetv2.keras`` (reference engine) and ``model.json``. The network is MobileNetV2
+1.0 without its classifier, globally averaged: float32 [n, 224, 224, 3] RGB in [0, 1] to float32 [n, 1280].
+Its first layer maps [0, 1] to MobileNetV2's [-1, 1], so that a photo is divided by 255 and nothing else.
 """
 
 import argparse
@@ -20,14 +20,16 @@ from typing import TYPE_CHECKING, Final
 
 from artifacts.atomic import write_atomically
 from artifacts.weights import ROOT, Weights, WeightsError, load_layers, resolve
+from fruit_contract.model import FACTS_FILE, MODEL_FILES, PRECISIONS, Precision
+from fruit_spark.engines import FEATURE_DIM, LiteRtEngine, check_output, weights_precision
+from fruit_spark.errors import StepError
 
 if TYPE_CHECKING:
     import keras
 
-FEATURE_DIM: Final = 1280
 IMAGE_SIZE: Final = 224
 NAME: Final = "MobileNetV2 1.0"
-TFLITE, KERAS, FACTS = "mobilenetv2.tflite", "mobilenetv2.keras", "model.json"
+KERAS: Final = MODEL_FILES["keras", "float32"]
 
 
 def build_network(weights: Weights, image_size: int = IMAGE_SIZE) -> "keras.Model":
@@ -68,8 +70,14 @@ def _checked(model: "keras.Model", file: Path) -> "keras.Model":
     return model
 
 
-def to_tflite(model: "keras.Model", image_size: int = IMAGE_SIZE) -> bytes:
-    """The float32 LiteRT form of ``model``, for one image at a time (the faster way on a CPU core)."""
+def to_tflite(model: "keras.Model", precision: Precision, image_size: int = IMAGE_SIZE) -> bytes:
+    """The LiteRT form of ``model``, for one image at a time (the faster way on a CPU core).
+
+    Its input and output are float32 in either precision. A float16 model says in its metadata that it
+    may also accumulate in float16 (``fp16accfp16``): XNNPACK's delegate then computes in half precision
+    on a processor that has it (ARMv8.2, such as Graviton2's Neoverse N1) and in float32 elsewhere. What the
+    converter writes by default, ``fp16accfp32``, never does (TensorFlow's ``xnnpack_delegate.cc``).
+    """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -77,53 +85,71 @@ def to_tflite(model: "keras.Model", image_size: int = IMAGE_SIZE) -> bytes:
     function = tf.function(lambda photos: model(photos, training=False)).get_concrete_function(signature)
     # Frozen first: the converter does not see a Keras 3 model's variables, and would leave them out.
     frozen = convert_variables_to_constants_v2(function)
-    converted: bytes = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    if precision == "float16":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+        converter.target_spec._experimental_supported_accumulation_type = tf.float16
+    converted: bytes = converter.convert()
     return converted
 
 
 def build(output: Path, choice: str, downloads: Path) -> dict[str, object]:
     """Write the artifact into ``output`` and return what ``model.json`` says."""
     weights = resolve(choice, downloads)
+    files: dict[str, bytes] = {}
     if weights.file is not None and weights.file.suffix == ".tflite":
-        tflite = weights.file.read_bytes()
-        keras_bytes = None
+        given = weights.file.read_bytes()
+        files[MODEL_FILES["litert", _usable_precision(given, weights.file)]] = given
     elif weights.file is not None and weights.file.suffix not in (".h5", ".hdf5", ".keras"):
         raise WeightsError(f"{weights.file.name} is no model file: give an .h5, .keras or .tflite.")
     else:
         model = build_network(weights)
-        tflite = to_tflite(model)
+        for precision in PRECISIONS:
+            files[MODEL_FILES["litert", precision]] = to_tflite(model, precision)
         with tempfile.TemporaryDirectory() as folder:
             model.save(Path(folder) / KERAS)
-            keras_bytes = (Path(folder) / KERAS).read_bytes()
+            files[KERAS] = (Path(folder) / KERAS).read_bytes()
     facts: dict[str, object] = {
         "name": NAME,
         "weights": weights.words,
-        "fingerprint": hashlib.sha256(tflite).hexdigest(),
+        "fingerprints": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         "feature_dim": FEATURE_DIM,
         "image_size": IMAGE_SIZE,
         "input": "float32 RGB in [0, 1]",
         "license": weights.license,
         "choice": choice,
     }
-    write_atomically(output / TFLITE, tflite)
-    if keras_bytes is None:
-        (output / KERAS).unlink(missing_ok=True)
-    else:
-        write_atomically(output / KERAS, keras_bytes)
+    for name in MODEL_FILES.values():
+        if name in files:
+            write_atomically(output / name, files[name])
+        else:
+            (output / name).unlink(missing_ok=True)
     # Written last: a folder without it is not finished.
-    write_atomically(output / FACTS, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(output / FACTS_FILE, (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
     return facts
+
+
+def _usable_precision(tflite: bytes, file: Path) -> Precision:
+    """The precision of a .tflite that the steps can use; ``WeightsError`` for any other."""
+    try:
+        check_output(LiteRtEngine(tflite, IMAGE_SIZE), IMAGE_SIZE)
+        return weights_precision(tflite)
+    except StepError as problem:
+        raise WeightsError(f"{file.name} is of no use: {problem}") from problem
 
 
 def is_current(output: Path, choice: str) -> bool:
     """Whether ``output`` already holds what this choice would build."""
     try:
-        facts = json.loads((output / FACTS).read_text())
-        digest = hashlib.sha256((output / TFLITE).read_bytes()).hexdigest()
+        facts = json.loads((output / FACTS_FILE).read_text())
+        found = {
+            name: hashlib.sha256((output / name).read_bytes()).hexdigest() for name in MODEL_FILES.values()
+        }
     except (OSError, ValueError):
         return False
     same = facts.get("choice") == choice and choice in ("auto", "imagenet", "fallback")
-    return bool(same and facts.get("fingerprint") == digest and (output / KERAS).exists())
+    return bool(same and facts.get("fingerprints") == found)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -154,10 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
     except WeightsError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
-    print(
-        f"{asked.output}: {facts['name']}, {facts['weights']}, {str(facts['fingerprint'])[:12]}, "
-        f"{time.monotonic() - begun:.0f} s"
-    )
+    print(f"{asked.output}: {facts['name']}, {facts['weights']}, {time.monotonic() - begun:.0f} s")
     return 0
 
 

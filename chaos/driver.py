@@ -18,7 +18,7 @@ from fruit_pipeline.publication import read_json
 from fruit_pipeline.steps import FEATURIZE, REDUCE
 from local_aws.control import Control
 from local_aws.emr.moves import CompleteStep, Release
-from local_run.airflow_server import AirflowApi, AirflowError
+from local_run.airflow_server import AirflowApi
 from local_run.processes import Child
 from local_run.stack import Stack
 
@@ -125,8 +125,8 @@ class Arena:
             self.api.trigger(DAG_ID, run.run_id, {**self.parameters, **scenario.parameters})
             scenario.act(run)
             ended_at = run.wait_until_ended()
-        except (ScenarioError, AirflowError) as error:
-            problem = str(error)
+        except Exception as error:  # whatever it was, it belongs into the table, and the others are played
+            problem = f"{type(error).__name__}: {error}"
         clusters = self._wait_for_clusters(known)
         self.control.clear()
         if not self.first_run:

@@ -75,7 +75,7 @@ def scenarios() -> Iterator[Scenario]:
 def timeouts() -> Iterator[Scenario]:
     """Scenarios for an Airflow whose tasks may take a few seconds only."""
     for task_id in CALLS:
-        yield Scenario(f"{task_id} times out once", SUCCESS, arm=delayed(task_id, 30))
+        yield Scenario(f"{task_id} times out once", SUCCESS, arm=delayed(task_id, 45))
 
 
 def _creating() -> Iterator[Scenario]:
@@ -204,7 +204,7 @@ def _processes_die() -> Iterator[Scenario]:
         "the scheduler is killed for good while the cluster is idle: the idle limit",
         GONE,
         arm=_start_slowly,
-        act=_abandon("wait_for_cluster"),
+        act=_abandon("wait_for_cluster", _go_on),
     )
     yield Scenario(
         "the scheduler is killed for good and a step hangs: the hard lifetime",
@@ -272,15 +272,14 @@ def _restart(component: str) -> Callable[[Running], None]:
     return act
 
 
-def _abandon(task_id: str, rescue: Callable[[Running], None] = lambda _: None) -> Callable[[Running], None]:
+def _abandon(task_id: str, then: Callable[[Running], None] = lambda _: None) -> Callable[[Running], None]:
     """Airflow dies and stays dead until no cluster is left."""
 
     def act(run: Running) -> None:
         run.until(task_id, "deferred")
         run.arena.kill("scheduler")
         run.abandoned()
-        _go_on(run)
-        rescue(run)
+        then(run)
         run.wait_until_no_cluster()
         run.arena.restart("scheduler")
         run.delete_for_good()

@@ -8,24 +8,31 @@ BUCKET: Final = "fruits-chaos"
 
 
 class TaskInstance:
-    """Has what create_cluster returned, if it is not lost, and the state create_cluster is in."""
+    """Has what create_cluster returned, if it is not lost, and the states that the run's tasks are in."""
 
-    def __init__(self, cluster_id: str | None, create_state: str | None) -> None:
+    def __init__(
+        self, cluster_id: str | None, create_state: str | None, other_states: dict[str, str] | None = None
+    ) -> None:
         self._cluster_id, self._create_state = cluster_id, create_state
+        self._other_states = other_states or {}
 
     def xcom_push(self, **_: Any) -> None: ...
 
     def xcom_pull(self, **_: Any) -> str | None:
         return self._cluster_id
 
-    def get_task_states(self, dag_id: str, task_ids: list[str], run_ids: list[str]) -> dict[str, Any]:
-        return {run_ids[0]: {task_ids[0]: self._create_state}}
+    def get_task_states(self, dag_id: str, run_ids: list[str]) -> dict[str, Any]:
+        return {run_ids[0]: {"create_cluster": self._create_state, **self._other_states}}
 
 
 def context(
-    run_id: str = "run-1", cluster_id: str | None = None, create_state: str | None = "success", **params: Any
+    run_id: str = "run-1",
+    cluster_id: str | None = None,
+    create_state: str | None = "success",
+    other_states: dict[str, str] | None = None,
+    **params: Any,
 ) -> Any:
-    instance = TaskInstance(cluster_id, create_state)
+    instance = TaskInstance(cluster_id, create_state, other_states)
     return {
         "dag": SimpleNamespace(dag_id=DAG_ID),
         "run_id": run_id,

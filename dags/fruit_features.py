@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, task
 
-from fruit_pipeline import clients, parameters, retries, runbook, tasks
+from fruit_pipeline import clients, parameters, retries, runbook, tasks, timing
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.operators import (
     AddStepOperator,
@@ -47,13 +47,13 @@ do. The result of the last green run stays current. Trigger a new run once the c
         "execution_timeout": timedelta(minutes=DEPLOYMENT.task_minutes),
         "retries": 2,
         "retry_delay": timedelta(seconds=POLL),
-        "on_execute_callback": clients.mask_account,
+        "on_execute_callback": [clients.mask_account, timing.note_start],
     },
     tags=["fruits", "emr"],
 ) as dag:
     plan = task(tasks.plan)()
     guards = task(task_id="guards")(tasks.check_guards)(plan)
-    publish_artifacts = task(tasks.publish_artifacts)()
+    publish_artifacts = task(tasks.publish_artifacts)(guards)
 
     create_cluster = CreateClusterOperator(
         task_id="create_cluster",

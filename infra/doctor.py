@@ -57,7 +57,7 @@ class Patient:
 
     @property
     def types(self) -> list[str]:
-        return sorted({self.run.primary_type, self.run.worker_type})
+        return sorted({self.run.primary_type, self.run.fleet.worker_type})
 
 
 Check = Callable[[Patient], Iterator[Finding]]
@@ -173,7 +173,7 @@ def has_linked_role(iam: Any, service: str) -> bool:
 def subnets(patient: Patient) -> Iterator[Finding]:
     """ec2:DescribeSubnets, DescribeVpcEndpoints"""
     ec2, ids = patient.account.client("ec2"), patient.stack.outputs()["SubnetId"].split(",")
-    needed = 1 + patient.run.workers
+    needed = 1 + patient.run.fleet.workers
     found = ec2.describe_subnets(SubnetIds=ids)["Subnets"]
     for subnet in found:
         name, free = subnet["SubnetId"], subnet["AvailableIpAddressCount"]
@@ -205,7 +205,7 @@ def quotas(patient: Patient) -> Iterator[Finding]:
     """servicequotas:GetServiceQuota, ec2:DescribeInstanceTypes"""
     answer = patient.account.client("ec2").describe_instance_types(InstanceTypes=patient.types)
     cpus = {each["InstanceType"]: each["VCpuInfo"]["DefaultVCpus"] for each in answer["InstanceTypes"]}
-    needed = cpus[patient.run.primary_type] + patient.run.workers * cpus[patient.run.worker_type]
+    needed = cpus[patient.run.primary_type] + patient.run.fleet.workers * cpus[patient.run.fleet.worker_type]
     wanted = {"spot": [SPOT_QUOTA], "on-demand": [ON_DEMAND_QUOTA]}
     for code in wanted.get(patient.run.spot, [SPOT_QUOTA, ON_DEMAND_QUOTA]):
         quota = patient.account.client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=code)
@@ -224,7 +224,7 @@ def spot(patient: Patient) -> Iterator[Finding]:
     ec2, now = patient.account.client("ec2"), datetime.now(UTC)
     scores = ec2.get_spot_placement_scores(
         InstanceTypes=patient.types,
-        TargetCapacity=1 + patient.run.workers,
+        TargetCapacity=1 + patient.run.fleet.workers,
         RegionNames=[patient.account.region],
     )["SpotPlacementScores"]
     # EC2 scores a request of fewer than three types low, whatever there is: only 1 and 2 are worth a word.

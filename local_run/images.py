@@ -4,6 +4,7 @@ They stand in for real photos where none are given. The same number always makes
 and each label has its own colour, shape and texture, so that the features have something to find.
 """
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,13 +62,20 @@ def generate(folder: Path, count: int) -> Path:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         half = path.with_suffix(".part")
-        Image.fromarray(photo(fruit, index)).save(half, "JPEG", quality=_QUALITY)
+        half.write_bytes(encode(photo(fruit, index)))
         half.rename(path)
     return root
 
 
 def _assign(count: int) -> Iterator[tuple[int, Fruit]]:
     return ((index, FRUITS[index % len(FRUITS)]) for index in range(count))
+
+
+def encode(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """A photo as the JPEG that is written."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "JPEG", quality=_QUALITY)
+    return content.getvalue()
 
 
 def photo(fruit: Fruit, index: int) -> npt.NDArray[np.uint8]:

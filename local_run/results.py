@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fruit_contract.layout import RunLayout
-from fruit_contract.report import Report
+from fruit_contract.report import Report, Sizing, Timing
 
 
 def fetch(s3: Any, layout: RunLayout, out: Path) -> Report | None:
@@ -61,19 +62,64 @@ def show(report: Report, console: Console) -> None:
     )
     if model:
         table.add_row(
-            "model", f"{model['name']} ({model['weights']}), {model['image_size']} px, {model['engine']}"
+            "model",
+            f"{model['name']} ({model['weights']}), {model['image_size']} px, {model['engine']}, "
+            f"{model['precision']}",
         )
     if report["images_per_second"]:
+        per_core = report["images_per_second_per_core"] or 0.0
         table.add_row(
-            "speed", f"{report['images_per_second']:.0f} images/s, {report['model_loads']} model loads"
+            "speed",
+            f"{report['images_per_second']:.0f} images/s, {per_core:.1f} a core, "
+            f"{report['model_loads']} model loads",
         )
     if report["explained_variance"] is not None:
         table.add_row("PCA", f"{report['components']} components keep {report['explained_variance']:.1%}")
     table.add_row("cluster", f"{cluster['id']} {cluster['release']} {cluster['final_state']}")
+    if report["sizing"]:
+        table.add_row("fleet", _fleet(report["sizing"]))
     if cost["estimate"] is not None:
         actual = f", this run at most {cost['actual']:.3f}" if cost["actual"] is not None else ""
-        table.add_row("cost", f"worst case {cost['estimate']:.2f} {cost['currency']}{actual}")
+        table.add_row(
+            "cost",
+            f"worst case {cost['estimate']:.2f} {cost['currency']}, expected {cost['expected']:.3f}{actual}",
+        )
+    table.add_section()
     for task in report["tasks"]:
-        seconds = "" if task["seconds"] is None else f"{task['seconds']:6.1f} s  "
-        table.add_row(task["name"], f"{seconds}{task['state']}")
+        parts = (
+            _seconds("at", task["started_after"]),
+            _seconds("waited", task["waited"]),
+            _seconds("took", task["seconds"]),
+        )
+        table.add_row(task["name"], "  ".join((*parts, task["state"])))
+    table.add_section()
+    for name, words in _timing(report["timing"]):
+        table.add_row(name, words)
     console.print(table)
+
+
+def _fleet(sizing: Sizing) -> str:
+    chosen, actual = sizing["chosen"], sizing["actual_minutes"]
+    how = "chosen" if sizing["automatic"] else "given"
+    lived = "" if actual is None else f", was {actual:.1f}"
+    return (
+        f"{chosen['workers']} {chosen['worker_type']} ({how}), "
+        f"expected on EMR {sizing['expected_minutes']:.1f} minutes{lived}"
+    )
+
+
+def _timing(timing: Timing) -> Iterator[tuple[str, str]]:
+    """What of the run was spent on the cluster and around its steps."""
+    yield "to the cluster", _seconds("", timing["to_cluster"])
+    yield "provisioning", _seconds("", timing["provisioning"])
+    yield "to the first step", _seconds("", timing["to_first_step"])
+    for step in timing["steps"]:
+        queued, noticed = _seconds("queued", step["queued"]), _seconds("noticed after", step["noticed_after"])
+        yield f"step {step['name']}", f"{_seconds('', step['seconds'])}  {queued}  {noticed}"
+    yield "last step to end", _seconds("", timing["after_last_step"])
+
+
+def _seconds(word: str, seconds: float | None) -> str:
+    """Seconds in a column of their own, a dash for what did not happen."""
+    figure = "     -  " if seconds is None else f"{seconds:6.1f} s"
+    return f"{word} {figure}" if word else figure

@@ -8,9 +8,11 @@ class ModelFacts(TypedDict):
     weights: str
     """Where the weights come from, in words, such as ``"ImageNet"``."""
     fingerprint: str
-    """SHA-256 of the model file, hex."""
+    """SHA-256 of the model file, hex: another precision is another file."""
     image_size: int
     engine: str
+    precision: str
+    """Of the weights: ``"float32"`` or ``"float16"``."""
 
 
 class FeaturizeMetrics(TypedDict):
@@ -19,12 +21,16 @@ class FeaturizeMetrics(TypedDict):
     found: int
     processed: int
     rejected: int
+    reused: int
+    """Images whose rows an earlier attempt at the same work had written."""
     feature_dim: int
     model_loads: int
     """How many Python workers loaded the model from the broadcast, from an accumulator."""
+    cores: int
+    """The executors' cores when the features were written."""
     seconds: float
     images_per_second: float
-    """Valid and rejected images over the whole step, Spark's own start-up included."""
+    """Valid and rejected images, without the reused, over the whole step, Spark's own start-up included."""
     model: ModelFacts
     versions: dict[str, str]
 
@@ -55,15 +61,77 @@ class ImageCounts(TypedDict):
 
 
 class TaskTime(TypedDict):
+    """A task of the run. Its last attempt counts; a sensor's time includes its waiting."""
+
     name: str
+    started_after: float | None
+    """Seconds from the start of the run to the start of the task; None where it never started."""
+    waited: float | None
+    """Seconds it was ready to start, until it did: scheduled, queued, its process started."""
     seconds: float | None
     state: str
+
+
+class StepTime(TypedDict):
+    """A step of the cluster, by EMR's own clock, in seconds."""
+
+    name: str
+    state: str
+    queued: float | None
+    """From AddJobFlowSteps to its start."""
+    seconds: float | None
+    """From its start to its end."""
+    noticed_after: float | None
+    """From its end until the sensor was done: polling, and resuming the task."""
+
+
+class Timing(TypedDict):
+    """Where the time between the tasks' lines went, in seconds; None for what did not happen."""
+
+    to_cluster: float | None
+    """From the start of the run to RunJobFlow."""
+    provisioning: float | None
+    """From RunJobFlow until the cluster was ready."""
+    to_first_step: float | None
+    """From the start of the run to the start of the first step."""
+    steps: list[StepTime]
+    after_last_step: float | None
+    """From the end of the last step to the end of the cluster."""
+
+
+class ChosenFleet(TypedDict):
+    worker_type: str
+    workers: int
+
+
+class ExpectedSizing(TypedDict):
+    """The fleet and what is expected of it, before the cluster exists."""
+
+    chosen: ChosenFleet
+    automatic: bool
+    """Whether it was chosen for the run, and not given."""
+    expected_minutes: float
+    """The cluster's life."""
+    arithmetic: str
+    """How that comes about, in words."""
+
+
+class Sizing(ExpectedSizing):
+    """The same beside what happened. None where there was no cluster, no end or no price."""
+
+    expected_eur: float | None
+    actual_minutes: float | None
+    actual_eur: float | None
 
 
 class ClusterFacts(TypedDict):
     id: str | None
     release: str | None
     final_state: str | None
+    created: str | None
+    """ISO 8601, as the two that follow."""
+    ready: str | None
+    ended: str | None
     instances: list[dict[str, object]]
 
 
@@ -177,9 +245,13 @@ class Report(TypedDict):
     explained_variance: float | None
     explained_variance_ratio: list[float] | None
     images_per_second: float | None
+    images_per_second_per_core: float | None
     model_loads: int | None
     model: ModelFacts | None
     tasks: list[TaskTime]
+    timing: Timing
+    sizing: Sizing | None
+    """None for a run that was refused before its fleet was known."""
     cluster: ClusterFacts
     cost: Cost
     encryption: Encryption

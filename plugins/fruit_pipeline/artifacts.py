@@ -3,6 +3,7 @@
 import hashlib
 import io
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,10 +12,10 @@ from botocore.exceptions import ClientError
 
 import fruit_contract
 from fruit_contract.layout import artifact_key
+from fruit_contract.model import FACTS_FILE
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _CHUNK: Final = 1 << 20
-MODEL_FILES: Final = ("model.json", "mobilenetv2.tflite", "mobilenetv2.keras")
 
 
 class MissingArtifactError(FileNotFoundError):
@@ -29,7 +30,7 @@ class ArtifactUris:
     reduce: str
     code: str
     model: str
-    """A prefix with model.json and the model in both formats."""
+    """A prefix with model.json and the file of the run's engine and precision."""
     runtime: str
     hard_lifetime: str
     """The bootstrap action that limits the cluster's life."""
@@ -50,29 +51,40 @@ def code_archive(code_dir: Path) -> bytes:
     return buffer.getvalue()
 
 
-def publish(s3: Any, bucket: str, code_dir: Path, model_dir: Path, runtime_archive: Path) -> ArtifactUris:
-    """Upload what is not on S3 yet; what is there under its content's key is left alone."""
-    for path in (code_dir / "featurize.py", runtime_archive, *(model_dir / name for name in MODEL_FILES)):
+def publish(
+    s3: Any, bucket: str, code_dir: Path, model_dir: Path, model_file: str, runtime_archive: Path
+) -> ArtifactUris:
+    """Upload what is not on S3 yet; what is there under its content's key is left alone.
+
+    Of the model, ``model_file`` alone travels: the file of the run's engine and precision.
+    """
+    model_files = (FACTS_FILE, model_file)
+    for path in (code_dir / "featurize.py", runtime_archive, *(model_dir / name for name in model_files)):
         if not path.exists():
             raise MissingArtifactError(f"The artifact {path.name} is missing: build it with `make setup`.")
-    model = hashlib.sha256(b"".join(_sha256(model_dir / name).encode() for name in MODEL_FILES)).hexdigest()
-    for name in MODEL_FILES:
-        _upload_file(s3, bucket, artifact_key(model, name), model_dir / name)
-    code = code_archive(code_dir)
-    return ArtifactUris(
-        featurize=_publish_file(s3, bucket, code_dir / "featurize.py"),
-        reduce=_publish_file(s3, bucket, code_dir / "reduce.py"),
-        code=_publish_bytes(s3, bucket, "code.zip", code),
-        model=f"s3://{bucket}/{artifact_key(model, '')}",
-        runtime=_publish_file(s3, bucket, runtime_archive),
-        hard_lifetime=_publish_file(s3, bucket, code_dir / "bootstrap" / "hard_lifetime.sh"),
+    scripts = [code_dir / name for name in ("featurize.py", "reduce.py", "bootstrap/hard_lifetime.sh")]
+    models = [model_dir / name for name in model_files]
+    files = [*scripts, *models, runtime_archive]
+    # Hashing and sending both let other threads work: the small files cost no time beside the large one.
+    with ThreadPoolExecutor(len(files)) as pool:
+        digests = dict(zip(files, pool.map(_sha256, files), strict=True))
+        model = hashlib.sha256(b"".join(digests[path].encode() for path in models)).hexdigest()
+        keys = {path: artifact_key(model if path in models else digests[path], path.name) for path in files}
+        uploads = [pool.submit(_upload_file, s3, bucket, keys[path], path) for path in files]
+        code = _publish_bytes(s3, bucket, "code.zip", code_archive(code_dir))
+        for upload in uploads:
+            upload.result()
+    featurize, reduce, hard_lifetime, runtime = (
+        f"s3://{bucket}/{keys[path]}" for path in (*scripts, runtime_archive)
     )
-
-
-def _publish_file(s3: Any, bucket: str, path: Path) -> str:
-    key = artifact_key(_sha256(path), path.name)
-    _upload_file(s3, bucket, key, path)
-    return f"s3://{bucket}/{key}"
+    return ArtifactUris(
+        featurize=featurize,
+        reduce=reduce,
+        code=code,
+        model=f"s3://{bucket}/{artifact_key(model, '')}",
+        runtime=runtime,
+        hard_lifetime=hard_lifetime,
+    )
 
 
 def _publish_bytes(s3: Any, bucket: str, name: str, content: bytes) -> str:

@@ -43,7 +43,7 @@ def cost_of(
     planned: Mapping[str, int] | None,
     deployment: Deployment,
     *,
-    estimated: Mapping[str, float] | None,
+    estimated: Mapping[str, Any] | None,
     run_key: str,
     started_at: datetime,
     pricing: Any,

@@ -1,6 +1,7 @@
 """The AWS clients of a run, from Airflow's connection, and what its logs must not show of the account."""
 
 import logging
+from functools import cache
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
@@ -25,7 +26,7 @@ def client(service: str, region: str, config: Config = _PATIENT) -> Any:
 
 def check_residency(region: str, bucket: str, *documents: Any) -> None:
     """:func:`fruit_pipeline.residency.check` with the clients of the run."""
-    residency.check(lambda service: client(service, region), region, bucket, *documents)
+    residency.check(cache(lambda service: client(service, region)), region, bucket, *documents)
 
 
 def _hook(service: str, region: str, config: Config) -> AwsBaseHook:

@@ -6,12 +6,15 @@ from typing import Any, Final
 from fruit_contract.layout import LOGS_PREFIX
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.identity import cluster_name, cluster_tags
-from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.parameters import Fleet, RunParameters
+from fruit_pipeline.prices import gib, vcpus
 
 _IDLE_SECONDS: Final = 900
 """Idle life of a cluster that nobody terminates; EMR allows 60 to 604800."""
 
 _EXECUTOR_PYTHON: Final = "/usr/bin/python3.11"
+_LEAST_GIB: Final = 8
+"""Of a worker whose memory is divided here: YARN is taken to get 5.5 GiB of that, or more."""
 
 
 def job_flow(
@@ -39,7 +42,7 @@ def job_flow(
             "TerminationProtected": False,
             "InstanceFleets": [
                 _fleet("MASTER", parameters.primary_type, 1, parameters),
-                _fleet("CORE", parameters.worker_type, parameters.workers, parameters),
+                _fleet("CORE", parameters.fleet.worker_type, parameters.fleet.workers, parameters),
             ],
         },
         "BootstrapActions": [
@@ -55,7 +58,7 @@ def job_flow(
             {
                 "Classification": "spark-defaults",
                 "Properties": {
-                    "spark.dynamicAllocation.enabled": "false",
+                    **_executors(parameters.fleet),
                     "spark.pyspark.python": _EXECUTOR_PYTHON,
                     "spark.yarn.appMasterEnv.PYSPARK_PYTHON": _EXECUTOR_PYTHON,
                 },
@@ -75,6 +78,30 @@ def job_flow(
     if deployment.log_kms_key:
         request["LogEncryptionKmsKeyId"] = deployment.log_kms_key
     return request
+
+
+def _executors(fleet: Fleet) -> dict[str, str]:
+    """One executor a worker, on all its cores. Without a number, Spark starts two on any fleet.
+
+    Half of a worker's memory is for its executor, a third of that for Python: a second one never fits
+    beside it, for YARN does not get all the memory, and the driver's 1.5 GiB do, on a fleet of one
+    8 GiB worker too. Smaller workers keep EMR's own division.
+    """
+    properties = {
+        "spark.dynamicAllocation.enabled": "false",
+        "spark.executor.instances": str(fleet.workers),
+        "spark.executor.cores": str(vcpus(fleet.worker_type)),
+    }
+    memory = gib(fleet.worker_type)
+    if memory >= _LEAST_GIB:
+        half, python = memory * 512, memory * 512 // 3
+        properties |= {
+            "spark.executor.memory": f"{half - python}m",
+            "spark.executor.memoryOverhead": f"{python}m",
+            "spark.driver.memory": "1024m",
+            "spark.driver.memoryOverhead": "512m",
+        }
+    return properties
 
 
 def _fleet(role: str, instance_type: str, count: int, parameters: RunParameters) -> dict[str, Any]:

@@ -10,12 +10,15 @@ from typing import Final
 
 from fruit_pipeline import prices as price_list
 from fruit_pipeline.invoice import ON_DEMAND, SPOT, CostLine, NodeUse, S3Use, invoice_lines, total_usd
-from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.parameters import Fleet, RunParameters
 from fruit_pipeline.prices import PriceError, Prices
 
 IMAGES_PER_CORE_SECOND: Final = {"litert": 90.0, "keras": 34.0}
 """MobileNetV2 at 224 pixels on one x86 core, measured: LiteRT alone; Keras in Spark, 68 on two
-cores. A Graviton vCPU is assumed to be as fast, and a smaller image to take as long."""
+cores. A Graviton vCPU is assumed to be as fast."""
+SHARE_OF_224: Final = {96: 0.25, 128: 0.38, 160: 0.55, 192: 0.79, 224: 1.0}
+"""Time of an image by its side in pixels, over that at 224: measured with LiteRT on one x86 core, medians
+of six rounds, and a little more than the ratio of areas. Keras is assumed to scale alike."""
 DECODED_BYTES_PER_CORE_SECOND: Final = 35e6
 """Decode and resize, measured: 0.17 ms for a JPEG of 6 kB."""
 REDUCED_ROWS_PER_CORE_SECOND: Final = 2500.0
@@ -111,19 +114,38 @@ def worst_lines(parameters: RunParameters, workload: Workload, prices: Prices) -
 
 def expected_hours(parameters: RunParameters, workload: Workload) -> float:
     """The life of the cluster in hours, at the rates above; one core is the driver's."""
-    cores = max(1, parameters.workers * price_list.vcpus(parameters.worker_type) - 1)
-    core_seconds = (
-        workload.images / IMAGES_PER_CORE_SECOND[parameters.engine]
+    seconds = START_SECONDS + step_seconds(parameters, workload) + END_SECONDS
+    return seconds / 3600
+
+
+def step_seconds(parameters: RunParameters, workload: Workload) -> float:
+    """Both steps together, in seconds."""
+    solver = SPARK_SOLVER_SECONDS if parameters.solver == "spark" else 0.0
+    return 2 * STEP_SECONDS + core_seconds(parameters, workload) / cores(parameters.fleet) + solver
+
+
+def cores(fleet: Fleet) -> int:
+    """The vCPUs that work on the photos: all but the driver's."""
+    return max(1, fleet.workers * price_list.vcpus(fleet.worker_type) - 1)
+
+
+def core_seconds(parameters: RunParameters, workload: Workload) -> float:
+    """What one core would need for the photos, in seconds."""
+    return (
+        workload.images / images_per_core_second(parameters)
         + workload.image_bytes / DECODED_BYTES_PER_CORE_SECOND
         + workload.images / REDUCED_ROWS_PER_CORE_SECOND
     )
-    solver = SPARK_SOLVER_SECONDS if parameters.solver == "spark" else 0.0
-    return (START_SECONDS + 2 * STEP_SECONDS + core_seconds / cores + solver + END_SECONDS) / 3600
+
+
+def images_per_core_second(parameters: RunParameters) -> float:
+    """The model's own rate for the run's engine and image size."""
+    return IMAGES_PER_CORE_SECOND[parameters.engine] / SHARE_OF_224[parameters.image_size]
 
 
 def s3_use(parameters: RunParameters, workload: Workload, hours: float, attempts: int = 1) -> S3Use:
     """Requests and storage from the counts alone, when Spark tries each task ``attempts`` times."""
-    nodes = parameters.workers + 1
+    nodes = parameters.fleet.workers + 1
     files = TABLES * math.ceil(workload.images / IMAGES_PER_FILE)
     listed = math.ceil((workload.images + workload.ignored) / LIST_PAGE)
     logged = nodes * hours * LOG_PUTS_PER_NODE_HOUR
@@ -138,7 +160,8 @@ def s3_use(parameters: RunParameters, workload: Workload, hours: float, attempts
 
 def _nodes(parameters: RunParameters, hours: float) -> list[NodeUse]:
     market = ON_DEMAND if parameters.spot == "on-demand" else SPOT
-    types = [parameters.primary_type] + [parameters.worker_type] * parameters.workers
+    fleet = parameters.fleet
+    types = [parameters.primary_type] + [fleet.worker_type] * fleet.workers
     return [NodeUse(instance_type, market, hours * 3600) for instance_type in types]
 
 
@@ -157,7 +180,7 @@ def fits(
 
     suggestions: dict[str, float] = {}
     tenths = [hours / 10 for hours in range(1, math.ceil(parameters.max_hours * 10))]
-    for name, values in (("max_hours", tenths), ("workers", list(range(1, parameters.workers)))):
+    for name, values in (("max_hours", tenths), ("workers", list(range(1, parameters.fleet.workers)))):
         fitting = [value for value in values if worst(**{name: value}) <= budget_usd]
         if fitting:
             suggestions[name] = max(fitting)

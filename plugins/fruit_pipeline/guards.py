@@ -21,7 +21,7 @@ class GuardError(RuntimeError):
 def check_budget(
     parameters: RunParameters, deployment: Deployment, workload: Workload, prices: Prices
 ) -> Estimate:
-    """The estimate of the run, when its worst case is within the budget."""
+    """The estimate of the run, whose fleet is known, when its worst case is within the budget."""
     try:
         found = estimate(parameters, workload, prices)
     except PriceError as error:

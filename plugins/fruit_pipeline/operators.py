@@ -31,14 +31,16 @@ from fruit_pipeline.regions import ResidencyError
 from fruit_pipeline.termination import terminate, terminate_and_wait
 
 CREATE_TASK_ID: Final = "create_cluster"
+VERDICT_TASK_ID: Final = "report"
 _ADOPTABLE_STEPS: Final = ("PENDING", "RUNNING", "COMPLETED")
 _ATTEMPTS: Final = 10
 _LOOKS: Final = 3
 _NEVER_RAN: Final = (None, "scheduled", "queued", "skipped", "upstream_failed", "removed")
 _LONGEST_DEFERRAL: Final = timedelta(minutes=10)
 """A sensor looks for itself at least this often, triggerer or not."""
-_STEP_GRACE: Final = timedelta(minutes=5)
-"""A step ends itself at its time limit; the sensor gives it this long before it gives up on the step."""
+_A_MOMENT: Final = timedelta(seconds=1)
+_STEP_GRACE: Final = 0.05
+"""A step ends itself at its time limit; the sensor gives it this share more before it gives up on it."""
 
 
 def _run_of(context: Context) -> tuple[str, str, str]:
@@ -161,6 +163,8 @@ class PatientSensor(EmrBaseSensor):
     """
 
     trigger_failed = False
+    left = _LONGEST_DEFERRAL
+    """Until the time limit, as of the last answer."""
 
     def execute(self, context: Context) -> None:
         if self.poke(context):
@@ -168,7 +172,11 @@ class PatientSensor(EmrBaseSensor):
         if self.trigger_failed:
             # A trigger that fails at once must not turn into a storm of resumed tasks.
             time.sleep(self.poke_interval)
-        self.defer(trigger=self.trigger(), timeout=_LONGEST_DEFERRAL, method_name="execute_complete")
+        self.defer(
+            trigger=self.trigger(),
+            timeout=min(_LONGEST_DEFERRAL, self.left + _A_MOMENT),
+            method_name="execute_complete",
+        )
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:
         self.execute(context)
@@ -193,7 +201,8 @@ class PatientSensor(EmrBaseSensor):
         response: dict[str, Any] = super().get_emr_response(context)
         if self.state_from_response(response) not in (*self.target_states, *self.failed_states):
             since, limit, what = self.time_limit(response, context)
-            if datetime.now(UTC) - since > limit:
+            self.left = since + limit - datetime.now(UTC)
+            if self.left < timedelta(0):
                 raise AirflowFailException(f"{what}: see EMR's events, or raise the limit.")
         return response
 
@@ -259,7 +268,7 @@ class StepSensor(PatientSensor, EmrStepSensor):
         timeline = step["Status"]["Timeline"]
         since: datetime = timeline.get("StartDateTime") or timeline["CreationDateTime"]
         sentence = f"Step {step['Name']} ({step['Id']}) is not done after max_step_hours {hours:g}"
-        return since, timedelta(hours=hours) + _STEP_GRACE, sentence
+        return since, timedelta(hours=hours) * (1 + _STEP_GRACE), sentence
 
 
 class TerminateClusterOperator(EmrTerminateJobFlowOperator):
@@ -289,9 +298,23 @@ class TerminateClusterOperator(EmrTerminateJobFlowOperator):
             self.log.info("No cluster of this run is there (look %d of %d)", look + 1, _LOOKS)
             time.sleep(self.poll_seconds)
         terminate_and_wait(emr, ids | ({created} if created else set()), self.poll_seconds)
+        self._stay_red(context)
 
     def _was_started(self, context: Context) -> bool:
         """Whether create_cluster got as far as asking EMR for a cluster, or may have."""
-        dag_id, run_id = context["dag"].dag_id, context["run_id"]
-        states = context["ti"].get_task_states(dag_id, task_ids=[CREATE_TASK_ID], run_ids=[run_id])
-        return states.get(run_id, {}).get(CREATE_TASK_ID) not in _NEVER_RAN
+        return self._states(context).get(CREATE_TASK_ID) not in _NEVER_RAN
+
+    def _stay_red(self, context: Context) -> None:
+        """Fail where somebody marked the run failed.
+
+        Airflow then skips what has not run, the verdict too, lets the teardown finish, and would
+        turn the run green, for no leaf of it has failed.
+        """
+        states = self._states(context)
+        if states.get(VERDICT_TASK_ID) == "skipped" and "failed" in states.values():
+            raise AirflowFailException("The run was marked failed, and stays so. Its cluster is gone.")
+
+    def _states(self, context: Context) -> dict[str, Any]:
+        run_id = context["run_id"]
+        states = context["ti"].get_task_states(context["dag"].dag_id, run_ids=[run_id])
+        return dict(states.get(run_id, {}))

@@ -4,10 +4,22 @@ The same model gives the typed form in Airflow's UI, checks what a run was start
 checks ``ARGS`` of ``make run``.
 """
 
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
+from fruit_contract.model import IMAGE_SIZE_STEP, IMAGE_SIZES, Precision, model_file
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.prices import OFFERED_TYPES
 from fruit_pipeline.regions import EU_REGIONS
@@ -16,11 +28,51 @@ if TYPE_CHECKING:
     from airflow.sdk import Param
 
 LONGEST_HOURS = 24
+MOST_WORKERS: Final = 100
+AUTO: Final = "auto"
+"""Leaves the number or the type of the workers to :mod:`fruit_pipeline.sizing`."""
+DEFAULT_WORKER_TYPE: Final = "m6g.large"
 _INSTANCE_TYPES = list(OFFERED_TYPES)
 
 
 class ParameterError(ValueError):
     """A parameter of the run is unknown or out of range."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The workers of a cluster: so many of one type."""
+
+    worker_type: str
+    workers: int
+
+    def __str__(self) -> str:
+        return f"{self.workers} {self.worker_type}"
+
+
+_COUNT = TypeAdapter(Annotated[int, Field(ge=1, le=MOST_WORKERS)])
+
+
+def _count_or_auto(value: Any) -> int | str:
+    if value == AUTO:
+        return AUTO
+    try:
+        return _COUNT.validate_python(value)
+    except ValidationError:
+        raise PydanticCustomError(
+            "workers", f"it must be a whole number from 1 to {MOST_WORKERS}, or {AUTO}"
+        ) from None
+
+
+# Airflow's form shows one field of several types for a list of types, not for pydantic's anyOf. Limits
+# are a number's alone and the pattern a string's alone: JSON Schema, Validation, sections 6.2 and 6.3.
+_Workers = Annotated[
+    int | Literal["auto"],
+    PlainValidator(_count_or_auto),
+    WithJsonSchema(
+        {"type": ["integer", "string"], "minimum": 1, "maximum": MOST_WORKERS, "pattern": f"^{AUTO}$"}
+    ),
+]
 
 
 class RunParameters(BaseModel):
@@ -53,10 +105,16 @@ class RunParameters(BaseModel):
     )
     image_size: int = Field(
         224,
-        ge=96,
-        le=224,
-        multiple_of=32,
-        description="Side in pixels that photos are resized to: a multiple of 32, 96 to 224.",
+        ge=IMAGE_SIZES[0],
+        le=IMAGE_SIZES[-1],
+        multiple_of=IMAGE_SIZE_STEP,
+        description=f"Side in pixels that photos are resized to: a multiple of {IMAGE_SIZE_STEP}, "
+        f"{IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]}.",
+    )
+    precision: Precision = Field(
+        "float32",
+        description="Of the model's weights. float16 halves the broadcast, and computes in half precision on "
+        "Graviton; LiteRT only.",
     )
     batch_size: int = Field(32, ge=1, le=1024, description="Photos in one Arrow batch.")
     engine: Literal["litert", "keras"] = Field(
@@ -71,10 +129,22 @@ class RunParameters(BaseModel):
     primary_type: Literal[tuple(_INSTANCE_TYPES)] = Field(  # type: ignore[valid-type]
         "m6g.xlarge", description="EC2 type of the primary node."
     )
-    worker_type: Literal[tuple(_INSTANCE_TYPES)] = Field(  # type: ignore[valid-type]
-        "m6g.large", description="EC2 type of the worker nodes."
+    worker_type: Literal[(*_INSTANCE_TYPES, AUTO)] = Field(  # type: ignore[valid-type]
+        DEFAULT_WORKER_TYPE,
+        description="EC2 type of the worker nodes. auto chooses the cheapest, as the default does beside "
+        "workers=auto.",
     )
-    workers: int = Field(2, ge=1, le=100, description="Number of worker nodes.")
+    workers: _Workers = Field(
+        2,
+        description=f"Number of worker nodes, 1 to {MOST_WORKERS}. auto chooses the cheapest fleet that is "
+        "done within deadline_minutes and budget_eur.",
+    )
+    deadline_minutes: float = Field(
+        60.0,
+        gt=0.0,
+        le=60 * LONGEST_HOURS,
+        description="Longest expected life of the cluster, in minutes, that workers=auto may choose.",
+    )
     spot: Literal["spot", "spot-or-on-demand", "on-demand"] = Field(
         "spot",
         description="Market of all nodes. spot-or-on-demand falls back when Spot is not provisioned in time.",
@@ -108,6 +178,11 @@ class RunParameters(BaseModel):
     )
     release_label: Literal["emr-7.13.0", "emr-6.15.0"] = Field("emr-7.13.0", description="EMR release.")
 
+    @model_validator(mode="after")
+    def _model_is_offered(self) -> "RunParameters":
+        model_file(self.engine, self.precision)
+        return self
+
     @classmethod
     def checked(cls, values: dict[str, Any]) -> "RunParameters":
         """The parameters, or one ``ParameterError`` that says what is wrong and what to do."""
@@ -127,10 +202,31 @@ class RunParameters(BaseModel):
             values[name] = value
         return cls.checked(values)
 
+    @property
+    def is_sized(self) -> bool:
+        """Whether number and type of the workers are known, and not left to choose."""
+        return AUTO not in (self.workers, self.worker_type)
+
+    @property
+    def fleet(self) -> Fleet:
+        """The workers; ``ParameterError`` while they are still to be chosen."""
+        if not self.is_sized or not isinstance(self.workers, int):
+            raise ParameterError(
+                f"workers={self.workers} worker_type={self.worker_type} names no fleet: the task guards "
+                "chooses one, or give both."
+            )
+        return Fleet(self.worker_type, self.workers)
+
+    def with_fleet(self, fleet: Fleet) -> "RunParameters":
+        """The same run on these workers."""
+        return self.model_copy(update={"workers": fleet.workers, "worker_type": fleet.worker_type})
+
 
 def _sentence(error: Any) -> str:
     """One pydantic error as a sentence: the name, the value, what is allowed."""
     name = ".".join(str(part) for part in error["loc"])
+    if not name:  # two parameters that do not go together
+        return str(error["ctx"]["error"])
     if error["type"] == "extra_forbidden":
         known = ", ".join(RunParameters.model_fields)
         return f"Parameter {name!r} is unknown: use one of {known}"

@@ -18,6 +18,8 @@ STALE_AFTER: Final = timedelta(days=180)
 """Older than this, the snapshot and the exchange rate are used with a warning."""
 
 VCPUS: Final = {"large": 2, "xlarge": 4, "2xlarge": 8, "4xlarge": 16}
+_GIB_PER_VCPU: Final = {"c": 2, "m": 4, "r": 8}
+"""Memory by the family's first letter: EC2's instance types, general purpose, compute, memory."""
 GRAVITON_FAMILIES: Final = ("m6g", "m7g", "c6g", "c7g", "r6g", "r7g")
 X86_FAMILIES: Final = ("m5", "m6i", "c6i", "r6i")
 PRICED_TYPES: Final = tuple(
@@ -80,6 +82,11 @@ class Prices:
 
 def vcpus(instance_type: str) -> int:
     return VCPUS[_known(instance_type).partition(".")[2]]
+
+
+def gib(instance_type: str) -> int:
+    """Memory in GiB."""
+    return _GIB_PER_VCPU[instance_type[0]] * vcpus(instance_type)
 
 
 def ebs_gb(instance_type: str) -> int:

@@ -9,14 +9,18 @@ from fruit_contract.report import (
     ClusterFacts,
     Cost,
     Encryption,
+    ExpectedSizing,
     FeaturizeMetrics,
     ImageCounts,
     ReduceMetrics,
     Report,
+    Sizing,
     TaskTime,
+    Timing,
 )
 from fruit_pipeline.parameters import RunParameters
 from fruit_pipeline.redaction import redacted
+from fruit_pipeline.timing import minutes_alive
 
 _FAILED: Final = ("failed", "upstream_failed")
 
@@ -27,6 +31,8 @@ def build_report(
     started_at: datetime,
     parameters: Mapping[str, Any],
     tasks: list[TaskTime],
+    timing: Timing,
+    sizing: ExpectedSizing | None,
     found: int | None,
     featurized: FeaturizeMetrics | None,
     reduced: ReduceMetrics | None,
@@ -60,9 +66,14 @@ def build_report(
         explained_variance=reduced["explained_variance"] if reduced else None,
         explained_variance_ratio=reduced["explained_variance_ratio"] if reduced else None,
         images_per_second=featurized["images_per_second"] if featurized else None,
+        images_per_second_per_core=(
+            round(featurized["images_per_second"] / featurized["cores"], 3) if featurized else None
+        ),
         model_loads=featurized["model_loads"] if featurized else None,
         model=featurized["model"] if featurized else None,
         tasks=tasks,
+        timing=timing,
+        sizing=compared(sizing, cluster, cost) if sizing else None,
         cluster=cluster,
         cost=cost,
         encryption=encryption,
@@ -89,21 +100,24 @@ def _versions(featurized: FeaturizeMetrics | None) -> dict[str, str]:
     return {**airflow_side, **(featurized["versions"] if featurized else {})}
 
 
-def task_times(breadcrumbs: list[Mapping[str, Any]], order: list[str]) -> list[TaskTime]:
-    """One entry a task, in the DAG's order, from what Airflow remembers of the ended ones."""
-    ended = {crumb["task_id"]: crumb for crumb in breadcrumbs}
-    return [
-        TaskTime(name=name, seconds=ended[name]["duration"], state=str(ended[name]["state"]))
-        for name in order
-        if name in ended
-    ]
+def compared(expected: ExpectedSizing, cluster: ClusterFacts, cost: Cost) -> Sizing:
+    """What was expected of the fleet beside what happened."""
+    return Sizing(
+        **expected,
+        expected_eur=cost["expected"],
+        actual_minutes=minutes_alive(cluster),
+        actual_eur=cost["actual"],
+    )
 
 
 def cluster_facts(emr: Any, cluster_id: str | None) -> ClusterFacts:
     """The run's cluster as EMR remembers it, with the life of each instance."""
     if not cluster_id:
-        return ClusterFacts(id=None, release=None, final_state=None, instances=[])
+        return ClusterFacts(
+            id=None, release=None, final_state=None, created=None, ready=None, ended=None, instances=[]
+        )
     cluster = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
+    created, ready, ended = _timeline(cluster["Status"].get("Timeline", {}))
     instances = [
         {
             "id": instance["Id"],
@@ -118,13 +132,29 @@ def cluster_facts(emr: Any, cluster_id: str | None) -> ClusterFacts:
         id=cluster_id,
         release=cluster.get("ReleaseLabel"),
         final_state=cluster["Status"]["State"],
+        created=created.isoformat() if created else None,
+        ready=ready.isoformat() if ready else None,
+        ended=ended.isoformat() if ended else None,
         instances=instances,
     )
 
 
+def cluster_steps(emr: Any, cluster_id: str | None) -> list[dict[str, Any]]:
+    """EMR's summaries of the cluster's steps; none where there is no cluster."""
+    if not cluster_id:
+        return []
+    pages = emr.get_paginator("list_steps").paginate(ClusterId=cluster_id)
+    return [step for page in pages for step in page["Steps"]]
+
+
+def _timeline(timeline: Mapping[str, datetime]) -> tuple[datetime | None, datetime | None, datetime | None]:
+    created, ready, ended = (timeline.get(f"{name}DateTime") for name in ("Creation", "Ready", "End"))
+    return created, ready, ended
+
+
 def _life(timeline: Mapping[str, datetime]) -> dict[str, str | float | None]:
     """When an instance was created, ready and gone, as ISO 8601, and its hours when it has ended."""
-    created, ready, ended = (timeline.get(f"{name}DateTime") for name in ("Creation", "Ready", "End"))
+    created, ready, ended = _timeline(timeline)
     return {
         "created": created.isoformat() if created else None,
         "ready": ready.isoformat() if ready else None,
@@ -133,6 +163,7 @@ def _life(timeline: Mapping[str, datetime]) -> dict[str, str | float | None]:
     }
 
 
-def planned_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The run's parameters as given, whether or not they are valid."""
-    return {name: values.get(name) for name in RunParameters.model_fields}
+def planned_parameters(values: Mapping[str, Any], sizing: ExpectedSizing | None) -> dict[str, Any]:
+    """The run's parameters as given, whether or not they are valid, with the fleet that was chosen."""
+    given = {name: values.get(name) for name in RunParameters.model_fields}
+    return {**given, **(sizing["chosen"] if sizing else {})}

@@ -27,6 +27,7 @@ def featurize_step(parameters: RunParameters, layout: RunLayout, artifacts: Arti
             "--image-size": parameters.image_size,
             "--batch-size": parameters.batch_size,
             "--engine": parameters.engine,
+            "--precision": parameters.precision,
             "--reader": parameters.reader,
         },
         parameters,

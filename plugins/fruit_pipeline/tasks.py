@@ -12,6 +12,8 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from fruit_contract.layout import RunLayout, artifact_key, run_key
+from fruit_contract.model import model_file
+from fruit_contract.report import ExpectedSizing
 from fruit_pipeline import (
     artifacts,
     billing,
@@ -20,17 +22,22 @@ from fruit_pipeline import (
     publication,
     reaper,
     reporting,
+    sizing,
     spending,
     steps,
+    timing,
 )
 from fruit_pipeline.clients import check_residency, client
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.live_prices import CLIENT_CONFIG, PRICING_REGION, read_prices
 from fruit_pipeline.operators import CREATE_TASK_ID
-from fruit_pipeline.parameters import ParameterError, RunParameters
+from fruit_pipeline.parameters import Fleet, ParameterError, RunParameters
 from fruit_pipeline.prices import PriceError
 from fruit_pipeline.regions import EU_REGIONS, ResidencyError
+
+STEP_SENSORS = {steps.FEATURIZE: "wait_for_featurize", steps.REDUCE: "wait_for_pca"}
+"""Which task of the DAG waits for which step."""
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +71,9 @@ def plan() -> dict[str, int]:
 
     context, parameters, deployment = get_current_context(), _parameters(), Deployment()
     artifacts_are = f"s3://{parameters.bucket}/{artifact_key('', '')}"
-    request = job_flow(parameters, deployment, artifacts_are, context["dag"].dag_id, context["run_id"])
+    # The fleet is chosen from what is found here; where the request reaches to does not depend on it.
+    some = parameters.with_fleet(Fleet(parameters.primary_type, 1))
+    request = job_flow(some, deployment, artifacts_are, context["dag"].dag_id, context["run_id"])
     try:
         check_residency(parameters.region, parameters.bucket, request)
         s3 = client("s3", parameters.region)
@@ -76,23 +85,25 @@ def plan() -> dict[str, int]:
     return {"images": listing.images, "bytes": listing.image_bytes, "ignored": listing.ignored}
 
 
-def check_guards(planned: dict[str, int]) -> dict[str, float]:
+def check_guards(planned: dict[str, int]) -> dict[str, Any]:
     """
-    Refuses the run before anything costs money: worst-case cost above `budget_eur`, a run that
-    starts by itself above the month's ceiling, a missing role, or no security configuration where
-    one is required. Returns the worst and the expected cost in EUR.
+    Chooses the workers where `workers=auto`, and refuses the run before anything costs money:
+    worst-case cost above `budget_eur`, a run that starts by itself above the month's ceiling, a
+    missing role, or no security configuration where one is required. Returns the worst and the
+    expected cost in EUR, and the fleet with the arithmetic of its time.
 
-    **When it fails:** the message shows the sum, or the role, and what to change.
+    **When it fails:** the message shows the sum, the nearest fleet, or the role, and what to change.
     """
-    parameters, deployment, now = _parameters(), Deployment(), datetime.now(UTC)
-    types = {parameters.primary_type, parameters.worker_type}
+    asked, deployment, now = _parameters(), Deployment(), datetime.now(UTC)
+    types, workload = {asked.primary_type, *sizing.types_in_question(asked)}, billing.workload_of(planned)
     try:
-        guards.check_roles(client("iam", parameters.region), deployment)
+        guards.check_roles(client("iam", asked.region), deployment)
         guards.check_security_configuration(deployment)
-        prices = read_prices(parameters.region, types, *_price_clients(parameters.region), now)
+        prices = read_prices(asked.region, types, *_price_clients(asked.region), now)
         for warning in billing.warnings(prices, deployment, now.date()):
             log.warning(warning)
-        found = guards.check_budget(parameters, deployment, billing.workload_of(planned), prices)
+        parameters = sizing.choose(asked, workload, prices, deployment.usd_per_eur)
+        found = guards.check_budget(parameters, deployment, workload, prices)
         estimated = billing.in_eur(found, deployment)
         log.info(
             "At worst %.2f EUR, expected %.2f EUR for %.2f hours; prices: %s of %s.",
@@ -102,9 +113,11 @@ def check_guards(planned: dict[str, int]) -> dict[str, float]:
             prices.date,
         )
         _check_month(parameters, deployment, estimated["estimate"], now)
-    except (guards.GuardError, PriceError, spending.MonthlyBudgetError) as error:
+    except (guards.GuardError, PriceError, sizing.SizingError, spending.MonthlyBudgetError) as error:
         raise AirflowFailException(str(error)) from error
-    return estimated
+    fleet = sizing.as_expected(asked, parameters, workload)
+    log.info("%s %s", "Chosen:" if fleet["automatic"] else "Given:", fleet["arithmetic"])
+    return {**estimated, "sizing": fleet}
 
 
 def _check_month(parameters: RunParameters, deployment: Deployment, worst_eur: float, now: datetime) -> None:
@@ -116,7 +129,7 @@ def _check_month(parameters: RunParameters, deployment: Deployment, worst_eur: f
         spending.check_month(run_type, month, worst_eur, deployment.monthly_budget_eur)
 
 
-def publish_artifacts() -> dict[str, Any]:
+def publish_artifacts(guarded: dict[str, Any]) -> dict[str, Any]:
     """
     Uploads code, model and runtime under keys made of their content (once), and describes the
     cluster and its steps.
@@ -124,13 +137,15 @@ def publish_artifacts() -> dict[str, Any]:
     **When it fails:** an artifact was not built (`make setup`), or the bucket refuses writes.
     No cluster exists yet; clear this task once that is mended.
     """
-    context, parameters, deployment = get_current_context(), _parameters(), Deployment()
+    context, deployment = get_current_context(), Deployment()
+    parameters = _parameters().with_fleet(Fleet(**guarded["sizing"]["chosen"]))
     try:
         uris = artifacts.publish(
             client("s3", parameters.region),
             parameters.bucket,
             deployment.code_dir,
             deployment.model_dir,
+            model_file(parameters.engine, parameters.precision),
             deployment.runtime_archive,
         )
     except artifacts.MissingArtifactError as error:
@@ -182,7 +197,7 @@ def publish() -> dict[str, str]:
     return publication.move_pointer(client("s3", parameters.region), layout, get_current_context()["run_id"])
 
 
-def report(planned: dict[str, int] | None, estimated: dict[str, float] | None) -> str:
+def report(planned: dict[str, int] | None, guarded: dict[str, Any] | None) -> str:
     """
     Writes `report.json`, for failed runs too, and is the verdict of the run: it fails when any
     task before it has.
@@ -190,37 +205,40 @@ def report(planned: dict[str, int] | None, estimated: dict[str, float] | None) -
     **When it fails:** read its message; it names the task to look at.
     """
     context = get_current_context()
-    values = reporting.planned_parameters(context["params"])
+    fleet: ExpectedSizing | None = guarded["sizing"] if guarded else None
+    values = reporting.planned_parameters(context["params"], fleet)
     region, layout = str(values["region"]), RunLayout(str(values["bucket"]), run_key(context["run_id"]))
     try:
         check_residency(region, layout.bucket)
     except ResidencyError as error:
         raise AirflowFailException(f"{error} No report is written there.") from error
     s3, emr = client("s3", region), client("emr", region)
-    ti, dag = context["ti"], context["dag"]
-    tasks = reporting.task_times(
-        list(ti.get_task_breadcrumbs(dag.dag_id, context["run_id"])),
-        [task.task_id for task in dag.topological_sort()],
-    )
+    ti, dag, run_started = context["ti"], context["dag"], context["dag_run"].start_date
+    ended = list(ti.get_task_breadcrumbs(dag.dag_id, context["run_id"]))
+    upstream = {task.task_id: task.upstream_task_ids for task in dag.topological_sort()}
+    started = timing.starts(ti, list(upstream))
     cluster = reporting.cluster_facts(emr, ti.xcom_pull(task_ids=CREATE_TASK_ID))
+    steps_seen = reporting.cluster_steps(emr, cluster["id"])
     pricing, ec2 = _price_clients(region)
     cost = billing.cost_of(
         cluster,
         values,
         planned,
         Deployment(),
-        estimated=estimated,
+        estimated=guarded,
         run_key=layout.run_key,
-        started_at=context["dag_run"].start_date,
+        started_at=run_started,
         pricing=pricing,
         ec2=ec2,
         now=datetime.now(UTC),
     )
     document = reporting.build_report(
         run_id=context["run_id"],
-        started_at=context["dag_run"].start_date,
+        started_at=run_started,
         parameters=values,
-        tasks=tasks,
+        tasks=timing.task_times(ended, started, upstream, run_started),
+        timing=timing.run_timing(cluster, steps_seen, ended, started, run_started, STEP_SENSORS),
+        sizing=fleet,
         found=planned["images"] if planned else None,
         featurized=publication.read_json(s3, layout.bucket, layout.featurize_metrics),
         reduced=publication.read_json(s3, layout.bucket, layout.reduce_metrics),

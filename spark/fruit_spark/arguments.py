@@ -2,7 +2,8 @@
 
 import argparse
 
-from fruit_spark.engines import ENGINES, IMAGE_SIZES
+from fruit_contract.model import IMAGE_SIZES, PRECISIONS, model_file
+from fruit_spark.engines import ENGINES
 from fruit_spark.featurize import FeaturizeSettings
 from fruit_spark.pca import SOLVERS
 from fruit_spark.reduce import ReduceSettings
@@ -35,7 +36,7 @@ def featurize_parser() -> argparse.ArgumentParser:
         prog="featurize.py",
         description="Images to MobileNetV2 features (1,280 float32 each). An image that cannot be used "
         "becomes a row with a reason; the step fails only if all are rejected.",
-        epilog=f"An address is a {ADDRESS}. Repeated, the step overwrites its own output with the same rows.",
+        epilog=f"An address is a {ADDRESS}. Repeated, the step keeps what an earlier attempt finished.",
         allow_abbrev=False,
     )
     images = parser.add_mutually_exclusive_group(required=True)
@@ -72,6 +73,13 @@ def featurize_parser() -> argparse.ArgumentParser:
         help="keras is the slow reference. Default: litert",
     )
     parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="of the weights; float16 halves the broadcast and, on Graviton, computes in half precision "
+        "(litert only). Default: float32",
+    )
+    parser.add_argument(
         "--reader",
         choices=("fast", "spark-image"),
         default="fast",
@@ -86,7 +94,13 @@ def featurize_parser() -> argparse.ArgumentParser:
 
 
 def featurize_settings(arguments: list[str]) -> FeaturizeSettings:
-    return FeaturizeSettings(**vars(featurize_parser().parse_args(arguments)))
+    parser = featurize_parser()
+    asked = parser.parse_args(arguments)
+    try:
+        model_file(asked.engine, asked.precision)
+    except ValueError as problem:
+        parser.error(str(problem))
+    return FeaturizeSettings(**vars(asked))
 
 
 def reduce_parser() -> argparse.ArgumentParser:

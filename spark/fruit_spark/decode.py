@@ -32,23 +32,23 @@ def decode_with_opencv(data: bytes, size: int) -> Pixels:
 
     header = check_image(data)
     try:
-        # IMREAD_COLOR applies the EXIF orientation and gives 8-bit BGR whatever the file holds.
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        # Applies the EXIF orientation and gives 8-bit RGB whatever the file holds.
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as problem:
         raise RejectedImage(f"corrupt: OpenCV: {problem.err}") from None
     if image is None:
         raise RejectedImage(f"corrupt: the {header.format} data cannot be decoded")
-    return resize_bgr(image, size)
+    return resize(image, size)
 
 
-def resize_bgr(image: Any, size: int) -> Pixels:
-    """uint8 [height, width, 3] BGR as uint8 [size, size, 3] RGB."""
+def resize(image: Any, size: int) -> Pixels:
+    """uint8 [height, width, 3] as uint8 [size, size, 3]."""
     import cv2
 
+    resized: Pixels = image
     if image.shape[:2] != (size, size):
-        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
-    rgb: Pixels = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return rgb
+        resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+    return resized
 
 
 def decode_with_pillow(data: bytes, size: int) -> Pixels:

@@ -12,15 +12,16 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from fruit_contract.model import Precision
 from fruit_spark.decode import Decoder, decode_with_opencv, decode_with_pillow
 from fruit_spark.errors import StepError
 
 FEATURE_DIM: Final = 1280
-# Keras has ImageNet weights for these (its documentation of MobileNetV2). Each halves five times without a
-# remainder, so that the LiteRT model, converted at 224, pads as a Keras model built at that size does.
-IMAGE_SIZES: Final = (96, 128, 160, 192, 224)
 
 Features = npt.NDArray[np.float32]
+_TFLITE_NEEDED: Final = (
+    f"Give a .tflite with one float32 input [1, height, width, 3] and one output [1, {FEATURE_DIM}]."
+)
 
 
 class Engine(Protocol):
@@ -33,25 +34,48 @@ class Engine(Protocol):
         ...
 
 
+def _open_tflite(model: bytes) -> Any:
+    """A LiteRT interpreter on one thread, whose tensors are not allocated yet."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        return Interpreter(model_content=model, num_threads=1)
+    except (ValueError, RuntimeError) as problem:
+        raise StepError(f"The model cannot be used by LiteRT: {problem}. {_TFLITE_NEEDED}") from problem
+
+
+def weights_precision(model: bytes) -> Precision:
+    """The precision in which a .tflite stores its weights: float16 where any tensor has it.
+
+    A model with float16 weights widens them to float32 when it is loaded, unless its metadata and the
+    processor allow half precision throughout (``artifacts/model.py``).
+    """
+    stored = {detail["dtype"] for detail in _open_tflite(model).get_tensor_details()}
+    return "float16" if np.float16 in stored else "float32"
+
+
 class LiteRtEngine:
     """A .tflite model on XNNPACK, one image at a time: larger batches are no faster on one core."""
 
     def __init__(self, model: bytes, image_size: int) -> None:
         import cv2
-        from ai_edge_litert.interpreter import Interpreter
 
         cv2.setNumThreads(1)
         self.decode: Decoder = decode_with_opencv
+        self._interpreter = _open_tflite(model)
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        _check_signature(
+            [(np.dtype(given["dtype"]).name, tuple(given["shape"].tolist())) for given in inputs],
+            len(outputs),
+        )
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         try:
-            self._interpreter = Interpreter(model_content=model, num_threads=1)
-            [self._input] = (detail["index"] for detail in self._interpreter.get_input_details())
-            [self._output] = (detail["index"] for detail in self._interpreter.get_output_details())
             self._interpreter.resize_tensor_input(self._input, [1, image_size, image_size, 3])
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as problem:
             raise StepError(
-                f"The model cannot be used by LiteRT: {problem}. Give a float32 .tflite with one input "
-                f"[1, {image_size}, {image_size}, 3] and one output [1, {FEATURE_DIM}]."
+                f"The model cannot be used by LiteRT at {image_size} x {image_size} pixels: {problem}. "
+                f"{_TFLITE_NEEDED}"
             ) from problem
         self._photo = np.empty((1, image_size, image_size, 3), np.float32)
 
@@ -63,6 +87,16 @@ class LiteRtEngine:
             self._interpreter.invoke()
             features.append(self._interpreter.get_tensor(self._output))
         return np.concatenate(features).astype(np.float32, copy=False)
+
+
+def _check_signature(inputs: list[tuple[str, tuple[int | None, ...]]], outputs: int) -> None:
+    """``StepError`` unless there is one float32 input of RGB photos (dtype, shape) and one output."""
+    if [(dtype, len(shape), shape[-1:]) for dtype, shape in inputs] != [("float32", 4, (3,))] or outputs != 1:
+        said = ", ".join(f"{dtype} {list(shape)}" for dtype, shape in inputs)
+        raise StepError(
+            f"The model takes {said} and gives {outputs} output{'s' * (outputs != 1)}: use one that takes "
+            f"float32 [n, height, width, 3] in [0, 1] and gives one output [n, {FEATURE_DIM}]."
+        )
 
 
 class KerasEngine:
@@ -95,6 +129,7 @@ class KerasEngine:
                 raise StepError(
                     f"The model cannot be loaded by Keras: {first}. Give a .keras or .h5."
                 ) from problem
+        _check_signature([(given.dtype, tuple(given.shape)) for given in loaded.inputs], len(loaded.outputs))
         self._predict: Callable[[Any], Any] = self._at_size(loaded, image_size).predict_on_batch
 
     @staticmethod
@@ -123,8 +158,6 @@ class KerasEngine:
 
 
 ENGINES: Final[dict[str, Callable[[bytes, int], Engine]]] = {"litert": LiteRtEngine, "keras": KerasEngine}
-MODEL_FILES: Final = {"litert": "mobilenetv2.tflite", "keras": "mobilenetv2.keras"}
-"""The file of the model artifact that an engine takes."""
 
 
 def check_output(engine: Engine, image_size: int) -> None:

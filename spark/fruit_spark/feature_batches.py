@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from fruit_contract.layout import label_of
-from fruit_spark.decode import Pixels, resize_bgr
+from fruit_spark.decode import Pixels, resize
 from fruit_spark.engines import FEATURE_DIM, Engine, Features
 from fruit_spark.errors import RejectedImage
 from fruit_spark.model_broadcast import BroadcastModel
@@ -73,8 +73,8 @@ def _unpack(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[Decoded]:
                 continue
             pixels = np.frombuffer(data.as_buffer(), np.uint8).reshape(shape)
             # Grey repeats its one channel; alpha is dropped, as in the fast reader.
-            bgr = np.repeat(pixels, 3, axis=2) if shape[2] == 1 else np.ascontiguousarray(pixels[..., :3])
-            yield path.as_py(), resize_bgr(bgr, size), None
+            rgb = np.repeat(pixels, 3, axis=2) if shape[2] == 1 else np.ascontiguousarray(pixels[..., 2::-1])
+            yield path.as_py(), resize(rgb, size), None
 
 
 SPARK_IMAGE_COLUMNS: Final = ("path", "height", "width", "nChannels", "data")

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fruit_contract.report import FeaturizeMetrics
-from fruit_contract.work_list import WORK_LIST_COLUMNS
 from fruit_spark import storage
+from fruit_spark.attempts import Plan, forget_attempt, not_done_yet, write_by_task
 from fruit_spark.engines import FEATURE_DIM
 from fruit_spark.errors import StepError
 from fruit_spark.feature_batches import FEATURES_DDL, featurize_work_list
-from fruit_spark.listing import list_images
+from fruit_spark.listing import WORK_LIST_DDL, list_images
 from fruit_spark.model_broadcast import BroadcastModel, broadcast_model
 from fruit_spark.model_source import ModelSource, read_model
 from fruit_spark.partitions import image_partitions
@@ -35,6 +35,7 @@ class FeaturizeSettings:
     image_size: int
     batch_size: int
     engine: str
+    precision: str
     reader: str
     partitions: int | None
     time_limit: int | None
@@ -44,22 +45,22 @@ class FeaturizeSettings:
 def featurize(spark: "SparkSession", settings: FeaturizeSettings) -> FeaturizeMetrics:
     """Write features, rejected images and metrics; ``StepError`` when none of it can be used.
 
-    Repeated, it overwrites its own output with the same rows.
+    Repeated, it keeps what an earlier attempt at the same work finished, and gives the same rows.
     """
-    source = read_model(spark, settings.model, settings.engine)
+    source = read_model(spark, settings.model, settings.engine, settings.precision)
     model = broadcast_model(spark.sparkContext, source.content, settings.engine, settings.image_size)
     images = _images(spark, settings)
-    found = images.count()
-    if not found:
-        raise StepError(f"The work list {settings.work_list} has no images: nothing to featurize.")
-    tasks = settings.partitions or image_partitions(found, spark.sparkContext.defaultParallelism)
-    rows = _feature_rows(spark, settings, images, model, tasks)
-    rows.write.mode("overwrite").parquet(storage.hadoop_uri(spark, settings.features))
-    metrics = _write_rejected_and_metrics(spark, settings, source, model, found)
+    plan = _plan(images, settings, model)
+    missing = not_done_yet(spark, images, settings.features, plan)
+    left = plan.images if missing is images else missing.count()
+    if left:
+        tasks = settings.partitions or image_partitions(left, spark.sparkContext.defaultParallelism)
+        write_by_task(spark, _feature_rows(spark, settings, missing, model, tasks), settings.features)
+    metrics = _write_rejected_and_metrics(spark, settings, source, model, plan.images, plan.images - left)
     if not metrics["processed"]:
         raise StepError(
-            f"All {found} images were rejected: the reasons are in {settings.rejected}. Check that the input "
-            "holds JPEG, PNG, BMP or WebP images."
+            f"All {plan.images} images were rejected: the reasons are in {settings.rejected}. Check that the "
+            "input holds JPEG, PNG, BMP or WebP images."
         )
     return metrics
 
@@ -72,14 +73,34 @@ def _images(spark: "SparkSession", settings: FeaturizeSettings) -> "DataFrame":
         raise StepError(
             f"There is no work list at {settings.work_list}: check the address, or list with --input."
         )
-    images = spark.read.parquet(storage.hadoop_uri(spark, settings.work_list))
-    wanted = [name for name, _ in WORK_LIST_COLUMNS]
-    missing = [name for name in wanted if name not in images.columns]
+    # With the schema at hand, Spark runs no job to find it; a column that is not there reads as null.
+    return spark.read.schema(WORK_LIST_DDL).parquet(storage.hadoop_uri(spark, settings.work_list))
+
+
+def _plan(images: "DataFrame", settings: FeaturizeSettings, model: BroadcastModel) -> Plan:
+    """Count and identify the work in one pass over the work list; ``StepError`` for one that is no use."""
+    from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
+
+    wanted = images.columns
+    # A sum does not depend on the order; decimal(38) holds it for any number of images.
+    digest = F.sum(F.xxhash64("uri", "etag", "size").cast("decimal(38,0)"))
+    found, identity, *filled = images.agg(F.count("*"), digest, *map(F.count, wanted)).collect()[0]
+    if not found:
+        raise StepError(f"The work list {settings.work_list} has no images: nothing to featurize.")
+    missing = [name for name, count in zip(wanted, filled, strict=True) if count < found]
     if missing:
         raise StepError(
-            f"The work list {settings.work_list} has no column {', '.join(missing)}: it needs {wanted}."
+            f"The work list {settings.work_list} has no {', '.join(missing)} in some or all of its rows: it "
+            f"needs {', '.join(wanted)} in each."
         )
-    return images.select(*wanted)
+    return Plan(
+        images=found,
+        work_list=str(identity),
+        model=model.fingerprint,
+        engine=model.engine,
+        image_size=model.image_size,
+        reader=settings.reader,
+    )
 
 
 def _feature_rows(
@@ -94,37 +115,44 @@ def _feature_rows(
 
 
 def _write_rejected_and_metrics(
-    spark: "SparkSession", settings: FeaturizeSettings, source: ModelSource, model: BroadcastModel, found: int
+    spark: "SparkSession",
+    settings: FeaturizeSettings,
+    source: ModelSource,
+    model: BroadcastModel,
+    found: int,
+    reused: int,
 ) -> FeaturizeMetrics:
     """Both from the features as they were written, so that they cannot disagree with them."""
+    from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
+
     written = spark.read.schema(FEATURES_DDL).parquet(storage.hadoop_uri(spark, settings.features))
     refused = written.where("reason is not null").select("path", "reason").coalesce(1)
     refused.write.mode("overwrite").parquet(storage.hadoop_uri(spark, settings.rejected))
-    rejected = (
-        spark.read.schema("path string, reason string")
-        .parquet(storage.hadoop_uri(spark, settings.rejected))
-        .count()
-    )
-    rows = written.count()
+    rows, rejected = written.agg(F.count("*"), F.count("reason")).collect()[0]
     if rows != found:
+        forget_attempt(spark, settings.features)
         raise StepError(
-            f"{found} images were planned, but {rows} rows were written to {settings.features}: run again."
+            f"{found} images were planned, but {rows} rows were written to {settings.features}: run again; "
+            "it begins anew."
         )
     seconds = seconds_since_launch(spark)
     metrics: FeaturizeMetrics = {
         "found": found,
         "processed": found - rejected,
         "rejected": rejected,
+        "reused": reused,
         "feature_dim": FEATURE_DIM,
         "model_loads": model.loads.value,
+        "cores": spark.sparkContext.defaultParallelism,
         "seconds": round(seconds, 3),
-        "images_per_second": round(found / seconds, 3),
+        "images_per_second": round((found - reused) / seconds, 3),
         "model": {
             "name": source.name,
             "weights": source.weights,
             "fingerprint": source.fingerprint,
             "image_size": settings.image_size,
             "engine": settings.engine,
+            "precision": settings.precision,
         },
         "versions": versions(
             spark, "numpy", "pyarrow", "ai-edge-litert", "opencv-python-headless", "obstore", "tensorflow"

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from fruit_contract.model import FACTS_FILE, model_file
 from fruit_spark import storage
-from fruit_spark.engines import MODEL_FILES
+from fruit_spark.engines import weights_precision
 from fruit_spark.errors import StepError
 from fruit_spark.model_broadcast import check_size
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-FACTS: Final = "model.json"
 SUFFIXES: Final = {"litert": (".tflite",), "keras": (".keras", ".h5")}
 
 
@@ -32,15 +32,23 @@ class ModelSource:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def read_model(spark: "SparkSession", uri: str, engine: str) -> ModelSource:
-    """Read the file for ``engine``; its size is checked before a byte of it is read."""
+def read_model(spark: "SparkSession", uri: str, engine: str, precision: str) -> ModelSource:
+    """Read the file for ``engine`` and ``precision``; its size is checked before a byte of it is read.
+
+    ``StepError`` where there is no such file, or where its weights have another precision: what the
+    report says of a run is then true.
+    """
     facts: dict[str, str] = {}
+    try:
+        file_of_artifact = model_file(engine, precision)
+    except ValueError as problem:
+        raise StepError(str(problem)) from problem
     file = uri
     if storage.is_folder(spark, uri):
         folder = uri.rstrip("/")
-        file = f"{folder}/{MODEL_FILES[engine]}"
-        if storage.exists(spark, f"{folder}/{FACTS}"):
-            facts = json.loads(storage.read_bytes(spark, f"{folder}/{FACTS}"))
+        file = f"{folder}/{file_of_artifact}"
+        if storage.exists(spark, f"{folder}/{FACTS_FILE}"):
+            facts = json.loads(storage.read_bytes(spark, f"{folder}/{FACTS_FILE}"))
     suffix = PurePosixPath(file).suffix
     if suffix not in SUFFIXES[engine]:
         raise StepError(
@@ -52,9 +60,16 @@ def read_model(spark: "SparkSession", uri: str, engine: str) -> ModelSource:
             f"There is no model at {file}: build it with `python -m artifacts.model` and give its folder."
         )
     check_size(storage.size_of(spark, file), f"The model {file}")
+    content = storage.read_bytes(spark, file)
+    stored = weights_precision(content) if engine == "litert" else precision
+    if stored != precision:
+        raise StepError(
+            f"The model {file} has {stored} weights, and --precision {precision} was asked: "
+            f"use --precision {stored}, or another model."
+        )
     name = PurePosixPath(file).name
     return ModelSource(
-        storage.read_bytes(spark, file),
+        content,
         str(facts.get("name", name)),
         str(facts.get("weights", f"given by the user ({name})")),
     )

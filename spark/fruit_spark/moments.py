@@ -8,7 +8,7 @@ the driver sees one of them, however many tasks there were.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce as fold
 from itertools import chain
@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from fruit_spark.feature_files import FEATURES, ROWS_PER_BLOCK, Batches, as_block, map_features
 from fruit_spark.without_pandas import map_in_arrow
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import SparkSession
 
-Batches = Iterator[pa.RecordBatch]
 Float64 = npt.NDArray[np.float64]
+Block = npt.NDArray[np.floating[Any]]
 
 FAN_IN: Final = 8
 """Partial results merged by one task: 8 of 13 MB fit into any executor."""
@@ -42,7 +43,7 @@ class Moments:
     scatter: Float64
 
     @classmethod
-    def of(cls, blocks: Iterable[npt.NDArray[np.floating[Any]]]) -> "Moments | None":
+    def of(cls, blocks: Iterable[Block]) -> "Moments | None":
         """Of all rows of the blocks (float32 or float64 [n, d], any n); None where there is no row."""
         filled = (block.astype(np.float64) for block in blocks if len(block))
         first = next(filled, None)
@@ -65,11 +66,11 @@ class Moments:
         return Moments(rows, self.mean + apart * (other.rows / rows), scatter)
 
 
-def moments_of(frame: "DataFrame", column: str) -> Moments | None:
-    """Of the float arrays in ``column``, all of one length and none null; None where there is no row."""
-    tasks = frame.sparkSession.sparkContext.defaultParallelism
+def moments_of(spark: "SparkSession", features: str) -> Moments | None:
+    """Of the vectors in the Parquet files of ``features``, all of one length; None where there is none."""
+    tasks = spark.sparkContext.defaultParallelism
     # Few, long tasks: each leaves one partial result, whatever the number of files.
-    partial = map_in_arrow(frame.select(column).coalesce(tasks), _partial(column), _DDL)
+    partial = map_features(spark, features, [FEATURES], tasks, _partial, _DDL)
     while tasks > 1:
         tasks = math.ceil(tasks / FAN_IN)
         partial = map_in_arrow(partial.repartition(tasks), _merge, _DDL)
@@ -77,19 +78,23 @@ def moments_of(frame: "DataFrame", column: str) -> Moments | None:
     return _unpack(*found[0]) if found else None
 
 
-def as_block(column: pa.ListArray) -> npt.NDArray[np.float32]:
-    """A list column of n float vectors of one length d as float32 [n, d], without a copy."""
-    values: npt.NDArray[np.float32] = column.flatten().to_numpy(zero_copy_only=True)
-    return values.reshape(len(column), -1) if len(column) else values.reshape(0, 0)
+def full_blocks(blocks: Iterable[Block], rows: int) -> Iterator[Block]:
+    """The same rows in blocks of at least ``rows``, but for the last: each costs a pass over the products."""
+    held: list[Block] = []
+    for block in blocks:
+        held.append(block)
+        if sum(map(len, held)) >= rows:
+            yield np.concatenate(held)
+            held = []
+    if held:
+        yield np.concatenate(held)
 
 
-def _partial(column: str) -> Callable[[Batches], Batches]:
-    def partial(batches: Batches) -> Batches:
-        moments = Moments.of(as_block(batch.column(column)) for batch in batches)
-        if moments is not None:
-            yield _pack(moments)
-
-    return partial
+def _partial(batches: Batches) -> Batches:
+    vectors = (as_block(batch.column(FEATURES)) for batch in batches if batch.num_rows)
+    moments = Moments.of(full_blocks(vectors, ROWS_PER_BLOCK))
+    if moments is not None:
+        yield _pack(moments)
 
 
 def _merge(batches: Batches) -> Batches:

@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fruit_spark.errors import StepError
-from fruit_spark.moments import Batches, Float64, Moments, as_block
+from fruit_spark.feature_files import FEATURES, Batches, as_block, map_features
+from fruit_spark.moments import Float64, Moments
 from fruit_spark.storage import jvm
-from fruit_spark.without_pandas import array_to_vector, map_in_arrow
+from fruit_spark.without_pandas import array_to_vector
 
 if TYPE_CHECKING:
     from pyspark.ml.feature import PCAModel
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
-FEATURES: Final = "features"
 PROJECTED_DDL: Final = "path string, label string, features array<float>"
 NO_VARIANCE: Final = (
     "The features have no variance: every image gives the same feature vector. Give different images."
@@ -104,20 +104,26 @@ def components_for(ratio: Float64, minimum: float) -> int | None:
     return int(reached[0]) + 1 if len(reached) else None
 
 
-def project(features: "DataFrame", model: "PCAModel") -> "DataFrame":
-    """path, label, features (k float32): the features times the model's ``pc``, as its transform does it."""
+def project(spark: "SparkSession", features: str, model: "PCAModel", files: int) -> "DataFrame":
+    """path, label, features (k float32) in ``files`` partitions, of the Parquet files of ``features``.
+
+    The vectors times the model's ``pc``, as its transform does it.
+    """
     matrix: npt.NDArray[np.float64] = model.pc.toArray()
-    shared = features.sparkSession.sparkContext.broadcast(np.ascontiguousarray(matrix))
+    # In float32, as the vectors are and as the components will be.
+    shared = spark.sparkContext.broadcast(np.ascontiguousarray(matrix, np.float32))
 
     def multiply(batches: Batches) -> Batches:
         import pyarrow as pa
 
         for batch in batches:
-            projected = (as_block(batch.column(FEATURES)) @ shared.value).astype(np.float32)
+            if not batch.num_rows:
+                continue
+            projected = as_block(batch.column(FEATURES)) @ shared.value
             offsets = np.arange(0, projected.size + 1, projected.shape[1], dtype=np.int32)
             column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(projected.reshape(-1)))
             yield pa.RecordBatch.from_arrays(
                 [batch.column("path"), batch.column("label"), column], names=["path", "label", FEATURES]
             )
 
-    return map_in_arrow(features.select("path", "label", FEATURES), multiply, PROJECTED_DDL)
+    return map_features(spark, features, ["path", "label", FEATURES], files, multiply, PROJECTED_DDL)

@@ -20,6 +20,7 @@ from fruit_spark.work_items import ReadImage, WorkItem
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
+    from pyarrow.fs import S3FileSystem
 
 IN_FLIGHT: Final = 16
 """Requests of one task at the same time: at S3's usual 20 ms each, 800 photos a second."""
@@ -153,6 +154,14 @@ def s3_region() -> str:
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "eu-west-1"
 
 
+def s3_file_system() -> "S3FileSystem":
+    """Arrow's own client, with the endpoint, region and credentials of the environment."""
+    from pyarrow import fs
+
+    scheme, _, address = (s3_endpoint() or "https://").partition("://")
+    return fs.S3FileSystem(endpoint_override=address.rstrip("/") or None, scheme=scheme, region=s3_region())
+
+
 def _fetch_from_s3(item: WorkItem) -> bytes:
     from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 
@@ -201,13 +210,8 @@ def _needs_arrow(key: str) -> bool:
 
 def _fetch_with_arrow(bucket: str, item: WorkItem) -> bytes:
     """The slower way for keys with control characters: no ETag to compare, so the size alone is checked."""
-    from pyarrow import fs
-
-    endpoint = s3_endpoint()
-    scheme, _, address = (endpoint or "https://").partition("://")
-    store = fs.S3FileSystem(endpoint_override=address.rstrip("/") or None, scheme=scheme, region=s3_region())
     try:
-        with store.open_input_file(f"{bucket}/{item.key}") as file:
+        with s3_file_system().open_input_file(f"{bucket}/{item.key}") as file:
             _check_unchanged(item, file.size(), "")
             return bytes(file.read())
     except FileNotFoundError:

@@ -10,10 +10,10 @@ from fruit_spark import storage
 from fruit_spark.engines import FEATURE_DIM
 from fruit_spark.errors import StepError
 from fruit_spark.feature_batches import FEATURES_DDL
+from fruit_spark.feature_files import FEATURES
 from fruit_spark.moments import Moments, moments_of
 from fruit_spark.partitions import output_partitions
 from fruit_spark.pca import (
-    FEATURES,
     SOLVERS,
     components_for,
     explained_variance_ratio,
@@ -49,7 +49,7 @@ def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:
     Metrics and plot are written before that error, so that there is something to look at.
     """
     features = _features(spark, settings.features)
-    moments = moments_of(features, FEATURES)
+    moments = moments_of(spark, settings.features)
     rows = moments.rows if moments else 0
     check_components(rows, settings.components)
     assert moments is not None  # without a row, the check above has raised
@@ -60,7 +60,7 @@ def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:
         raise StepError(_too_little_variance(moments, settings, float(ratio.sum())))
     model.write().overwrite().save(storage.hadoop_uri(spark, settings.model_output))
     cores = spark.sparkContext.defaultParallelism
-    components = project(features, model).coalesce(output_partitions(rows, cores))
+    components = project(spark, settings.features, model, output_partitions(rows, cores))
     components.write.mode("overwrite").parquet(storage.hadoop_uri(spark, settings.output))
     # Written again: now the seconds are those of the whole step.
     return _write_metrics(spark, settings, rows, ratio)

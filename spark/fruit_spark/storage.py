@@ -77,6 +77,12 @@ def write_bytes(spark: "SparkSession", uri: str, content: bytes) -> None:
         stream.close()
 
 
+def delete(spark: "SparkSession", uri: str) -> None:
+    """Remove a file, or a folder and all that it holds; nothing happens where nothing is."""
+    filesystem, path = _open(spark, uri)
+    filesystem.delete(path, True)
+
+
 def write_json(spark: "SparkSession", uri: str, value: Mapping[str, Any]) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(spark, uri, f"{text}\n".encode())

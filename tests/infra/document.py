@@ -53,7 +53,7 @@ def node_rows(account: Installed, requests: list[Need]) -> list[Row]:
     rows = []
     for removed in statements:
         rest = [each for each in statements if each is not removed]
-        refused = [need for need in requests if not permits(rest, need)]
+        refused = sorted((need for need in requests if not permits(rest, need)), key=str)
         rows.append(
             Row(
                 "nodes",

@@ -30,6 +30,7 @@ from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.identity import tags_of
 from fruit_pipeline.operators import (
+    CREATE_TASK_ID,
     AddStepOperator,
     ClusterReadySensor,
     CreateClusterOperator,
@@ -251,7 +252,7 @@ class PipelineRun:
     def _parts(self, guard: Guard) -> Iterator[Part]:
         yield "plan", tasks.plan
         yield "guards", lambda: tasks.check_guards(self._results["plan"])
-        yield "publish_artifacts", tasks.publish_artifacts
+        yield "publish_artifacts", lambda: tasks.publish_artifacts(self._results["guards"])
         yield "a broken upload", lambda: self._broken_upload(guard)
         yield "create_cluster", lambda: self._create()
         yield "wait_for_cluster", lambda: self._wait(ClusterReadySensor)
@@ -327,7 +328,7 @@ class PipelineRun:
         instance = SimpleNamespace(
             xcom_pull=lambda **_: created,
             xcom_push=lambda **_: None,
-            get_task_states=lambda dag, task_ids, run_ids: {run_ids[0]: dict.fromkeys(task_ids, "success")},
+            get_task_states=lambda dag_id, run_ids: {run_ids[0]: {CREATE_TASK_ID: "success"}},
             get_task_breadcrumbs=lambda *_: [],
             get_dr_count=lambda *_, **__: 0,
         )

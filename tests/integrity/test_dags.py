@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from copy import copy
 from typing import Any
 
 from fruit_pipeline.operators import (
@@ -211,6 +212,34 @@ def test_defaults_keep_to_the_eu_and_to_spot(dag: Any) -> None:
 
 def test_the_form_offers_eu_regions_alone(dag: Any) -> None:
     assert set(dag.params.get_param("region").schema["enum"]) == set(EU_REGIONS)
+
+
+def test_the_form_takes_a_number_of_workers_or_auto(dag: Any) -> None:
+    """Airflow's form has a field for several types; it is shown for a list of types without an enum."""
+    workers = copy(dag.params.get_param("workers"))  # resolving keeps the value
+    assert workers.schema["type"] == ["integer", "string"]
+    assert not {"enum", "anyOf", "examples"} & workers.schema.keys()
+    for given in (1, 100, "auto"):
+        assert workers.resolve(given) == given
+    assert "auto" in dag.params.get_param("worker_type").schema["enum"]
+
+
+def test_the_default_is_the_recorded_fleet(dag: Any) -> None:
+    assert (dag.params["worker_type"], dag.params["workers"]) == ("m6g.large", 2)
+
+
+def test_the_cluster_is_described_after_its_fleet_is_chosen(dag: Any) -> None:
+    (guarded,) = dag.get_task("publish_artifacts").op_args
+    assert guarded.operator.task_id == "guards"
+
+
+def test_every_task_notes_when_it_began(dagbag: Any) -> None:
+    from fruit_pipeline import timing
+
+    for task in dagbag.dags["fruit_features"].tasks:
+        assert timing.note_start in task.on_execute_callback, (
+            f"{task.task_id}: set on_execute_callback in default_args"
+        )
 
 
 def test_a_deployment_outside_the_eu_fails_the_import_in_one_sentence(monkeypatch: Any) -> None:

@@ -1,6 +1,8 @@
 """The pipeline's own operators: one cluster a run whatever happens, and sensors that go by EMR's answer."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -121,6 +123,20 @@ def test_the_teardown_looks_again_for_a_cluster_whose_request_was_on_its_way(
     )
 
 
+@pytest.mark.parametrize(
+    ("waiting", "is_red"), [("failed", True), ("success", False)], ids=["marked failed", "marked success"]
+)
+def test_a_run_that_was_marked_failed_stays_red_once_its_cluster_is_gone(
+    emr: BaseClient, waiting: str, is_red: bool
+) -> None:
+    cluster_id = create()
+    states = {"wait_for_cluster": waiting, "report": "skipped"}
+    teardown = TerminateClusterOperator(task_id="end", poll_seconds=0, **AWS)
+    with pytest.raises(AirflowFailException, match="marked failed") if is_red else nullcontext():
+        teardown.execute(context(cluster_id=cluster_id, other_states=states))
+    assert emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"] == "TERMINATED"
+
+
 @pytest.fixture
 def sensor(emr: BaseClient) -> Callable[..., StepSensor]:
     def of(*command: str) -> StepSensor:
@@ -156,12 +172,17 @@ def test_a_failed_step_fails_the_sensor_for_good(sensor: Callable[..., StepSenso
         waiting.execute_complete(context(), {"status": "success"})
 
 
-def test_a_step_that_outlives_its_limit_fails_the_sensor(
-    sensor: Callable[..., StepSensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from datetime import timedelta
+def test_a_sensor_looks_again_when_its_limit_is_reached(sensor: Callable[..., StepSensor]) -> None:
+    waiting = sensor("sleep", "600")
+    with pytest.raises(TaskDeferred) as soon:
+        waiting.execute(context(max_step_hours=0.01))
+    with pytest.raises(TaskDeferred) as later:
+        waiting.execute(context(max_step_hours=2))
+    assert timedelta(seconds=1) < soon.value.timeout < timedelta(minutes=1)
+    assert later.value.timeout == timedelta(minutes=10)
 
-    monkeypatch.setattr("fruit_pipeline.operators._STEP_GRACE", timedelta(0))
+
+def test_a_step_that_outlives_its_limit_fails_the_sensor(sensor: Callable[..., StepSensor]) -> None:
     waiting = sensor("sleep", "600")
     with pytest.raises(AirflowFailException, match="is not done after max_step_hours 1e-09"):
         waiting.execute(context(max_step_hours=1e-9))

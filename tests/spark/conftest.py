@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 for folder in (ROOT, ROOT / "plugins", ROOT / "spark", Path(__file__).parent):
     sys.path.insert(0, str(folder))
 
+from fruit_contract.model import FACTS_FILE, MODEL_FILES  # noqa: E402 - found by the lines above
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -37,10 +39,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def model_folder() -> Path:
-    folder = ROOT / ".cache" / "model"
-    if not (folder / "model.json").exists():
+    folder = Path(os.environ.get("FRUITS_MODEL_DIR", ROOT / ".cache" / "model"))
+    if not all((folder / name).exists() for name in (FACTS_FILE, *MODEL_FILES.values())):
         pytest.fail(
-            f"There is no model artifact in {folder}: build it with `python -m artifacts.model`.",
+            f"There is no whole model artifact in {folder}: build it with `python -m artifacts.model`.",
             pytrace=False,
         )
     return folder
@@ -49,7 +51,8 @@ def model_folder() -> Path:
 @pytest.fixture(scope="session")
 def fruit_photos() -> list[Path]:
     """Real photos where they are present; the generated ones are tested everywhere."""
-    return sorted((ROOT.parent / "shared" / "data" / "fruit_photos_100x100").glob("*/*.jpg"))
+    beside = ROOT.parent / "shared" / "data" / "fruit_photos_100x100"
+    return sorted(Path(os.environ.get("FRUITS_TEST_PHOTOS", beside)).glob("*/*.jpg"))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,11 @@
 """Promise: both command lines say what they take, and refuse what they cannot use before Spark starts."""
 
+import os
+import subprocess
+import sys
+
 import pytest
+from conftest import ROOT
 
 from fruit_spark.arguments import featurize_parser, featurize_settings, reduce_parser, reduce_settings
 from fruit_spark.errors import StepError
@@ -15,6 +20,7 @@ REDUCE = ["--features", "f", "--output", "o", "--model-output", "p", "--metrics"
 def test_defaults_are_those_of_the_design() -> None:
     step = featurize_settings(["--work-list", "w", *FEATURIZE])
     assert (step.image_size, step.batch_size, step.engine, step.reader) == (224, 32, "litert", "fast")
+    assert step.precision == "float32"
     pca = reduce_settings(REDUCE)
     assert (pca.components, pca.min_variance, pca.solver) == (256, 0.90, "blocks")
 
@@ -27,6 +33,8 @@ def test_defaults_are_those_of_the_design() -> None:
         (["--work-list", "w", "--image-size", "200"], "96, 128, 160, 192, 224"),
         (["--work-list", "w", "--batch-size", "0"], "whole number of 1 or more"),
         (["--work-list", "w", "--engine", "torch"], "litert"),
+        (["--work-list", "w", "--precision", "int8"], "float32"),
+        (["--work-list", "w", "--precision", "float16", "--engine", "keras"], "keras engine has no float16"),
         (["--work-list", "w", "--colour", "red"], "--colour"),
     ],
 )
@@ -91,3 +99,26 @@ def test_the_sentence_of_a_worker_reaches_the_user() -> None:
     text = "Job aborted\nTraceback:\n  File\nfruit_spark.errors.StepError: S3 refused it.\n\n\tat java.lang"
     assert sentence_of(RuntimeError(text)) == "S3 refused it."
     assert sentence_of(RuntimeError("other")) is None
+
+
+def test_a_step_ends_itself_at_its_time_limit() -> None:
+    hanging = (
+        "import threading\n"
+        "from fruit_spark.step import run_step\n"
+        "run_step('featurize', lambda session: threading.Event().wait(), time_limit=1)\n"
+    )
+    search = os.pathsep.join([str(ROOT / "spark"), str(ROOT / "plugins")])
+    done = subprocess.run(
+        [sys.executable, "-c", hanging],
+        env={**os.environ, "PYTHONPATH": search},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "error: featurize ran longer than its time limit of 1 s" in done.stderr
+
+
+def test_a_time_limit_of_less_than_a_second_is_refused() -> None:
+    with pytest.raises(SystemExit):
+        featurize_settings(["--work-list", "w", *FEATURIZE, "--time-limit", "0"])

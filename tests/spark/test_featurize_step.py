@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from fruit_contract.model import PRECISIONS
 from fruit_contract.report import FeaturizeMetrics
 from fruit_contract.work_list import WORK_LIST_COLUMNS
+from fruit_spark import featurize as featurize_module
 from fruit_spark import model_broadcast
 from fruit_spark.errors import StepError
 from fruit_spark.featurize import FeaturizeSettings, featurize
@@ -51,6 +53,7 @@ def settings(tmp_path: Path, model_folder: Path) -> FeaturizeSettings:
         image_size=96,
         batch_size=4,
         engine="litert",
+        precision="float32",
         reader="fast",
         partitions=None,
         time_limit=None,
@@ -219,6 +222,47 @@ def test_a_model_too_large_or_of_the_wrong_shape_stops_before_any_image_is_read(
         featurize(spark, dataclasses.replace(settings, model=str(tmp_path / "none.tflite")))
     with pytest.raises(StepError, match="--engine litert"):
         featurize(spark, dataclasses.replace(settings, model=str(tmp_path / "photo.jpg")))
+    one_file = str(Path(settings.model) / "mobilenetv2.tflite")
+    with pytest.raises(StepError, match="has float32 weights, and --precision float16 was asked"):
+        featurize(spark, dataclasses.replace(settings, model=one_file, precision="float16"))
+    with pytest.raises(StepError, match="keras engine has no float16 model"):
+        featurize(spark, dataclasses.replace(settings, engine="keras", precision="float16"))
+
+
+def test_float16_sends_half_as_much_and_the_report_names_it(
+    spark: "SparkSession", settings: FeaturizeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "photos" / "Kiwi"
+    folder.mkdir(parents=True)
+    for number in range(4):
+        (folder / f"{number}.jpg").write_bytes(photos.jpeg(number, "Kiwi"))
+    sent: dict[str, int] = {}
+    facts, rows = {}, {}
+    for precision in PRECISIONS:
+
+        def counted(*arguments: Any, precision: str = precision) -> model_broadcast.BroadcastModel:
+            model = broadcast_model(*arguments)
+            sent[precision] = len(model.packed.value)
+            return model
+
+        monkeypatch.setattr(featurize_module, "broadcast_model", counted)
+        own = dataclasses.replace(
+            settings,
+            input=str(tmp_path / "photos"),
+            partitions=1,
+            precision=precision,
+            features=str(tmp_path / precision),
+        )
+        facts[precision] = featurize(spark, own)["model"]
+        rows[precision] = rows_of(own)
+        assert json.loads(Path(own.metrics).read_text())["model"]["precision"] == precision
+
+    assert 0.45 < sent["float16"] / sent["float32"] < 0.55
+    assert facts["float16"]["fingerprint"] != facts["float32"]["fingerprint"]
+    for path, row in rows["float16"].items():
+        one, other = np.array(row["features"]), np.array(rows["float32"][path]["features"])
+        assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) >= 0.999
+        assert (one != other).any(), "float16 gave the features of float32"
 
 
 def test_the_broadcast_is_compressed_and_fingerprinted(spark: "SparkSession", model_folder: Path) -> None:

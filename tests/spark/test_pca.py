@@ -1,5 +1,6 @@
 """Promise: both solvers find the same components, however the rows are spread and wherever they lie."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from fruit_spark.errors import StepError
-from fruit_spark.moments import Moments, moments_of
+from fruit_spark.moments import Moments, full_blocks, moments_of
 from fruit_spark.pca import explained_variance_ratio, fit_blocks, fit_spark, principal_components
 
 if TYPE_CHECKING:
@@ -37,6 +38,14 @@ def test_moments_are_those_of_the_rows() -> None:
     assert found.rows == 100
     np.testing.assert_allclose(found.mean, exact.mean(axis=0), atol=1e-12)
     np.testing.assert_allclose(found.scatter, np.cov(exact.T) * 99, rtol=1e-10, atol=1e-12)
+
+
+def test_small_blocks_are_gathered_into_full_ones_and_no_row_is_lost() -> None:
+    values = sample(100, 6)
+    gathered = list(full_blocks(np.array_split(values, 33), 40))
+    assert [len(block) for block in gathered] == [40, 42, 18]
+    np.testing.assert_array_equal(np.concatenate(gathered), values)
+    assert list(full_blocks([], 40)) == []
 
 
 @pytest.mark.parametrize("cut", [1, 37, 99])
@@ -83,16 +92,27 @@ def test_constant_rows_are_refused() -> None:
         principal_components(moments(np.ones((9, 4), np.float32)))
 
 
-def spread(spark: "SparkSession", values: npt.NDArray[np.float32], partitions: int) -> "DataFrame":
-    rows = [([float(value) for value in row],) for row in values]
-    return spark.createDataFrame(rows, "features array<float>").repartition(partitions)
+def spread(
+    spark: "SparkSession", folder: Path, values: npt.NDArray[np.float32] | list[None], partitions: int
+) -> str:
+    """The values as Parquet below ``folder``, in up to ``partitions`` files, and one row without a vector."""
+    rows = [(None if row is None else [float(value) for value in row],) for row in [*values, None]]
+    written = str(folder / "features of a % b+c")
+    spark.createDataFrame(rows, "features array<float>").repartition(partitions).write.parquet(written)
+    return written
+
+
+def read(spark: "SparkSession", folder: str) -> "DataFrame":
+    return spark.read.parquet(folder).where("features is not null")
 
 
 @pytest.mark.spark
 @pytest.mark.parametrize("partitions", [1, 3, 40])
-def test_moments_do_not_depend_on_how_the_rows_are_spread(spark: "SparkSession", partitions: int) -> None:
+def test_moments_do_not_depend_on_how_the_rows_are_spread(
+    spark: "SparkSession", tmp_path: Path, partitions: int
+) -> None:
     values = sample(90, 10, offset=5.0)
-    found = moments_of(spread(spark, values, partitions), "features")
+    found = moments_of(spark, spread(spark, tmp_path, values, partitions))
     assert found is not None
     assert found.rows == 90
     np.testing.assert_allclose(found.mean, values.astype(np.float64).mean(axis=0), atol=1e-12)
@@ -100,8 +120,8 @@ def test_moments_do_not_depend_on_how_the_rows_are_spread(spark: "SparkSession",
 
 
 @pytest.mark.spark
-def test_no_row_anywhere_has_no_moments(spark: "SparkSession") -> None:
-    assert moments_of(spark.createDataFrame([], "features array<float>"), "features") is None
+def test_no_row_anywhere_has_no_moments(spark: "SparkSession", tmp_path: Path) -> None:
+    assert moments_of(spark, spread(spark, tmp_path, [], 2)) is None
 
 
 @pytest.mark.spark
@@ -110,9 +130,9 @@ def test_no_row_anywhere_has_no_moments(spark: "SparkSession") -> None:
     [sample(120, 24), sample(120, 24, offset=50.0), sample(16, 24), np.repeat(sample(9, 24), 9, axis=0)],
     ids=["plain", "far from zero", "rank deficient", "repeated rows"],
 )
-def test_both_solvers_agree(spark: "SparkSession", values: npt.NDArray[np.float32]) -> None:
-    features = spread(spark, values, 4)
-    found = moments_of(features, "features")
+def test_both_solvers_agree(spark: "SparkSession", tmp_path: Path, values: npt.NDArray[np.float32]) -> None:
+    written = spread(spark, tmp_path, values, 4)
+    features, found = read(spark, written), moments_of(spark, written)
     assert found is not None
     blocks, reference = (fit(features, found, COMPONENTS) for fit in (fit_blocks, fit_spark))
     np.testing.assert_allclose(

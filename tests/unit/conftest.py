@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
+from botocore.loaders import create_loader
 from moto import mock_aws
 
 from fruit_contract.layout import RunLayout
@@ -15,6 +17,15 @@ from local_run import account
 
 BUCKET = "fruits-test"
 REGION = "eu-west-1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_are_parsed_once() -> Iterator[None]:
+    """moto forgets boto3's session with every mock, and with it what it parsed: most of a test's time."""
+    shared = create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", lambda search_path_string=None: shared)
+        yield
 
 
 @pytest.fixture(autouse=True)

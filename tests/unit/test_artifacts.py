@@ -7,20 +7,26 @@ from typing import Any
 
 import pytest
 
+from fruit_contract.model import FACTS_FILE, MODEL_FILES
 from fruit_pipeline import artifacts
 from tests.conftest import REPOSITORY
 from tests.unit.conftest import BUCKET
 
 
 @pytest.fixture
-def built(tmp_path: Path) -> dict[str, Path]:
+def built(tmp_path: Path) -> dict[str, Any]:
     model = tmp_path / "model"
     model.mkdir()
-    for name in artifacts.MODEL_FILES:
+    for name in (FACTS_FILE, *MODEL_FILES.values()):
         (model / name).write_bytes(name.encode())
     runtime = tmp_path / "runtime.tar.gz"
     runtime.write_bytes(b"runtime")
-    return {"code_dir": REPOSITORY / "spark", "model_dir": model, "runtime_archive": runtime}
+    return {
+        "code_dir": REPOSITORY / "spark",
+        "model_dir": model,
+        "model_file": "mobilenetv2.tflite",
+        "runtime_archive": runtime,
+    }
 
 
 def keys(s3: Any) -> dict[str, Any]:
@@ -29,7 +35,7 @@ def keys(s3: Any) -> dict[str, Any]:
     }
 
 
-def test_publishing_twice_uploads_once(s3: Any, built: dict[str, Path]) -> None:
+def test_publishing_twice_uploads_once(s3: Any, built: dict[str, Any]) -> None:
     first = artifacts.publish(s3, BUCKET, **built)
     versions = len(s3.list_object_versions(Bucket=BUCKET)["Versions"])
     assert artifacts.publish(s3, BUCKET, **built) == first
@@ -38,12 +44,23 @@ def test_publishing_twice_uploads_once(s3: Any, built: dict[str, Path]) -> None:
         assert any(key.startswith(uri.removeprefix(f"s3://{BUCKET}/")) for key in keys(s3))
 
 
-def test_another_model_gets_another_key(s3: Any, built: dict[str, Path]) -> None:
+def test_another_model_gets_another_key(s3: Any, built: dict[str, Any]) -> None:
     first = artifacts.publish(s3, BUCKET, **built)
     (built["model_dir"] / "mobilenetv2.tflite").write_bytes(b"other weights")
     second = artifacts.publish(s3, BUCKET, **built)
     assert second.model != first.model
     assert (second.code, second.runtime) == (first.code, first.runtime)
+
+
+def test_the_model_of_one_precision_travels_alone_under_its_own_key(s3: Any, built: dict[str, Any]) -> None:
+    single = artifacts.publish(s3, BUCKET, **built)
+    half = artifacts.publish(s3, BUCKET, **{**built, "model_file": "mobilenetv2_float16.tflite"})
+    assert half.model != single.model
+    prefix = half.model.removeprefix(f"s3://{BUCKET}/")
+    assert {key.removeprefix(prefix) for key in keys(s3) if key.startswith(prefix)} == {
+        "model.json",
+        "mobilenetv2_float16.tflite",
+    }
 
 
 def test_the_code_archive_holds_both_packages_and_is_reproducible() -> None:
@@ -53,7 +70,7 @@ def test_the_code_archive_holds_both_packages_and_is_reproducible() -> None:
     assert {"fruit_spark/__init__.py", "fruit_contract/layout.py"} <= set(names)
 
 
-def test_a_missing_artifact_is_named(s3: Any, built: dict[str, Path]) -> None:
+def test_a_missing_artifact_is_named(s3: Any, built: dict[str, Any]) -> None:
     (built["model_dir"] / "mobilenetv2.tflite").unlink()
     with pytest.raises(
         artifacts.MissingArtifactError, match=r"mobilenetv2.tflite is missing: build it with `make setup`"

@@ -13,6 +13,7 @@ from fruit_pipeline.artifacts import ArtifactUris
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.prices import OFFERED_TYPES, gib, vcpus
 
 URIS = ArtifactUris(
     "s3://b/f.py",
@@ -55,6 +56,32 @@ def test_the_default_is_the_recorded_cluster_all_spot() -> None:
         for fleet in fleets
     ] == [("MASTER", "m6g.xlarge", 1), ("CORE", "m6g.large", 2)]
     assert all(fleet["TargetOnDemandCapacity"] == 0 for fleet in fleets)
+
+
+def mib(text: str) -> int:
+    return int(text.removesuffix("m"))
+
+
+@pytest.mark.parametrize("worker_type", [name for name in OFFERED_TYPES if gib(name) >= 8])
+@pytest.mark.parametrize("workers", [1, 2, 40])
+def test_every_worker_has_one_executor_on_all_its_cores_with_room_for_the_driver(
+    worker_type: str, workers: int
+) -> None:
+    defaults = built(worker_type=worker_type, workers=workers)["Configurations"][0]["Properties"]
+    assert int(defaults["spark.executor.instances"]) == workers
+    assert int(defaults["spark.executor.cores"]) == vcpus(worker_type)
+    executor, driver = (
+        mib(defaults[f"spark.{who}.memory"]) + mib(defaults[f"spark.{who}.memoryOverhead"])
+        for who in ("executor", "driver")
+    )
+    assert 2 * executor >= 1024 * gib(worker_type), "two executors must not fit on a worker"
+    assert executor + driver <= 1024 * gib(worker_type) * 5.5 / 8
+
+
+def test_a_worker_of_4_gib_keeps_emrs_own_memory() -> None:
+    defaults = built(worker_type="c6g.large")["Configurations"][0]["Properties"]
+    assert defaults["spark.executor.instances"] == "2"
+    assert not [name for name in defaults if "memory" in name.lower()]
 
 
 def test_nobody_pays_for_an_idle_cluster() -> None:
@@ -126,3 +153,11 @@ def test_a_step_fits_the_service_model_and_names_the_runs_own_keys(build: Any) -
     assert args[0] == "spark-submit"
     assert all("run=run-1" in word for word in args if word.startswith("s3://fruits-test/Results/"))
     assert all(isinstance(word, str) for word in args)
+
+
+@pytest.mark.parametrize("build", [steps.featurize_step, steps.reduce_step])
+def test_a_step_ends_itself_at_max_step_hours_and_is_not_started_twice(build: Any) -> None:
+    parameters = RunParameters(bucket="fruits-test", max_step_hours=1.5)
+    args = build(parameters, RunLayout("fruits-test", "run-1"), URIS)["HadoopJarStep"]["Args"]
+    assert args[args.index("--time-limit") + 1] == "5400"
+    assert "spark.yarn.maxAppAttempts=1" in args

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -12,14 +13,14 @@ from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.sdk.exceptions import AirflowFailException
 from botocore.stub import Stubber
 
-from fruit_pipeline import tasks
+from fruit_pipeline import artifacts, tasks
 from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.parameters import Fleet, RunParameters
 from local_run import account
 from tests.unit.conftest import BUCKET, REGION
 
 PLANNED = {"images": 87_000, "bytes": 2_000_000_000, "ignored": 0}
-Guard = Callable[..., dict[str, float]]
+Guard = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def guard(s3: Any, monkeypatch: pytest.MonkeyPatch) -> Guard:
         tasks, "_price_clients", lambda region: (pricing, boto3.client("ec2", region_name=region))
     )
 
-    def run(run_type: DagRunType = DagRunType.MANUAL, **changes: Any) -> dict[str, float]:
+    def run(run_type: DagRunType = DagRunType.MANUAL, **changes: Any) -> dict[str, Any]:
         params = RunParameters(bucket=BUCKET, **changes).model_dump()
         dag_run = type("DagRun", (), {"run_type": run_type})
         monkeypatch.setattr(tasks, "get_current_context", lambda: {"params": params, "dag_run": dag_run})
@@ -61,6 +62,46 @@ def test_both_sums_are_handed_on_and_old_prices_are_warned_of(
         found = guard()
     assert 0 < found["expected"] < found["estimate"] < 10
     assert "Prices (snapshot) are of 2025-03-02" in caplog.text
+
+
+def test_the_fleet_that_is_chosen_and_its_arithmetic_are_handed_on_and_logged(
+    guard: Guard, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = guard()["sizing"]
+    assert (given["automatic"], given["chosen"]) == (False, {"worker_type": "m6g.large", "workers": 2})
+    with caplog.at_level(logging.INFO, logger=tasks.__name__):
+        found = guard(workers="auto", deadline_minutes=14)
+    sizing = found["sizing"]
+    assert sizing["automatic"]
+    assert sizing["expected_minutes"] <= 14
+    assert f"Chosen: {sizing['arithmetic']}" in caplog.text
+    fleet = Fleet(**sizing["chosen"])
+    assert str(fleet) in sizing["arithmetic"]
+    again = guard(workers=fleet.workers, worker_type=fleet.worker_type)
+    assert (again["estimate"], again["expected"]) == (found["estimate"], found["expected"])
+
+
+def test_a_run_that_no_fleet_fits_fails_in_one_sentence(guard: Guard) -> None:
+    with pytest.raises(
+        AirflowFailException, match="No fleet handles 87,000 images within deadline_minutes 5"
+    ):
+        guard(workers="auto", deadline_minutes=5)
+
+
+def test_the_cluster_that_is_asked_for_is_the_one_that_was_chosen(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = RunParameters(bucket=BUCKET, workers="auto").model_dump()
+    guarded = guard(workers="auto", deadline_minutes=14)
+    context = {"params": params, "run_id": "r", "dag": SimpleNamespace(dag_id="fruit_features")}
+    monkeypatch.setattr(tasks, "get_current_context", lambda: context)
+    uris = artifacts.ArtifactUris(*("s3://b/a",) * 6)
+    monkeypatch.setattr(artifacts, "publish", lambda *_: uris)
+    core = tasks.publish_artifacts(guarded)["job_flow"]["Instances"]["InstanceFleets"][1]
+    assert {
+        "worker_type": core["InstanceTypeConfigs"][0]["InstanceType"],
+        "workers": core["TargetSpotCapacity"],
+    } == guarded["sizing"]["chosen"]
 
 
 def test_a_run_above_its_budget_fails_with_the_sum(guard: Guard) -> None:

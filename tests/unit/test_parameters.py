@@ -2,7 +2,8 @@
 
 import pytest
 
-from fruit_pipeline.parameters import ParameterError, RunParameters, form
+from fruit_contract.model import IMAGE_SIZES
+from fruit_pipeline.parameters import Fleet, ParameterError, RunParameters, form
 
 
 def test_the_defaults_are_the_recorded_project() -> None:
@@ -27,9 +28,17 @@ def test_the_defaults_are_the_recorded_project() -> None:
         (["region=us-east-1"], "Parameter region is 'us-east-1'"),
         (["minimum_variance=1.5"], "Parameter minimum_variance is '1.5'"),
         (["worker_type=p4d.24xlarge"], "Parameter worker_type is 'p4d.24xlarge'"),
+        (["workers=0"], "Parameter workers is '0': it must be a whole number from 1 to 100, or auto"),
+        (["workers=some"], "Parameter workers is 'some': it must be a whole number from 1 to 100, or auto"),
+        (["deadline_minutes=0"], "Parameter deadline_minutes is '0'"),
         (["components"], "'components' is not a parameter: write name=value"),
         (["bucket=Not_A_Bucket"], "Parameter bucket is 'Not_A_Bucket'"),
         (["input_prefix=Test"], "Parameter input_prefix is 'Test'"),
+        (["precision=int8"], "Parameter precision is 'int8'"),
+        (
+            ["precision=float16", "engine=keras"],
+            "The keras engine has no float16 model: use precision float32, or engine litert.",
+        ),
     ],
 )
 def test_a_wrong_parameter_is_named_with_its_value(words: list[str], sentence: str) -> None:
@@ -55,6 +64,17 @@ def test_words_become_typed_values() -> None:
     )
 
 
+def test_both_sides_take_the_same_image_sizes() -> None:
+    def is_taken(size: int) -> bool:
+        try:
+            RunParameters(image_size=size)
+        except ValueError:
+            return False
+        return True
+
+    assert tuple(size for size in range(1, 400) if is_taken(size)) == IMAGE_SIZES
+
+
 def test_the_form_has_every_parameter_with_limits_and_words() -> None:
     fields = form()
     assert list(fields) == list(RunParameters.model_fields)
@@ -62,6 +82,29 @@ def test_the_form_has_every_parameter_with_limits_and_words() -> None:
         assert param.description, f"parameter {name} has no description"
         assert {"type", "enum"} & param.schema.keys(), f"parameter {name} has no type"
         param.resolve()
+
+
+def test_the_number_and_the_type_of_the_workers_can_be_left_to_choose() -> None:
+    assert RunParameters().is_sized
+    assert RunParameters.parsed(["workers=7"]).workers == 7
+    for words in (["workers=auto"], ["worker_type=auto"], ["workers=auto", "worker_type=auto"]):
+        values = RunParameters.parsed(words)
+        assert not values.is_sized
+        with pytest.raises(ParameterError, match="names no fleet"):
+            _ = values.fleet
+        assert values.with_fleet(Fleet("m6g.xlarge", 3)).fleet == Fleet("m6g.xlarge", 3)
+
+
+@pytest.mark.parametrize("given", [1, 100, "auto"])
+def test_the_form_takes_a_number_of_workers_or_auto(given: object) -> None:
+    assert form()["workers"].resolve(given) == given
+    assert RunParameters.checked({"workers": given}).workers == given
+
+
+@pytest.mark.parametrize("given", [0, 101, 1.5, "many", "2", True, None])
+def test_the_form_refuses_any_other_number_of_workers(given: object) -> None:
+    with pytest.raises(ValueError, match="Failed validating"):
+        form()["workers"].resolve(given)
 
 
 def test_the_form_refuses_what_is_out_of_range() -> None:

@@ -17,7 +17,9 @@ from fruit_contract.report import (
     Cost,
     Encryption,
     ObjectEncryption,
+    StepTime,
     TaskTime,
+    Timing,
 )
 from fruit_pipeline import artifacts, encryption, reporting, steps
 from fruit_pipeline.cluster import job_flow
@@ -84,6 +86,7 @@ def test_a_report_shows_neither_account_nor_keys_whatever_it_is_told() -> None:
         "rejected": 0,
         "feature_dim": 1280,
         "images_per_second": 1.0,
+        "cores": 2,
         "model_loads": 1,
         "model": model,
         "versions": {"spark": dirty, dirty: "1"},
@@ -92,7 +95,15 @@ def test_a_report_shows_neither_account_nor_keys_whatever_it_is_told() -> None:
         run_id=dirty,
         started_at=START,
         parameters={"region": "eu-west-1", "bucket": dirty},
-        tasks=[TaskTime(name=dirty, seconds=1.0, state="failed")],
+        tasks=[TaskTime(name=dirty, started_after=0.0, waited=0.0, seconds=1.0, state="failed")],
+        timing=Timing(
+            to_cluster=None,
+            provisioning=None,
+            to_first_step=None,
+            steps=[StepTime(name=dirty, state=KEY, queued=None, seconds=None, noticed_after=None)],
+            after_last_step=None,
+        ),
+        sizing=None,
         found=1,
         featurized=metrics,
         reduced=None,

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fruit_contract.report import ClusterFacts, Encryption, Report, TaskTime
-from fruit_pipeline import billing, reporting
+from fruit_contract.report import ChosenFleet, ClusterFacts, Encryption, ExpectedSizing, Report, TaskTime
+from fruit_pipeline import billing, reporting, timing
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
 
@@ -13,6 +13,9 @@ CLUSTER = ClusterFacts(
     id="j-1",
     release="emr-7.13.0",
     final_state="TERMINATED",
+    created=START.isoformat(),
+    ready=(START + timedelta(minutes=7)).isoformat(),
+    ended=(START + timedelta(minutes=15)).isoformat(),
     instances=[],
 )
 
@@ -31,16 +34,17 @@ COST = billing.cost_of(
 
 
 def task(name: str, state: str) -> TaskTime:
-    return TaskTime(name=name, seconds=1.0, state=state)
+    return TaskTime(name=name, started_after=0.0, waited=0.0, seconds=1.0, state=state)
 
 
 def built(tasks: list[TaskTime], **known: Any) -> Report:
-    nothing: dict[str, Any] = {"found": None, "featurized": None, "reduced": None}
+    nothing: dict[str, Any] = {"found": None, "featurized": None, "reduced": None, "sizing": None}
     return reporting.build_report(
         run_id="r",
         started_at=START,
         parameters=RunParameters().model_dump(),
         tasks=tasks,
+        timing=timing.run_timing(CLUSTER, [], [], {}, START, {}),
         cluster=CLUSTER,
         cost=COST,
         encryption=Encryption(bucket=None, objects=None, cluster=None, not_seen={}),
@@ -66,12 +70,43 @@ def test_a_successful_run_has_no_failure() -> None:
     assert (report["state"], report["failure"], report["images"]["found"]) == ("success", None, 3)
 
 
-def test_tasks_are_told_in_the_order_of_the_dag() -> None:
-    crumbs = [{"task_id": name, "duration": 1.5, "state": "success"} for name in ("report", "plan")]
-    assert [entry["name"] for entry in reporting.task_times(crumbs, ["plan", "guards", "report"])] == [
-        "plan",
-        "report",
-    ]
+def test_the_speed_is_told_by_core() -> None:
+    featurized = {
+        "processed": 3,
+        "rejected": 0,
+        "feature_dim": 1280,
+        "images_per_second": 90.0,
+        "cores": 4,
+        "model_loads": 1,
+        "model": None,
+        "versions": {},
+    }
+    assert built([], featurized=featurized)["images_per_second_per_core"] == 22.5
+
+
+def test_what_was_expected_of_the_fleet_stands_beside_what_happened() -> None:
+    expected = ExpectedSizing(
+        chosen=ChosenFleet(worker_type="m6g.large", workers=1),
+        automatic=True,
+        expected_minutes=12.5,
+        arithmetic="sum",
+    )
+    sizing = built([], sizing=expected)["sizing"]
+    assert sizing is not None
+    assert (sizing["expected_minutes"], sizing["actual_minutes"]) == (12.5, 15.0)
+    assert (sizing["expected_eur"], sizing["actual_eur"]) == (COST["expected"], COST["actual"])
+
+
+def test_the_parameters_of_the_report_have_the_fleet_that_was_chosen() -> None:
+    expected = ExpectedSizing(
+        chosen=ChosenFleet(worker_type="m6g.xlarge", workers=7),
+        automatic=True,
+        expected_minutes=1.0,
+        arithmetic="",
+    )
+    values = reporting.planned_parameters({"workers": "auto", "region": "eu-west-3"}, expected)
+    assert (values["workers"], values["worker_type"], values["region"]) == (7, "m6g.xlarge", "eu-west-3")
+    assert reporting.planned_parameters({"workers": "auto"}, None)["workers"] == "auto"
 
 
 def test_an_instance_has_its_life_and_its_hours_when_it_has_ended() -> None:

@@ -1,0 +1,155 @@
+"""Check on an x86-64 machine that the runtime and the models work on Graviton2 (aarch64, Neoverse N1).
+
+    python -m artifacts.arm64_check [--photos FOLDER] [--count 12] [--image-size 224] [--model FOLDER]
+
+Needs the tool ``arm64-check`` (an emulator around QEMU, and a check of glibc versions): the file that
+``ARM64_CHECK`` names, or one on PATH, or ``../shared/tools/arm64-check/arm64-check``. Without it the check
+says that it was skipped, and succeeds. Emulated arithmetic is exact, its speed says nothing.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from artifacts.runtime import RuntimeArchiveError, build
+from artifacts.weights import ROOT
+from fruit_contract.model import IMAGE_SIZES, PRECISIONS, Precision, model_file
+from fruit_spark.engines import Features
+from local_run.images import generate
+
+WORKER: Final = Path(__file__).with_name("arm64_worker.py")
+BESIDE_THE_REPOSITORY: Final = ROOT.parent / "shared" / "tools" / "arm64-check" / "arm64-check"
+EXACT_TOLERANCE: Final = 1e-4
+"""Of a float32 feature, absolute: they are 0 to about 6."""
+HALF_TOLERANCE: Final = 1e-2
+"""Of a photo's float16 features: root mean square of the difference, as a share of its largest feature."""
+HALF_COSINE: Final = 0.999
+GENERATED: Final = 64
+
+
+class CheckFailedError(Exception):
+    """What was found wrong, in one sentence."""
+
+
+def find_tool() -> Path | None:
+    """Where ``arm64-check`` is; None where it is not. ``CheckFailedError`` where it was named wrongly."""
+    named = os.environ.get("ARM64_CHECK")
+    if named:
+        if not Path(named).is_file():
+            raise CheckFailedError(f"ARM64_CHECK is {named!r}, which is no file: name the tool, or unset it")
+        return Path(named)
+    on_path = shutil.which("arm64-check")
+    candidates = [Path(place) for place in (on_path, BESIDE_THE_REPOSITORY) if place]
+    return next((place for place in candidates if place.is_file()), None)
+
+
+def call(what: str, *command: str | Path) -> str:
+    """What the command printed; ``CheckFailedError`` with its last line where it failed."""
+    begun = time.monotonic()
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()] or ["no output"]
+        raise CheckFailedError(f"{what} failed ({done.returncode}): {last[-1].strip()}")
+    print(f"{what}: ok, {time.monotonic() - begun:.0f} s", flush=True)
+    return done.stdout.strip()
+
+
+def compare(precision: Precision, here: Features, there: Features) -> str:
+    """The differences in words; ``CheckFailedError`` where they are above the tolerance."""
+    if not np.isfinite(there).all() or (here.max(axis=1) < EXACT_TOLERANCE).any():
+        raise CheckFailedError(
+            f"There is nothing to compare: the {precision} features are all zero or not finite."
+        )
+    difference = np.abs(there.astype(np.float64) - here)
+    lengths = np.linalg.norm(here, axis=1) * np.linalg.norm(there, axis=1)
+    cosine = float(((here * there).sum(axis=1) / lengths).min())
+    rms = float((np.sqrt((difference**2).mean(axis=1)) / here.max(axis=1)).max())
+    share = float((there == there.astype(np.float16)).mean())
+    said = (
+        f"{precision}, {len(here)} photos: largest difference {difference.max():.1e} (largest feature "
+        f"{here.max():.2f}), at worst {rms:.1e} of a photo's largest feature in the root mean square, "
+        f"lowest cosine {cosine:.5f}; {share:.1%} of the features are float16 numbers"
+    )
+    if precision == "float32" and difference.max() > EXACT_TOLERANCE:
+        raise CheckFailedError(f"The features differ by more than {EXACT_TOLERANCE:g}: {said}.")
+    if precision == "float16" and (rms > HALF_TOLERANCE or cosine < HALF_COSINE):
+        raise CheckFailedError(
+            f"The features differ by more than {HALF_TOLERANCE:g}, or cosine {HALF_COSINE:g}: {said}."
+        )
+    if precision == "float16" and share < 1:
+        raise CheckFailedError(f"The half-precision kernels were not used on aarch64: {said}.")
+    return said
+
+
+def check(tool: Path, archive: Path, model: Path, photos: list[Path], image_size: int) -> None:
+    """Every check in turn; ``CheckFailedError`` at the first that fails."""
+    call("prepare", tool, "prepare")
+    with tempfile.TemporaryDirectory() as scratch:
+        runtime = Path(scratch) / "runtime"
+        with tarfile.open(archive) as packed:
+            packed.extractall(runtime, filter="data")
+        print(call("glibc", tool, "glibc", runtime))
+        emulated = (tool, "run", runtime, "--", WORKER, runtime)
+        print(call("imports", *emulated, "imports"))
+        for precision in PRECISIONS:
+            features: list[Features] = []
+            for machine, worker in (
+                (platform.machine(), (sys.executable, WORKER, runtime)),
+                ("aarch64", emulated),
+            ):
+                written = Path(scratch) / f"{machine}-{precision}.npy"
+                file = model / model_file("litert", precision)
+                call(
+                    f"{precision} on {machine}", *worker, "features", str(image_size), file, written, *photos
+                )
+                features.append(np.load(written))
+            print(compare(precision, *features))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m artifacts.arm64_check", description="Check runtime and models on emulated Graviton2."
+    )
+    parser.add_argument("--photos", type=Path, default=None, help="folder of JPEGs. Default: generated ones")
+    parser.add_argument("--count", type=int, default=12, help="photos, evenly out of the folder. Default: 12")
+    parser.add_argument("--image-size", type=int, choices=IMAGE_SIZES, default=224, help="Default: 224")
+    parser.add_argument("--model", type=Path, default=ROOT / ".cache" / "model", help="model artifact")
+    parser.add_argument(
+        "--runtime", type=Path, default=ROOT / ".cache" / "runtime", help="folder to build in"
+    )
+    asked = parser.parse_args(arguments)
+    try:
+        tool = find_tool()
+        if tool is None:
+            print(
+                "arm64-check: SKIPPED, nothing was checked. The tool is neither named by ARM64_CHECK "
+                "nor on PATH nor in ../shared/tools."
+            )
+            return 0
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = asked.photos or generate(Path(scratch), GENERATED)
+            found = sorted(folder.rglob("*.jpg"))
+            if not found:
+                raise CheckFailedError(f"{folder} has no .jpg: give another folder")
+            photos = found[:: max(1, len(found) // asked.count)][: asked.count]
+            archive, _ = build(asked.runtime, "aarch64", ROOT / "requirements" / "spark-runtime.txt")
+            check(tool, archive, asked.model, photos, asked.image_size)
+    except (CheckFailedError, RuntimeArchiveError) as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    print("arm64-check: OK")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""What ``artifacts.arm64_check`` runs on either processor: import everything, and compute features.
+
+    arm64_worker.py RUNTIME imports
+    arm64_worker.py RUNTIME features IMAGE_SIZE MODEL OUTPUT PHOTO...
+
+Stands alone: under emulation there is nothing but the runtime, the standard library and this checkout.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+for folder in ("plugins", "spark"):
+    sys.path.append(str(ROOT / folder))
+
+
+def modules(folder: Path) -> list[str]:
+    """Names of the top-level packages and modules in ``folder``; of a namespace, of the packages in it."""
+    found = {path.parent.name for path in folder.glob("*/__init__.py")}
+    found |= {
+        f"{path.parent.parent.name}.{path.parent.name}"
+        for path in folder.glob("*/*/__init__.py")
+        if path.parent.parent.name.isidentifier() and path.parent.parent.name not in found
+    }
+    return sorted(found | {path.name.partition(".")[0] for path in folder.glob("*.py")})
+
+
+def import_everything(runtime: Path) -> None:
+    """Import what the runtime ships, and every module of the steps: what they need of it at the top."""
+    names = modules(runtime)
+    steps = sorted(f"fruit_spark.{path.stem}" for path in (ROOT / "spark" / "fruit_spark").glob("*.py"))
+    for name in (*names, *steps):
+        importlib.import_module(name)
+    print(f"{len(names)} packages and {len(steps)} modules imported: {', '.join(names)}")
+
+
+def write_features(image_size: int, model: Path, output: Path, photos: list[Path]) -> None:
+    """float32 [n, 1280] of the photos, decoded and resized as the featurize step does."""
+    import numpy as np
+
+    from fruit_spark.engines import LiteRtEngine
+
+    engine = LiteRtEngine(model.read_bytes(), image_size)
+    pixels = np.stack([engine.decode(photo.read_bytes(), image_size) for photo in photos])
+    np.save(output, engine.predict(pixels))
+
+
+if __name__ == "__main__":
+    if sys.argv[2] == "imports":
+        import_everything(Path(sys.argv[1]))
+    else:
+        write_features(int(sys.argv[3]), Path(sys.argv[4]), Path(sys.argv[5]), list(map(Path, sys.argv[6:])))

@@ -1,0 +1,1 @@
+"""Measures the Spark steps against what people usually write, and says whether the targets are met."""

@@ -1,0 +1,327 @@
+"""Every measurement, as plain numbers by name: what is started, on what, in which order."""
+
+import gzip
+import itertools
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from bench.feature_tables import write_features
+from bench.first_prediction import seconds_to_first_prediction
+from bench.object_store import BUCKET, object_store
+from bench.photos import local_work_list, prepare_photos, write_work_list
+from bench.raw_litert import images_per_second
+from bench.sizes import Sizes
+from bench.spark_process import CORES, LOCAL, ROOT, Run, spark_environment, submit
+from fruit_spark.engines import Features
+
+MODEL: Final = ROOT / ".cache" / "model"
+FEATURIZE: Final = ROOT / "spark" / "featurize.py"
+APPLICATIONS: Final = ROOT / "bench" / "applications"
+PEERS: Final = ROOT / "bench" / "peers"
+LATENCY: Final = 0.020
+"""Mean seconds added to a request: what S3 usually takes to answer for a small object."""
+MANY_PARTITIONS: Final = 1_000
+FEW_PARTITIONS: Final = 4
+EXECUTORS: Final = (1, 2, 4)
+LEAST_COSINE: Final = 0.995
+MEAN_COSINE: Final = 0.999
+"""Between a peer's features and ours, for every photo and on average. The peers resize with Pillow, which
+rounds a fifth of the pixels to the next of 256 steps: that alone gives 0.9984 at worst, 0.9994 on average."""
+NO_OPTIONS: Final = "-Dbench=default"
+"""The JVM as Spark starts it, with its optimizing compiler: where the peer's work is done in Java."""
+
+Measured = dict[str, Any]
+
+
+class Bench:
+    """The inputs in one folder, and one method a measurement."""
+
+    def __init__(self, folder: Path, sizes: Sizes, source: Path | None) -> None:
+        self._folder, self._sizes = folder, sizes
+        self._photos = prepare_photos(folder / "photos", sizes.photos, source)
+        self._outputs = itertools.count()
+
+    def measurements(self) -> dict[str, Callable[[], Measured]]:
+        """In the order in which they are made."""
+        return {
+            "featurize": self.featurize,
+            "read_stage": self.read_stage,
+            "latency": self.latency,
+            "reduce": self.reduce,
+            "partitions": self.partitions,
+            "executors": self.executors,
+            "first_prediction": self.first_prediction,
+            "resume": self.resume,
+        }
+
+    def featurize(self) -> Measured:
+        """Ours on all photos and on a quarter, LiteRT alone, and both peers on fewer photos."""
+        sizes = self._sizes
+        images = {name: self._subset(count) for name, count in self._peers().items()}
+        few = self._subset(sizes.few)
+        raw: list[float] = []
+        ours: list[Run] = []
+        quarter: list[Run] = []
+        peers: dict[str, list[Measured]] = {name: [] for name in images}
+        for _ in range(sizes.repeats):
+            raw.append(self._raw())
+            ours.append(self._ours(self._photos))
+            quarter.append(self._ours(self._photos[: sizes.photos // 4]))
+            for name, count in self._peers().items():
+                peers[name].append(self._peer(name, count, images[name], few, ours[-1]))
+        raw.append(self._raw())
+        return {
+            "raw_images_per_second": raw,
+            "photos": sizes.photos,
+            "ours": [_facts(run) for run in ours],
+            "quarter": [_facts(run) for run in quarter],
+            "peers": {name: {"photos": count, "runs": peers[name]} for name, count in self._peers().items()},
+        }
+
+    def read_stage(self) -> Measured:
+        """The fast reader against S3A's binaryFile, both from the same slow store."""
+        photos, few = self._subset(self._sizes.read), self._subset(self._sizes.few, "warm")
+        root = self._folder / "store"
+        root.mkdir()
+        photos.rename(root / "photos")
+        few.rename(root / "few")
+        with object_store(root, LATENCY) as endpoint:
+            run = submit(
+                APPLICATIONS / "read_stage.py",
+                {
+                    "--photos": f"s3a://{BUCKET}/photos/",
+                    "--few": f"s3a://{BUCKET}/few/",
+                    "--repeats": self._sizes.repeats,
+                },
+                environment=_s3(endpoint),
+                result=self._new("read.json"),
+            )
+        return run.result
+
+    def latency(self) -> Measured:
+        """The featurize stage from a store that answers late, and from the same store answering at once."""
+        photos = self._photos[: self._sizes.latency]
+        root = self._folder / "photos"
+        keys = [str(path.relative_to(root)) for path in photos]
+        work_list = write_work_list(
+            self._new("work.parquet"),
+            [
+                (key, f"s3://{BUCKET}/{key}", "", path.stat().st_size)
+                for key, path in zip(keys, photos, strict=True)
+            ],
+        )
+        seconds: dict[str, list[float]] = {"with": [], "without": []}
+        with object_store(root, LATENCY) as slow, object_store(root, 0) as quick:
+            for _ in range(self._sizes.repeats):
+                for name, endpoint in (("with", slow), ("without", quick)):
+                    run = self._featurize(work_list, environment=_s3(endpoint))
+                    seconds[name].append(run.main_stage.seconds)
+        return {"photos": len(photos), "stage_seconds": seconds}
+
+    def reduce(self) -> Measured:
+        """Fit, and transform with the write of it, of our PCA and of pyspark.ml's."""
+        sizes = self._sizes
+        tables = {
+            "features": (sizes.rows, 20),
+            "quarter": (sizes.rows // 4, 5),
+            "few": (max(sizes.rows // 20, 2 * sizes.components), 2),
+        }
+        written = {
+            f"--{name}": write_features(self._new(name), rows, files)
+            for name, (rows, files) in tables.items()
+        }
+        sizes_given = {"--components": sizes.components, "--rows": sizes.rows, "--repeats": sizes.repeats}
+        run = submit(
+            APPLICATIONS / "reduce_stages.py",
+            {**written, **sizes_given, "--output": self._new("reduced")},
+            java_options=NO_OPTIONS,
+            result=self._new("reduce.json"),
+        )
+        return {"rows": sizes.rows, "components": sizes.components, **run.result}
+
+    def partitions(self) -> Measured:
+        """Our fit on the same rows in few and in many partitions; executors apart from the driver."""
+        found: Measured = {"rows": self._sizes.rows}
+        for name, files in (("few", FEW_PARTITIONS), ("many", MANY_PARTITIONS)):
+            features = write_features(self._new("partitioned"), self._sizes.rows, files)
+            run = submit(
+                APPLICATIONS / "fit.py",
+                {
+                    "--features": features,
+                    "--components": self._sizes.components,
+                    "--repeats": self._sizes.repeats,
+                },
+                master="local-cluster[2,1,1024]",
+                java_options=NO_OPTIONS,
+                result=self._new("fit.json"),
+            )
+            if run.result["partitions"] != files:
+                raise RuntimeError(f"{files} files were read as {run.result['partitions']} partitions.")
+            found[name] = {**run.result, "driver_peak_mib": run.driver_peak}
+        return found
+
+    def executors(self) -> Measured:
+        """Our featurize stage with 1, 2 and 4 executors of one core."""
+        work_list = local_work_list(self._new("work.parquet"), self._photos[: self._sizes.executors])
+        rates: dict[int, list[float]] = {count: [] for count in EXECUTORS}
+        for _ in range(self._sizes.repeats):
+            for count, measured in rates.items():
+                run = self._featurize(work_list, master=f"local-cluster[{count},1,1024]")
+                measured.append(self._sizes.executors / run.main_stage.seconds)
+        return {"photos": self._sizes.executors, "images_per_second": rates}
+
+    def first_prediction(self) -> Measured:
+        """A fresh Python worker, from its start to its first features; five times."""
+        packed = self._new("model.gz")
+        packed.write_bytes(gzip.compress((MODEL / "mobilenetv2.tflite").read_bytes(), 1))
+        environment = spark_environment()
+        seconds = [seconds_to_first_prediction(packed, photo, environment) for photo in self._photos[:5]]
+        return {"seconds": seconds}
+
+    def resume(self) -> Measured:
+        """A step killed when four fifths of its files are there, and repeated."""
+        photos = self._photos[: self._sizes.resume]
+        work_list = local_work_list(self._new("work.parquet"), photos)
+        output = self._new("resumed")
+        tasks = 5 * CORES
+        arguments = {"--partitions": tasks}
+
+        def finished() -> list[Path]:
+            return list((output / "features").glob("*.parquet"))
+
+        self._featurize(
+            work_list, output=output, arguments=arguments, kill_when=lambda: len(finished()) >= 0.8 * tasks
+        )
+        kept = sum(pq.read_metadata(file).num_rows for file in finished())
+        again = self._featurize(work_list, output=output, arguments=arguments)
+        paths = pq.read_table(output / "features", columns=["path"]).column("path")
+        return {
+            "photos": len(photos),
+            "in_finished_files": kept,
+            "recomputed": len(photos) - int(again.result["reused"]),  # type: ignore[call-overload]
+            "rows": len(paths),
+            "different_rows": len(paths.unique()),
+        }
+
+    def _peers(self) -> dict[str, int]:
+        return {"notebook": self._sizes.notebook, "scalar_udf": self._sizes.scalar}
+
+    def _raw(self) -> float:
+        return images_per_second(MODEL / "mobilenetv2.tflite", self._photos, self._sizes.raw, CORES)
+
+    def _ours(self, photos: list[Path]) -> Run:
+        return self._featurize(local_work_list(self._new("work.parquet"), photos))
+
+    def _featurize(
+        self,
+        work_list: Path,
+        *,
+        output: Path | None = None,
+        arguments: Mapping[str, object] | None = None,
+        master: str = LOCAL,
+        environment: Mapping[str, str] | None = None,
+        kill_when: Callable[[], bool] | None = None,
+    ) -> Run:
+        """The featurize step itself; its metrics become the result of the run."""
+        output = output or self._new("featurized")
+        metrics = output / "featurize.json"
+        given: dict[str, object] = {
+            "--work-list": work_list,
+            "--features": output / "features",
+            "--rejected": output / "rejected",
+            "--metrics": metrics,
+            "--model": MODEL,
+            **(arguments or {}),
+        }
+        run = submit(FEATURIZE, given, master=master, environment=environment, kill_when=kill_when)
+        if kill_when is None:
+            run.result.update(read_json(metrics), output=str(output / "features"))
+            if run.result["rejected"] or run.result["processed"] != run.result["found"]:
+                raise RuntimeError(f"{run.result['rejected']} of the benchmark's own photos were rejected.")
+        return run
+
+    def _peer(self, name: str, count: int, images: Path, few: Path, ours: Run) -> Measured:
+        """A peer's seconds, which count only once its features have been found to be ours."""
+        output = self._new(name)
+        run = submit(
+            PEERS / f"{name}.py",
+            {
+                "--images": images,
+                "--few": few,
+                "--output": output,
+                "--model": MODEL / "mobilenetv2.keras",
+                # One task a core: the fewest loads of the model.
+                "--partitions": CORES,
+            },
+            result=self._new(f"{name}.json"),
+        )
+        found = cosines(features_by_photo(output), features_by_photo(Path(str(ours.result["output"]))))
+        least, mean = min(found), fmean(found)
+        if len(found) != count or least < LEAST_COSINE or mean < MEAN_COSINE:
+            raise RuntimeError(
+                f"The features of {name} are not ours: {len(found)} of {count} photos, cosines of "
+                f"{least:.4f} at worst and {mean:.4f} on average."
+            )
+        return {"seconds": run.seconds, "job_seconds": run.result["seconds"], "cosines": [least, mean]}
+
+    def _subset(self, count: int, name: str = "subset") -> Path:
+        """A folder with the first ``count`` photos."""
+        folder = self._new(name)
+        for photo in self._photos[:count]:
+            link = folder / photo.relative_to(self._folder / "photos")
+            link.parent.mkdir(parents=True, exist_ok=True)
+            os.link(photo, link)
+        return folder
+
+    def _new(self, name: str) -> Path:
+        return self._folder / f"{next(self._outputs):03d}-{name}"
+
+
+def read_json(file: Path) -> Measured:
+    read: Measured = json.loads(file.read_text())
+    return read
+
+
+def _facts(run: Run) -> Measured:
+    stage = run.main_stage
+    return {
+        "seconds": run.seconds,
+        "stage_seconds": stage.seconds,
+        "tasks": len(stage.tasks),
+        "straggling": stage.straggling,
+        "worker_peak_mib": run.worker_peak,
+        "model_loads": run.result["model_loads"],
+    }
+
+
+def _s3(endpoint: str) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": "bench",
+        "AWS_REGION": "eu-west-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def features_by_photo(folder: Path) -> dict[str, Features]:
+    """Features by ``label/name``: the one part of its address that every side writes alike."""
+    table = pq.read_table(folder, columns=["path", "features"])
+    names = ["/".join(path.split("/")[-2:]) for path in table.column("path").to_pylist()]
+    values = table.column("features").combine_chunks().flatten().to_numpy()
+    return dict(zip(names, values.reshape(len(names), -1), strict=True))
+
+
+def cosines(some: Mapping[str, Features], all_of_them: Mapping[str, Features]) -> list[float]:
+    """Of the photos in ``some``, each with its own in ``all_of_them``; ``KeyError`` where one is missing."""
+    return [
+        float(one @ all_of_them[name] / np.linalg.norm(one) / np.linalg.norm(all_of_them[name]))
+        for name, one in some.items()
+    ]

@@ -1,0 +1,60 @@
+"""What the peers share: their arguments, their session, and Keras on one thread a task."""
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.interleave import seconds_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Images to read, where the features go, and the Keras model."""
+
+    images: str
+    few: str
+    """Some images to begin with: the workers import TensorFlow, which is start-up and not repeated work."""
+    output: str
+    model: Path
+    partitions: int
+    result: Path
+
+
+Job = Callable[["SparkSession", Arguments], None]
+
+
+def run_peer(job: Job) -> None:
+    """Run the peer on the few, then on all; ``result`` gets the seconds of the latter."""
+    from pyspark.sql import SparkSession
+
+    parser = argparse.ArgumentParser()
+    for name in ("--images", "--few", "--output"):
+        parser.add_argument(name, required=True)
+    for name in ("--model", "--result"):
+        parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--partitions", type=int, required=True)
+    arguments = Arguments(**vars(parser.parse_args()))
+    spark = SparkSession.builder.appName(job.__module__).getOrCreate()
+    job(spark, replace(arguments, images=arguments.few, output=f"{arguments.output}-few"))
+    seconds = seconds_of(lambda: job(spark, arguments))
+    arguments.result.write_text(json.dumps({"seconds": seconds}))
+    spark.stop()
+
+
+def load_keras(content: bytes) -> Any:
+    """The model from its file's bytes."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import keras
+
+    with tempfile.NamedTemporaryFile(suffix=".keras") as file:
+        file.write(content)
+        file.flush()
+        return keras.models.load_model(file.name, compile=False)

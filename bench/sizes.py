@@ -1,0 +1,57 @@
+"""How much of everything is measured."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of photos, unless another unit is said."""
+
+    photos: int
+    """Ours, end to end; a quarter of them for the growth."""
+    raw: int
+    notebook: int
+    scalar: int
+    """The peers do fewer and are charged in proportion: see ``Peer.seconds_at``."""
+    few: int
+    """What a peer or a reader begins with, unmeasured."""
+    read: int
+    latency: int
+    rows: int
+    """Feature vectors of the PCA."""
+    components: int
+    executors: int
+    """Photos at each number of executors."""
+    resume: int
+    repeats: int
+
+
+FULL: Final = Sizes(
+    photos=20_000,
+    raw=4_000,
+    notebook=1_600,
+    scalar=400,
+    few=32,
+    read=400,
+    latency=2_000,
+    rows=87_000,
+    components=256,
+    executors=1_000,
+    resume=4_000,
+    repeats=3,
+)
+QUICK: Final = Sizes(
+    photos=800,
+    raw=400,
+    notebook=128,
+    scalar=48,
+    few=8,
+    read=64,
+    latency=400,
+    rows=6_000,
+    components=64,
+    executors=256,
+    resume=2_560,
+    repeats=1,
+)

@@ -1,0 +1,62 @@
+"""The running system that scenarios are played on: local AWS in a hurry, and an Airflow quick to notice."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from chaos.driver import DAG_ID, PREFIX, Arena
+from local_aws.control import Control
+from local_run import account, images, upload
+from local_run.airflow_server import free_port
+from local_run.stack import Paths, Stack, running
+
+BUCKET: Final = "fruits-chaos"
+REGION: Final = "eu-west-1"
+TIME_FACTOR: Final = 200.0
+"""How much faster than EMR's clusters come and go."""
+LIMIT_FACTOR: Final = 30.0
+"""How much faster idle limits and lifetimes run out: 15 minutes of idleness last 30 s."""
+PHOTOS: Final = 24
+_QUICK_TO_NOTICE: Final = {
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "6",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
+}
+"""Airflow finds out in seconds, not minutes, that one of its processes is gone."""
+FEW_SECONDS: Final = {"FRUITS_TASK_MINUTES": "0.25"}
+
+"""Tasks that take longer than 15 seconds are cut off."""
+
+
+@contextlib.contextmanager
+def arena(settings: Mapping[str, str]) -> Iterator[Arena]:
+    """Everything up, with photos in the bucket; ``settings`` are environment variables of Airflow's."""
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        repository = Path(__file__).resolve().parents[1]
+        paths = Paths(repository, Path(folder), Path(folder) / "out")
+        stack = Stack(
+            paths,
+            free_port(),
+            BUCKET,
+            TIME_FACTOR,
+            limit_factor=LIMIT_FACTOR,
+            settings={**_QUICK_TO_NOTICE, **settings},
+        )
+        stack.airflow.migrate()
+        with running(stack):
+            api = stack.start_airflow()
+            there = Arena(stack, api, Control(stack.aws["AWS_ENDPOINT_URL_EMR"]), BUCKET)
+            account.create_bucket(there.s3, BUCKET, REGION)
+            account.create_roles(stack.client("iam"), stack.deployment)
+            photos = images.generate(paths.state / "images", PHOTOS)
+            upload.mirror(there.s3, photos, BUCKET, PREFIX, Console(quiet=True))
+            api.wait_until_ready(DAG_ID)
+            yield there

@@ -1,0 +1,125 @@
+"""Promise: a step that was killed goes on where it stopped; no row is lost, none stands twice."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import photos
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT
+from test_featurize_step import local_work_list, rows_of, write_work_list
+from test_featurize_step import settings as settings
+
+from fruit_spark.featurize import FeaturizeSettings, featurize
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+TASKS = 10
+IMAGES = 40
+# Another size than the other tests take: they count the model's loads in the same Python workers.
+SIZE = 128
+
+
+def make_photos(folder: Path) -> list[Path]:
+    folder.mkdir()
+    files = [folder / f"{number}.jpg" for number in range(IMAGES)]
+    for number, file in enumerate(files):
+        file.write_bytes(photos.jpeg(number))
+    return files
+
+
+def parts(settings: FeaturizeSettings) -> dict[Path, int]:
+    """The finished files of the features, and when each was written."""
+    return {file: file.stat().st_mtime_ns for file in Path(settings.features).glob("*.parquet")}
+
+
+def start_step(settings: FeaturizeSettings, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    options = {
+        f"--{name.replace('_', '-')}": value
+        for name, value in dataclasses.asdict(settings).items()
+        if value is not None
+    }
+    command = [sys.executable, str(ROOT / "spark" / "featurize.py")]
+    command += [str(word) for pair in options.items() for word in pair]
+    return subprocess.Popen(
+        command,
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def kill_when_most_is_done(step: "subprocess.Popen[bytes]", settings: FeaturizeSettings) -> None:
+    """SIGKILL for the driver and its JVM once 80 % of the files are there; the workers die with the JVM."""
+    try:
+        for _ in range(2400):
+            if len(parts(settings)) >= 0.8 * TASKS:
+                return
+            try:
+                step.wait(timeout=0.05)
+            except subprocess.TimeoutExpired:
+                continue
+            pytest.fail(f"the step ended with {step.returncode} before it was killed", pytrace=False)
+        pytest.fail(f"only {len(parts(settings))} of {TASKS} files after two minutes", pytrace=False)
+    finally:
+        os.killpg(step.pid, signal.SIGKILL)
+        step.wait(timeout=20)
+
+
+def test_a_step_killed_at_80_percent_and_repeated_computes_only_the_unfinished_files(
+    spark: "SparkSession", spark_environment: dict[str, str], settings: FeaturizeSettings, tmp_path: Path
+) -> None:
+    files = make_photos(tmp_path / "Apple")
+    work_list = local_work_list(tmp_path, files)
+    # A pipe in the place of one photo: its task waits for the bytes, and so cannot finish before the kill.
+    content = files[7].read_bytes()
+    files[7].unlink()
+    os.mkfifo(files[7])
+    settings = dataclasses.replace(settings, work_list=work_list, partitions=TASKS, image_size=SIZE)
+
+    kill_when_most_is_done(start_step(settings, spark_environment), settings)
+
+    finished = parts(settings)
+    kept = sum(pq.read_metadata(file).num_rows for file in finished)
+    assert 0.8 * IMAGES <= kept < IMAGES
+    files[7].unlink()
+    files[7].write_bytes(content)
+    metrics = featurize(spark, settings)
+
+    assert (metrics["found"], metrics["processed"], metrics["reused"]) == (IMAGES, IMAGES, kept)
+    assert set(rows_of(settings)) == set(map(str, files))
+    after = parts(settings)
+    assert finished.items() <= after.items()
+    assert sum(pq.read_metadata(file).num_rows for file in after.keys() - finished.keys()) == IMAGES - kept
+    assert not list(Path(settings.features).glob("_temporary"))
+
+    # Repeated once more, nothing is left to do.
+    assert featurize(spark, settings)["reused"] == IMAGES
+    assert parts(settings) == after
+
+
+def test_other_work_at_the_same_address_begins_anew(
+    spark: "SparkSession", settings: FeaturizeSettings, tmp_path: Path
+) -> None:
+    files = make_photos(tmp_path / "Apple")
+    settings = dataclasses.replace(settings, image_size=SIZE)
+    settings = dataclasses.replace(settings, work_list=local_work_list(tmp_path, files[:20]))
+    featurize(spark, settings)
+    small = rows_of(settings)
+
+    larger = dataclasses.replace(settings, image_size=160)
+    assert featurize(spark, larger)["reused"] == 0
+    assert rows_of(settings) != small
+
+    rows = [(str(file), str(file), "", file.stat().st_size) for file in files[10:30]]
+    write_work_list(tmp_path / "images.parquet", rows)
+    assert featurize(spark, settings)["reused"] == 0
+    assert set(rows_of(settings)) == set(map(str, files[10:30]))

@@ -1,0 +1,79 @@
+"""The table after a local run shows what was expected beside what happened, and where the time went."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from fruit_contract.report import StepTime, TaskTime, Timing
+from local_run import results
+
+
+@pytest.fixture
+def report() -> Any:
+    return {
+        "run_id": "r",
+        "state": "success",
+        "images": {"found": 60, "processed": 59, "rejected": 1},
+        "model": None,
+        "images_per_second": 4.0,
+        "images_per_second_per_core": 2.0,
+        "model_loads": 2,
+        "explained_variance": None,
+        "cluster": {"id": "j-1", "release": "emr-7.13.0", "final_state": "TERMINATED"},
+        "cost": {"estimate": 1.2, "expected": 0.061, "actual": 0.012, "currency": "EUR"},
+        "sizing": {
+            "chosen": {"worker_type": "m6g.large", "workers": 1},
+            "automatic": True,
+            "expected_minutes": 11.5,
+            "actual_minutes": 1.25,
+        },
+        "tasks": [
+            TaskTime(name="plan", started_after=0.5, waited=0.25, seconds=2.75, state="success"),
+            TaskTime(name="guards", started_after=None, waited=None, seconds=None, state="upstream_failed"),
+        ],
+        "timing": Timing(
+            to_cluster=12.0,
+            provisioning=0.5,
+            to_first_step=16.5,
+            steps=[
+                StepTime(name="featurize", state="COMPLETED", queued=0.125, seconds=30.5, noticed_after=2.5)
+            ],
+            after_last_step=3.0,
+        ),
+    }
+
+
+def shown(report: Any) -> dict[str, str]:
+    """The table's rows by their first column."""
+    text = io.StringIO()
+    results.show(report, Console(file=text, width=120))
+    cells = [line.strip("│ ").split("│") for line in text.getvalue().splitlines() if "│" in line]
+    return {name.strip(): " ".join(words.split()) for name, words in cells}
+
+
+def test_expected_cost_and_fleet_stand_beside_what_happened(report: Any) -> None:
+    rows = shown(report)
+    assert rows["cost"] == "worst case 1.20 EUR, expected 0.061, this run at most 0.012"
+    assert rows["fleet"] == "1 m6g.large (chosen), expected on EMR 11.5 minutes, was 1.2"
+    assert rows["speed"] == "4 images/s, 2.0 a core, 2 model loads"
+
+
+def test_the_time_is_told_task_by_task_and_step_by_step(report: Any) -> None:
+    rows = shown(report)
+    assert rows["plan"] == "at 0.5 s waited 0.2 s took 2.8 s success"
+    assert rows["guards"] == "at - waited - took - upstream_failed"
+    assert rows["step featurize"] == "30.5 s queued 0.1 s noticed after 2.5 s"
+    assert rows["to the first step"] == "16.5 s"
+
+
+def test_a_run_that_was_refused_has_a_table_too(report: Any) -> None:
+    nothing: Any = Timing(
+        to_cluster=None, provisioning=None, to_first_step=None, steps=[], after_last_step=None
+    )
+    refused = {**report, "sizing": None, "images_per_second": None, "timing": nothing}
+    refused["cost"] = {"estimate": None, "expected": None, "actual": None, "currency": "EUR"}
+    rows = shown(refused)
+    assert not {"fleet", "cost", "speed"} & rows.keys()
+    assert rows["to the first step"] == "-"
