@@ -75,7 +75,7 @@ $(AIRFLOW_DB): | $(AIRFLOW_VENV)/.installed
 
 .PHONY: lock
 lock: $(TOOLS_VENV)/.installed  ## compile requirements/*.in into hash-locked requirements/*.txt
-	@for name in bootstrap airflow airflow-dev spark-runtime spark bench weights; do \
+	@for name in bootstrap airflow airflow-dev spark-runtime spark bench weights infra; do \
 	  $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $$([ $$name = weights ] && echo --no-deps) \
 	    requirements/$$name.in -o requirements/$$name.txt; done
@@ -159,6 +159,36 @@ arm64-check: setup  ## runtime and models on an emulated Graviton2: IMAGES=folde
 .PHONY: quality
 quality: setup  ## measure every precision and image size into docs/precision.md: IMAGES=folder
 	@$(SPARK_VENV)/bin/python -m artifacts.quality $(if $(IMAGES),--photos '$(IMAGES)')
+
+# --- AWS --------------------------------------------------------------------------------------
+
+INFRA_VENV := .venv/infra
+INFRA := env PYTHONPATH=.:plugins $(AIRFLOW_VENV)/bin/python -m infra
+
+# Apart from the others: checkov pins what Airflow needs newer.
+$(INFRA_VENV)/.installed: requirements/infra.txt | $(TOOLS_VENV)/.installed
+	@echo "Installing the environment that checks the template"
+	@$(UV) venv --quiet --clear --python $(PYTHON) $(INFRA_VENV)
+	@$(UV) pip install --quiet --require-hashes --python $(INFRA_VENV)/bin/python -r requirements/infra.txt
+	@touch $@
+
+.PHONY: infra-test
+infra-test: $(INFRA_VENV)/.installed setup  ## check the CloudFormation template: linted, scanned, deployed on moto, its policies tried
+	@$(INFRA_VENV)/bin/cfn-lint --regions eu-central-1 eu-north-1 eu-south-1 eu-south-2 eu-west-1 eu-west-3 -- infra/template.yaml
+	@$(INFRA_VENV)/bin/checkov --file infra/template.yaml --framework cloudformation --compact --quiet --skip-download
+	@INFRA_DOCUMENT=docs/aws.md $(AIRFLOW_PYTEST) tests/infra
+
+.PHONY: deploy
+deploy: $(AIRFLOW_VENV)/.installed  ## create or update the stack in your account: ARGS="--bucket NAME --dry-run"
+	@exec $(INFRA) deploy $(ARGS)
+
+.PHONY: destroy
+destroy: $(AIRFLOW_VENV)/.installed  ## end the clusters, empty the bucket, delete the stack: ARGS=--dry-run
+	@exec $(INFRA) destroy $(ARGS)
+
+.PHONY: doctor
+doctor: $(AIRFLOW_VENV)/.installed  ## look whether a run would find what it needs in your account: ARGS=--dry-run
+	@exec $(INFRA) doctor $(ARGS)
 
 .PHONY: clean
 clean:  ## remove local state and results, and keep what was installed

@@ -67,7 +67,12 @@ def job_flow(
         "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
     }
     if deployment.subnet_id:
-        request["Instances"]["Ec2SubnetIds"] = [deployment.subnet_id]
+        request["Instances"]["Ec2SubnetIds"] = deployment.subnet_id.split(",")
+    if deployment.node_security_group:
+        request["Instances"]["EmrManagedMasterSecurityGroup"] = deployment.node_security_group
+        request["Instances"]["EmrManagedSlaveSecurityGroup"] = deployment.node_security_group
+    if deployment.service_security_group:
+        request["Instances"]["ServiceAccessSecurityGroup"] = deployment.service_security_group
     if deployment.security_configuration:
         request["SecurityConfiguration"] = deployment.security_configuration
     if deployment.log_kms_key:

@@ -28,6 +28,11 @@ class Deployment(BaseSettings):
     service_role: str = "EMR_DefaultRole_V2"
     instance_profile: str = "EMR_EC2_DefaultRole"
     subnet_id: str | None = None
+    """One subnet, or several separated by commas, of which EMR chooses by Spot capacity."""
+    node_security_group: str | None = None
+    """Security group of the nodes; without it, and the next, EMR makes groups of its own and leaves them."""
+    service_security_group: str | None = None
+    """Security group of EMR's interface to nodes in private subnets."""
     security_configuration: str | None = None
     require_security_configuration: bool = False
     """Refuse a run whose cluster is not encrypted at rest and in transit by a security configuration."""

@@ -135,6 +135,16 @@ def test_the_installation_decides_subnet_security_and_log_key() -> None:
     assert (request["SecurityConfiguration"], request["LogEncryptionKmsKeyId"]) == ("sc", "key")
 
 
+def test_several_subnets_and_the_stacks_security_groups_reach_the_request() -> None:
+    deployment = Deployment(
+        subnet_id="subnet-1,subnet-2", node_security_group="sg-1", service_security_group="sg-2"
+    )
+    instances = job_flow(RunParameters(), deployment, URIS.hard_lifetime, "d", "r")["Instances"]
+    assert instances["Ec2SubnetIds"] == ["subnet-1", "subnet-2"]
+    assert instances["EmrManagedMasterSecurityGroup"] == instances["EmrManagedSlaveSecurityGroup"] == "sg-1"
+    assert instances["ServiceAccessSecurityGroup"] == "sg-2"
+
+
 @pytest.mark.parametrize("build", [steps.featurize_step, steps.reduce_step])
 def test_a_step_fits_the_service_model_and_names_the_runs_own_keys(build: Any) -> None:
     step = build(RunParameters(bucket="fruits-test"), RunLayout("fruits-test", "run-1"), URIS)

@@ -1,0 +1,195 @@
+"""``python -m infra``: deploy, look after and remove what the pipeline needs in an AWS account."""
+
+import logging
+import sys
+from typing import Annotated, Final
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.table import Table
+
+from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.regions import ResidencyError
+from infra import doctor as checks
+from infra import removal
+from infra.account import Account
+from infra.environment import exports
+from infra.stack import Change, Stack, StackError
+
+cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+console: Final = Console(soft_wrap=True)
+_COLOURS: Final = {"right": "green", "doubtful": "yellow", "wrong": "bold red"}
+
+Region = Annotated[str, typer.Option(envvar="FRUITS_REGION", help="an EU region")]
+Name = Annotated[str, typer.Option("--stack", help="name of the CloudFormation stack")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done, and do nothing")]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
+_REGION: Final = "eu-west-1"
+_STACK: Final = "fruit-features"
+
+
+@cli.command()
+def deploy(
+    bucket: Annotated[
+        str | None, typer.Option(envvar="FRUITS_BUCKET", help="name of the bucket to create, the first time")
+    ] = None,
+    email: Annotated[str | None, typer.Option(help="who is told when the budget is used up")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="any other parameter of the template, as Name=value")
+    ] = None,
+    region: Region = _REGION,
+    stack: Name = _STACK,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Create the stack, or bring it to the template and parameters given; shows every change first.
+
+    With --dry-run CloudFormation computes the changes, and they are thrown away.
+    """
+    account = Account(region)
+    target = Stack(account.client("cloudformation"), stack)
+    given = dict(_pair(each) for each in setting or [])
+    given |= {name: value for name, value in (("BucketName", bucket), ("NotificationEmail", email)) if value}
+    if target.describe() is None and "BucketName" not in given:
+        raise typer.BadParameter(
+            "give --bucket a name that nobody in AWS has yet, such as fruits-p9-yourname."
+        )
+    change_set, changes = target.plan(given)
+    if change_set is None:
+        console.print(f"Stack {stack} in {region} is as the template wants it: nothing to do.")
+        return
+    console.print(_table(changes))
+    if dry_run or not _agreed(yes, f"Make these {len(changes)} changes in {region}?"):
+        target.discard(change_set)
+        console.print("Nothing was changed.")
+        return
+    target.execute(change_set)
+    _create_linked_roles(account)
+    console.print(f"Stack {stack} in {region} is deployed. Where Airflow starts:", style="green")
+    console.print(exports(target.outputs()), highlight=False, end="")
+    if not (given.get("NotificationEmail") or _parameter(target, "NotificationEmail")):
+        console.print("Nobody is told of the budget: deploy again with --email.", style="yellow")
+
+
+@cli.command()
+def env(region: Region = _REGION, stack: Name = _STACK) -> None:
+    """Print the FRUITS_* variables of a deployed stack, for a shell to read."""
+    sys.stdout.write(exports(Stack(Account(region).client("cloudformation"), stack).outputs()))
+
+
+@cli.command()
+def destroy(
+    region: Region = _REGION, stack: Name = _STACK, dry_run: DryRun = False, yes: Yes = False
+) -> None:
+    """End the clusters, empty the bucket, delete the stack, and look for what is left."""
+    account = Account(region)
+    target = Stack(account.client("cloudformation"), stack)
+    described = target.describe()
+    if described is None:
+        console.print(f"There is no stack {stack} in {region}: nothing to do.")
+        return
+    installation = _parameter(target, "Installation")
+    bucket = _parameter(target, "BucketName")
+    for line in removal.clusters(account, installation):
+        console.print(f"Would end cluster {line}")
+    objects = removal.count(account.client("s3"), bucket)
+    console.print(
+        f"Would delete stack {stack} in {region} ({len(target.resources())} resources), and the bucket "
+        f"{bucket} with {objects} objects and versions. They cannot be brought back."
+    )
+    if dry_run or not _agreed(yes, "Type the bucket's name to do so", bucket):
+        console.print("Nothing was changed.")
+        return
+    removal.end_clusters(account, installation)
+    removal.delete_stack(account, target)
+    left = removal.leftovers(account, installation)
+    if left:
+        raise StackError("The stack is gone, but these are left: " + ", ".join(left))
+    console.print("All is gone; nothing with the installation's tags is left in the region.", style="green")
+
+
+@cli.command()
+def doctor(region: Region = _REGION, stack: Name = _STACK, dry_run: DryRun = False) -> None:
+    """Look whether a run with default parameters would find what it needs; changes nothing.
+
+    Exit code 1 when something is wrong. With --dry-run it lists the checks and the calls they make.
+    """
+    if dry_run:
+        for check in checks.CHECKS:
+            console.print(f"{check.__name__:12} {(check.__doc__ or '').strip()}", highlight=False)
+        return
+    account = Account(region)
+    patient = checks.Patient(
+        account,
+        Stack(account.client("cloudformation"), stack),
+        RunParameters(region=region),
+        Deployment(),
+    )
+    wrong = 0
+    for finding in checks.examine(patient):
+        wrong += finding.verdict == "wrong"
+        colour = _COLOURS[finding.verdict]
+        console.print(f"[{colour}]{finding.verdict:9}[/] {finding.what:12} {finding.seen}", highlight=False)
+        if finding.remedy:
+            console.print(f"{'':22} -> {finding.remedy}", highlight=False, markup=False)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise typer.BadParameter(f"--set {text!r} has no '=': write it as Name=value.")
+    return name, value
+
+
+def _table(changes: list[Change]) -> Table:
+    table = Table("", "resource", "type", "replaced")
+    for change in changes:
+        table.add_row(change.action, change.name, change.kind, change.replacement)
+    return table
+
+
+def _agreed(yes: bool, question: str, answer: str | None = None) -> bool:
+    """Whether the person agrees: with y, or by typing ``answer``."""
+    if yes:
+        return True
+    if answer is None:
+        return typer.confirm(question)
+    return bool(typer.prompt(question, default="", show_default=False) == answer)
+
+
+def _parameter(stack: Stack, name: str) -> str:
+    described = stack.describe() or {}
+    found = {each["ParameterKey"]: each["ParameterValue"] for each in described.get("Parameters", [])}
+    return str(found.get(name, ""))
+
+
+def _create_linked_roles(account: Account) -> None:
+    """The roles that AWS keeps for itself, in an account that has never used EMR or Spot."""
+    iam = account.client("iam")
+    for service, name in checks.LINKED_SERVICES.items():
+        if not checks.has_linked_role(iam, service):
+            iam.create_service_linked_role(AWSServiceName=service)
+            console.print(f"Created the role that {name} keeps for itself")
+
+
+def main() -> int:
+    """Run the command; what AWS or the command refuses is one sentence and exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    try:
+        cli()
+    except (StackError, ResidencyError) as error:
+        console.print(f"[bold red]error:[/] {error}", highlight=False)
+    except ClientError as error:
+        console.print(f"[bold red]error:[/] AWS refuses: {error}", highlight=False)
+    except BotoCoreError as error:
+        console.print(f"[bold red]error:[/] AWS was not reached: {error}", highlight=False)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,289 @@
+"""Whether a run would find what it needs, asked before one is started. It reads, and changes nothing.
+
+Each check answers with findings, and each finding that is not right comes with its remedy. A check
+that AWS refuses to answer is itself a finding.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fruit_pipeline import encryption, residency
+from fruit_pipeline.billing import warnings
+from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.live_prices import PRICING_REGION, read_prices, spot_prices
+from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.prices import PriceError
+from fruit_pipeline.regions import ResidencyError
+from infra.account import Account
+from infra.stack import Stack, StackError
+
+Verdict = Literal["right", "doubtful", "wrong"]
+
+SKEW_SECONDS: Final = 300
+"""AWS refuses a signature that is older or newer than five minutes."""
+SPOT_QUOTA: Final = "L-34B43A08"
+"""Service Quotas' code of "All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests", in vCPUs."""
+ON_DEMAND_QUOTA: Final = "L-1216C47A"
+"""The same of "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances"."""
+_EMR_TAG: Final = "for-use-with-amazon-emr-managed-policies"
+LINKED_SERVICES: Final = {"elasticmapreduce.amazonaws.com": "EMR", "spot.amazonaws.com": "EC2 Spot"}
+"""Services that keep a role for themselves in an account. Neither of the stack's roles may create these, and
+an account that has never used the service lacks them."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check saw."""
+
+    what: str
+    verdict: Verdict
+    seen: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What is looked at: the account, the stack, and the run that would be started."""
+
+    account: Account
+    stack: Stack
+    run: RunParameters
+    deployment: Deployment
+
+    @property
+    def types(self) -> list[str]:
+        return sorted({self.run.primary_type, self.run.fleet.worker_type})
+
+
+Check = Callable[[Patient], Iterator[Finding]]
+
+
+def credentials(patient: Patient) -> Iterator[Finding]:
+    """sts:GetCallerIdentity"""
+    identity = patient.account.client("sts").get_caller_identity()
+    yield Finding("credentials", "right", f"they are those of {identity['Arn'].rpartition(':')[2]}")
+
+
+def clock(patient: Patient) -> Iterator[Finding]:
+    """sts:GetCallerIdentity (the date of its answer)"""
+    answer = patient.account.client("sts").get_caller_identity()
+    theirs = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    skew = abs((datetime.now(UTC) - theirs).total_seconds())
+    verdict: Verdict = "right" if skew < SKEW_SECONDS / 5 else "doubtful" if skew < SKEW_SECONDS else "wrong"
+    remedy = "" if verdict == "right" else "set the clock by NTP: AWS refuses what is signed five minutes off"
+    yield Finding("clock", verdict, f"{skew:.0f} s apart from AWS's", remedy)
+
+
+def region(patient: Patient) -> Iterator[Finding]:
+    """ec2:DescribeRegions"""
+    name = patient.account.region
+    [found] = patient.account.client("ec2").describe_regions(RegionNames=[name], AllRegions=True)["Regions"]
+    if found.get("OptInStatus") == "not-opted-in":
+        yield Finding("region", "wrong", f"{name} is not enabled in this account", _ENABLE.format(name))
+    else:
+        yield Finding("region", "right", f"{name}, in the EU and enabled")
+
+
+_ENABLE: Final = "aws account enable-region --region-name {}; it takes some minutes"
+
+
+def stack(patient: Patient) -> Iterator[Finding]:
+    """cloudformation:DescribeStacks"""
+    described = patient.stack.describe()
+    name, state = patient.stack.name, described["StackStatus"] if described else "not there"
+    good = state in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+    remedy = "" if good else "make deploy" if described is None else "see its events, then make deploy again"
+    yield Finding("stack", "right" if good else "wrong", f"{name} is {state}", remedy)
+
+
+def settings(patient: Patient) -> Iterator[Finding]:
+    """no call: FRUITS_* against the stack's outputs"""
+    outputs, deployment = patient.stack.outputs(), patient.deployment
+    differing = [
+        name
+        for name, value in (
+            ("FRUITS_BUCKET", deployment.bucket == outputs["Bucket"]),
+            ("FRUITS_REGION", deployment.region == outputs["Region"]),
+            ("FRUITS_SERVICE_ROLE", deployment.service_role == outputs["ServiceRole"]),
+            ("FRUITS_INSTANCE_PROFILE", deployment.instance_profile == outputs["InstanceProfile"]),
+            ("FRUITS_SUBNET_ID", deployment.subnet_id == outputs["SubnetId"]),
+            ("FRUITS_INSTALLATION", deployment.installation == outputs["Installation"]),
+        )
+        if not value
+    ]
+    if differing:
+        seen = f"{', '.join(differing)} differ from what the stack made"
+        yield Finding("settings", "doubtful", seen, 'eval "$(python -m infra env)" where Airflow starts')
+    else:
+        yield Finding("settings", "right", "FRUITS_* are those of the stack")
+
+
+def bucket(patient: Patient) -> Iterator[Finding]:
+    """s3:GetBucketLocation, GetBucketPolicy, GetEncryptionConfiguration, GetReplicationConfiguration, ..."""
+    s3, name = patient.account.client("s3"), patient.stack.outputs()["Bucket"]
+    location = residency.location_of(s3, name)
+    residency.check_replication(s3, name)
+    found = encryption.of_bucket(s3, name)
+    lacking = [
+        what
+        for what, there in (
+            ("a TLS-only policy", found["tls_only"]),
+            ("blocked public access", found["public_access_blocked"]),
+            ("versioning", found["versioning"] == "Enabled"),
+            ("default encryption", found["default_algorithm"]),
+        )
+        if not there
+    ]
+    if lacking:
+        yield Finding("bucket", "wrong", f"{name} lacks {', '.join(lacking)}", "make deploy puts it back")
+    else:
+        yield Finding(
+            "bucket", "right", f"{name} in {location}, {found['default_algorithm']}, TLS only, versioned"
+        )
+
+
+def roles(patient: Patient) -> Iterator[Finding]:
+    """iam:GetRole, GetInstanceProfile, ListRoles"""
+    iam, outputs = patient.account.client("iam"), patient.stack.outputs()
+    iam.get_role(RoleName=outputs["ServiceRole"])
+    profile = iam.get_instance_profile(InstanceProfileName=outputs["InstanceProfile"])["InstanceProfile"]
+    if profile["Roles"]:
+        yield Finding("roles", "right", "the service role and the instance profile with its role are there")
+    else:
+        yield Finding("roles", "wrong", "the instance profile has no role", "make deploy puts it back")
+    for service, name in LINKED_SERVICES.items():
+        if has_linked_role(iam, service):
+            yield Finding("roles", "right", f"the role that {name} keeps for itself is there")
+        else:
+            remedy = f"aws iam create-service-linked-role --aws-service-name {service}"
+            seen = f"the role that {name} keeps for itself is not there: no cluster would start"
+            yield Finding("roles", "wrong", seen, remedy)
+
+
+def has_linked_role(iam: Any, service: str) -> bool:
+    """Whether ``service`` has its role; the role's name is the service's own affair, its path is not."""
+    return bool(iam.list_roles(PathPrefix=f"/aws-service-role/{service}/")["Roles"])
+
+
+def subnets(patient: Patient) -> Iterator[Finding]:
+    """ec2:DescribeSubnets, DescribeVpcEndpoints"""
+    ec2, ids = patient.account.client("ec2"), patient.stack.outputs()["SubnetId"].split(",")
+    needed = 1 + patient.run.fleet.workers
+    found = ec2.describe_subnets(SubnetIds=ids)["Subnets"]
+    for subnet in found:
+        name, free = subnet["SubnetId"], subnet["AvailableIpAddressCount"]
+        if {tag["Key"]: tag["Value"] for tag in subnet.get("Tags", [])}.get(_EMR_TAG) != "true":
+            remedy = f"aws ec2 create-tags --resources {name} --tags Key={_EMR_TAG},Value=true"
+            yield Finding("subnets", "wrong", f"{name} lacks the tag that EMR's service role needs", remedy)
+        elif free < needed:
+            seen = f"{name} has {free} free addresses, and a run needs {needed}"
+            yield Finding("subnets", "wrong", seen, "end what uses them, or give other SubnetIds")
+        else:
+            yield Finding(
+                "subnets", "right", f"{name} in {subnet['AvailabilityZone']}, {free} free addresses"
+            )
+    yield _route_to_s3(ec2, found[0]["VpcId"], patient.account.region)
+
+
+def _route_to_s3(ec2: Any, vpc: str, region_name: str) -> Finding:
+    filters = [
+        {"Name": "vpc-id", "Values": [vpc]},
+        {"Name": "service-name", "Values": [f"com.amazonaws.{region_name}.s3"]},
+    ]
+    if ec2.describe_vpc_endpoints(Filters=filters)["VpcEndpoints"]:
+        return Finding("subnets", "right", "S3 is reached through an endpoint of the VPC")
+    remedy = "add a gateway endpoint for S3 to the VPC (it is free), or be sure that the subnets have a NAT"
+    return Finding("subnets", "doubtful", "the VPC has no endpoint for S3", remedy)
+
+
+def quotas(patient: Patient) -> Iterator[Finding]:
+    """servicequotas:GetServiceQuota, ec2:DescribeInstanceTypes"""
+    answer = patient.account.client("ec2").describe_instance_types(InstanceTypes=patient.types)
+    cpus = {each["InstanceType"]: each["VCpuInfo"]["DefaultVCpus"] for each in answer["InstanceTypes"]}
+    needed = cpus[patient.run.primary_type] + patient.run.fleet.workers * cpus[patient.run.fleet.worker_type]
+    wanted = {"spot": [SPOT_QUOTA], "on-demand": [ON_DEMAND_QUOTA]}
+    for code in wanted.get(patient.run.spot, [SPOT_QUOTA, ON_DEMAND_QUOTA]):
+        quota = patient.account.client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=code)
+        allowed = quota["Quota"]["Value"]
+        seen = f"{quota['Quota']['QuotaName']}: {allowed:g} vCPUs allowed, a run needs {needed}"
+        remedy = (
+            f"aws service-quotas request-service-quota-increase --service-code ec2 --quota-code {code} "
+            f"--desired-value {max(32, 2 * needed)} --region {patient.account.region}"
+        )
+        enough = allowed >= needed
+        yield Finding("quotas", "right" if enough else "wrong", seen, "" if enough else remedy)
+
+
+def spot(patient: Patient) -> Iterator[Finding]:
+    """ec2:GetSpotPlacementScores, DescribeSpotPriceHistory"""
+    ec2, now = patient.account.client("ec2"), datetime.now(UTC)
+    scores = ec2.get_spot_placement_scores(
+        InstanceTypes=patient.types,
+        TargetCapacity=1 + patient.run.fleet.workers,
+        RegionNames=[patient.account.region],
+    )["SpotPlacementScores"]
+    # EC2 scores a request of fewer than three types low, whatever there is: only 1 and 2 are worth a word.
+    score = max((each["Score"] for each in scores), default=0)
+    remedy = "" if score > 2 else "choose spot=spot-or-on-demand, or other types, if no cluster starts"
+    yield Finding("spot", "right" if score > 2 else "doubtful", f"placement score {score} of 10", remedy)
+    prices = spot_prices(ec2, dict.fromkeys(patient.types, float("inf")), now, now)
+    for name in patient.types:
+        if name in prices:
+            yield Finding("spot", "right", f"{name} is offered, at most {prices[name]:.4f} USD/h now")
+        else:
+            yield Finding("spot", "wrong", f"{name} has no Spot price here", "choose another type or region")
+
+
+def prices(patient: Patient) -> Iterator[Finding]:
+    """pricing:GetProducts, ec2:DescribeSpotPriceHistory"""
+    pricing, ec2 = patient.account.client("pricing", PRICING_REGION), patient.account.client("ec2")
+    found = read_prices(patient.account.region, patient.types, pricing, ec2, datetime.now(UTC))
+    seen = f"{found.source} prices of {found.date}, {_usd(found.on_demand)}"
+    old = warnings(found, patient.deployment, _today())
+    yield Finding("prices", "doubtful" if old else "right", seen, " ".join(old))
+
+
+def _usd(on_demand: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {usd:.4f} USD/h" for name, usd in sorted(on_demand.items()))
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    credentials,
+    clock,
+    region,
+    stack,
+    settings,
+    bucket,
+    roles,
+    subnets,
+    quotas,
+    spot,
+    prices,
+)
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """Every check, one after the other; one that fails is a finding and does not keep the others."""
+    for check in CHECKS:
+        name = check.__name__
+        try:
+            yield from check(patient)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            call = (check.__doc__ or "").strip()
+            yield Finding(name, "wrong", f"{error.operation_name}: {code}", f"let this identity do {call}")
+        except BotoCoreError as error:
+            yield Finding(
+                name, "wrong", str(error), "give the AWS credentials and a way to AWS, and try again"
+            )
+        except (StackError, ResidencyError, PriceError, encryption.EncryptionError) as error:
+            yield Finding(name, "wrong", str(error), "see the message")

@@ -1,0 +1,168 @@
+"""`deploy` makes and updates the stack, `destroy` leaves nothing; with --dry-run neither does anything."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fruit_pipeline.cluster import job_flow
+from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.identity import cluster_tags
+from fruit_pipeline.parameters import RunParameters
+from infra.__main__ import cli
+from infra.doctor import LINKED_SERVICES
+from infra.stack import TEMPLATE, Stack
+from local_aws.server import LocalAws
+from tests.infra.local_account import BUCKET, NOT_IN_MOTO, client, finish_bucket
+from tests.infra.template import load, security_configuration
+
+
+def run(*arguments: str, answer: str | None = None) -> Any:
+    return CliRunner().invoke(cli, arguments, input=answer, catch_exceptions=False)
+
+
+def stack(aws: LocalAws) -> Stack:
+    return Stack(client(aws, "cloudformation"), "fruit-features")
+
+
+def test_it_asks_for_a_bucket_name_the_first_time(aws: LocalAws) -> None:
+    done = run("deploy", "--yes")
+    assert done.exit_code == 2
+    assert "give --bucket a name that nobody in AWS has yet" in " ".join(done.stderr.replace("│", "").split())
+
+
+def test_a_dry_run_shows_every_resource_and_makes_none(aws: LocalAws) -> None:
+    done = run("deploy", "--bucket", BUCKET, "--dry-run")
+    assert done.exit_code == 0, done.output
+    for name in ("Bucket", "AirflowRole", "S3Endpoint"):
+        assert name in done.output
+    assert "Nothing was changed" in done.output
+    assert stack(aws).describe() is None
+    assert client(aws, "s3").list_buckets()["Buckets"] == []
+
+
+def test_a_no_makes_nothing(aws: LocalAws) -> None:
+    done = run("deploy", "--bucket", BUCKET, answer="n\n")
+    assert "Nothing was changed" in done.output
+    assert stack(aws).describe() is None
+
+
+@pytest.fixture
+def deployed(aws: LocalAws) -> str:
+    """What deploy printed; the stack and its bucket are there afterwards."""
+    done = run("deploy", "--bucket", BUCKET, "--yes")
+    assert done.exit_code == 0, done.output
+    finish_bucket(client(aws, "s3"), BUCKET)
+    return done.output
+
+
+def test_every_resource_that_moto_can_make_is_there(aws: LocalAws, deployed: str) -> None:
+    made = {each["LogicalResourceId"] for each in stack(aws).resources()}
+    template = load()
+    expected = {
+        name for name, resource in template["Resources"].items() if resource["Type"] not in NOT_IN_MOTO
+    }
+    assert expected <= made
+
+
+def test_the_exports_are_settings_that_airflow_takes(
+    aws: LocalAws, deployed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for line in run("env").output.splitlines():
+        name, _, value = line.removeprefix("export ").partition("=")
+        monkeypatch.setenv(name, value.strip("'"))
+    deployment = Deployment()
+    assert deployment.bucket == BUCKET
+    iam = client(aws, "iam")
+    assert iam.get_role(RoleName=deployment.service_role)
+    assert iam.get_instance_profile(InstanceProfileName=deployment.instance_profile)
+    request = job_flow(RunParameters(bucket=BUCKET), deployment, f"s3://{BUCKET}/x.sh", "d", "r")
+    assert len(request["Instances"]["Ec2SubnetIds"]) == 3
+    assert request["Instances"]["ServiceAccessSecurityGroup"].startswith("sg-")
+    assert request["Instances"]["EmrManagedMasterSecurityGroup"] == deployment.node_security_group
+    assert request["SecurityConfiguration"] == deployment.security_configuration
+
+
+def test_the_security_configuration_is_what_emr_accepts(aws: LocalAws) -> None:
+    emr = client(aws, "emr")
+    document = json.dumps(security_configuration())
+    emr.create_security_configuration(Name="as-deployed", SecurityConfiguration=document)
+    shown = json.loads(emr.describe_security_configuration(Name="as-deployed")["SecurityConfiguration"])
+    assert shown["EncryptionConfiguration"]["EnableAtRestEncryption"] is True
+    emr.delete_security_configuration(Name="as-deployed")
+
+
+def test_a_changed_parameter_is_an_update_and_the_others_keep_their_values(
+    aws: LocalAws, deployed: str
+) -> None:
+    done = run("deploy", "--set", "Installation=orchard", "--yes")
+    assert done.exit_code == 0, done.output
+    assert stack(aws).outputs()["Installation"] == "orchard"
+    assert stack(aws).outputs()["Bucket"] == BUCKET, "a parameter that is not given keeps its value"
+    run("deploy", "--set", "Installation=fruits", "--yes")
+    assert "nothing to do" in run("deploy", "--set", "Installation=fruits", "--yes").output
+
+
+def test_a_changed_template_is_shown_and_made(
+    aws: LocalAws, deployed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = tmp_path / "template.yaml"
+    changed.write_text(TEMPLATE.read_text().replace("VisibilityTimeout: 120", "VisibilityTimeout: 240"))
+    monkeypatch.setattr("infra.stack.TEMPLATE", changed)
+    done = run("deploy", "--yes")
+    assert "Modify" in done.output
+    assert "Queue" in done.output
+    url = stack(aws).outputs()["QueueUrl"]
+    asked = client(aws, "sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])
+    assert asked["Attributes"]["VisibilityTimeout"] == "240"
+
+
+def test_the_linked_roles_are_made_once(aws: LocalAws, deployed: str) -> None:
+    iam = client(aws, "iam")
+    for service in LINKED_SERVICES:
+        assert len(iam.list_roles(PathPrefix=f"/aws-service-role/{service}/")["Roles"]) == 1
+    assert "Created" not in run("deploy", "--set", "TemporaryDays=20", "--yes").output
+
+
+def test_destroy_needs_the_buckets_name(aws: LocalAws, deployed: str) -> None:
+    client(aws, "s3").put_object(Bucket=BUCKET, Key="Test/Apple/1.jpg", Body=b"photo")
+    for answer in ("y\n", "\n"):
+        assert "Nothing was changed" in run("destroy", answer=answer).output
+    assert "Nothing was changed" in run("destroy", "--dry-run").output
+    assert client(aws, "s3").head_object(Bucket=BUCKET, Key="Test/Apple/1.jpg")
+
+
+def test_destroy_ends_clusters_empties_the_bucket_and_leaves_nothing(aws: LocalAws, deployed: str) -> None:
+    s3, emr = client(aws, "s3"), client(aws, "emr")
+    for body in (b"one", b"two"):
+        s3.put_object(Bucket=BUCKET, Key="Test/Apple/é+ %.jpg", Body=body)
+    s3.delete_object(Bucket=BUCKET, Key="Test/Apple/é+ %.jpg")
+    s3.create_multipart_upload(Bucket=BUCKET, Key="artifacts/unfinished")
+    tags = [{"Key": key, "Value": value} for key, value in cluster_tags("fruits", "d", "r").items()]
+    request = job_flow(RunParameters(bucket=BUCKET), Deployment(), f"s3://{BUCKET}/x.sh", "d", "r")
+    cluster = emr.run_job_flow(**request | {"Tags": tags, "BootstrapActions": []})["JobFlowId"]
+    vpc = next(each for each in stack(aws).resources() if each["LogicalResourceId"] == "Vpc")
+    client(aws, "ec2").create_vpc_endpoint(
+        VpcId=vpc["PhysicalResourceId"],
+        ServiceName="com.amazonaws.eu-west-1.elasticmapreduce",
+        VpcEndpointType="Interface",
+        TagSpecifications=[
+            {"ResourceType": "vpc-endpoint", "Tags": [{"Key": "Name", "Value": "emr-service-vpce"}]}
+        ],
+    )
+    done = run("destroy", answer=f"{BUCKET}\n")
+    assert done.exit_code == 0, done.output
+    assert "nothing with the installation's tags is left" in done.output
+    assert emr.describe_cluster(ClusterId=cluster)["Cluster"]["Status"]["State"].startswith("TERMINATED")
+    assert s3.list_buckets()["Buckets"] == []
+    ec2 = client(aws, "ec2")
+    assert [each for each in ec2.describe_vpcs()["Vpcs"] if not each["IsDefault"]] == []
+    endpoints = ec2.describe_vpc_endpoints(Filters=[{"Name": "tag:Name", "Values": ["emr-service-vpce"]}])
+    assert [each["State"] for each in endpoints["VpcEndpoints"]] == ["deleted"]
+    assert client(aws, "sqs").list_queues().get("QueueUrls", []) == []
+    names = [role["RoleName"] for role in client(aws, "iam").list_roles()["Roles"]]
+    assert [name for name in names if not name.startswith("AWSServiceRoleFor")] == []
+    assert stack(aws).describe() is None
+    assert "nothing to do" in run("destroy").output

@@ -1,0 +1,180 @@
+"""The doctor finds what a run would miss, names the remedy, and lets no check that fails hide the others."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.parameters import RunParameters
+from infra import doctor
+from infra.__main__ import cli
+from infra.account import Account
+from infra.doctor import Finding, Patient
+from infra.stack import Stack
+from local_aws.server import LocalAws
+from tests.infra.local_account import BUCKET, REGION, client, finish_bucket
+
+
+@pytest.fixture
+def deployed(aws: LocalAws) -> None:
+    CliRunner().invoke(cli, ["deploy", "--bucket", BUCKET, "--yes"], catch_exceptions=False)
+    finish_bucket(client(aws, "s3"), BUCKET)
+
+
+@pytest.fixture
+def patient() -> Patient:
+    account = Account(REGION)
+    return Patient(
+        account,
+        Stack(account.client("cloudformation"), "fruit-features"),
+        RunParameters(),
+        Deployment(),
+    )
+
+
+def verdicts(findings: Iterator[Finding]) -> set[str]:
+    return {finding.verdict for finding in findings}
+
+
+def test_an_account_without_a_stack_is_told_to_deploy_one(aws: LocalAws, patient: Patient) -> None:
+    [finding] = doctor.stack(patient)
+    assert (finding.verdict, finding.remedy) == ("wrong", "make deploy")
+
+
+@pytest.mark.usefixtures("deployed")
+def test_what_the_stack_made_is_right(aws: LocalAws, patient: Patient) -> None:
+    for check in (
+        doctor.credentials,
+        doctor.clock,
+        doctor.region,
+        doctor.stack,
+        doctor.bucket,
+        doctor.subnets,
+    ):
+        assert verdicts(check(patient)) == {"right"}, check.__name__
+    assert verdicts(doctor.roles(patient)) == {"right"}
+
+
+@pytest.mark.usefixtures("deployed")
+def test_settings_that_are_not_the_stacks_are_named(aws: LocalAws, patient: Patient) -> None:
+    [finding] = doctor.settings(patient)
+    assert finding.verdict == "doubtful"
+    assert "FRUITS_SERVICE_ROLE" in finding.seen
+    assert "python -m infra env" in finding.remedy
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_bucket_that_lost_its_policy_is_wrong(aws: LocalAws, patient: Patient) -> None:
+    s3 = client(aws, "s3")
+    s3.delete_bucket_policy(Bucket=BUCKET)
+    [finding] = doctor.bucket(patient)
+    assert finding.verdict == "wrong"
+    assert "a TLS-only policy" in finding.seen
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_subnet_without_emrs_tag_is_wrong_and_the_remedy_mends_it(aws: LocalAws, patient: Patient) -> None:
+    ec2 = client(aws, "ec2")
+    subnet = patient.stack.outputs()["SubnetId"].split(",")[0]
+    tag = {"Key": "for-use-with-amazon-emr-managed-policies", "Value": "true"}
+    ec2.delete_tags(Resources=[subnet], Tags=[tag])
+    [wrong] = [finding for finding in doctor.subnets(patient) if finding.verdict == "wrong"]
+    assert wrong.remedy == (
+        f"aws ec2 create-tags --resources {subnet} --tags "
+        "Key=for-use-with-amazon-emr-managed-policies,Value=true"
+    )
+    ec2.create_tags(Resources=[subnet], Tags=[tag])
+    assert verdicts(doctor.subnets(patient)) == {"right"}
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_missing_linked_role_is_wrong(
+    aws: LocalAws, patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(doctor.LINKED_SERVICES, "batch.amazonaws.com", "Batch")
+    [wrong] = [finding for finding in doctor.roles(patient) if finding.verdict == "wrong"]
+    assert wrong.remedy == "aws iam create-service-linked-role --aws-service-name batch.amazonaws.com"
+
+
+class _Answers:
+    """A client of a service that moto does not have, or not enough of."""
+
+    def __init__(self, **answers: Any) -> None:
+        self._answers = answers
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda **_: self._answers[name]
+
+
+def with_client(patient: Patient, service: str, **answers: Any) -> Patient:
+    """The patient, of whose services one answers with this."""
+    patient.account._clients[service, REGION] = _Answers(**answers)
+    return patient
+
+
+@pytest.mark.parametrize(("allowed", "verdict"), [(5.0, "wrong"), (8.0, "right"), (640.0, "right")])
+def test_a_quota_below_what_a_run_needs_is_wrong(
+    aws: LocalAws, patient: Patient, allowed: float, verdict: str
+) -> None:
+    quota = {"Quota": {"QuotaName": "Spot", "Value": allowed}}
+    [finding] = doctor.quotas(with_client(patient, "service-quotas", get_service_quota=quota))
+    assert finding.verdict == verdict
+    assert "a run needs 8" in finding.seen
+    assert ("--quota-code L-34B43A08 --desired-value 32" in finding.remedy) == (verdict == "wrong")
+
+
+@pytest.mark.parametrize(("minutes", "verdict"), [(0, "right"), (2, "doubtful"), (-6, "wrong")])
+def test_a_clock_that_is_off_is_seen(aws: LocalAws, patient: Patient, minutes: int, verdict: str) -> None:
+    date = (datetime.now(UTC) + timedelta(minutes=minutes)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    answer = {"ResponseMetadata": {"HTTPHeaders": {"date": date}}}
+    [finding] = doctor.clock(with_client(patient, "sts", get_caller_identity=answer))
+    assert finding.verdict == verdict
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_check_that_aws_refuses_is_a_finding_and_the_others_go_on(
+    aws: LocalAws, patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from botocore.exceptions import ClientError
+
+    def refused(_: Patient) -> Iterator[Finding]:
+        """iam:GetRole"""
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetRole")
+
+    refused.__name__ = "roles"
+    monkeypatch.setattr(doctor, "CHECKS", (refused, doctor.region))
+    first, second = doctor.examine(patient)
+    assert (first.verdict, first.seen, first.remedy) == (
+        "wrong",
+        "GetRole: AccessDenied",
+        "let this identity do iam:GetRole",
+    )
+    assert second.verdict == "right"
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_command_says_all_of_it_and_fails_when_something_is_wrong(
+    aws: LocalAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "CHECKS", (doctor.region, doctor.stack))
+    assert CliRunner().invoke(cli, ["doctor"]).exit_code == 0
+    client(aws, "s3").delete_bucket_policy(Bucket=BUCKET)
+    monkeypatch.setattr(doctor, "CHECKS", (doctor.bucket,))
+    done = CliRunner().invoke(cli, ["doctor"])
+    assert done.exit_code == 1
+    assert "make deploy puts it back" in done.output
+
+
+def test_a_dry_run_lists_the_checks_and_asks_nobody(aws: LocalAws) -> None:
+    done = CliRunner().invoke(cli, ["doctor", "--dry-run"])
+    assert done.exit_code == 0
+    for check in doctor.CHECKS:
+        assert check.__name__ in done.output
+
+
+def test_no_command_leaves_the_eu(aws: LocalAws) -> None:
+    done = CliRunner().invoke(cli, ["doctor", "--region", "us-west-2"])
+    assert "is not in the EU" in str(done.exception)
