@@ -39,7 +39,12 @@ def add(cluster: str, bucket: str, *args: str) -> str:
 
     context: Any = {"params": {"bucket": bucket}, "ti": Instance(), "task_instance": Instance()}
     operator = AddStepOperator(
-        task_id="add", job_flow_id=cluster, step=step(*args), aws_conn_id="aws_default", region_name=REGION
+        task_id="add",
+        job_flow_id=cluster,
+        step=step(*args),
+        poll_seconds=0,
+        aws_conn_id="aws_default",
+        region_name=REGION,
     )
     return operator.execute(context)
 

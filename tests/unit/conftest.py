@@ -19,9 +19,12 @@ BUCKET = "fruits-test"
 REGION = "eu-west-1"
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _models_are_parsed_once() -> Iterator[None]:
-    """moto forgets boto3's session with every mock, and with it what it parsed: most of a test's time."""
+    """moto forgets boto3's session with every mock, and with it what it parsed: most of a test's time.
+
+    For one module at a time: making a client changes the model it was made from (bucket names leave the paths).
+    """
     shared = create_loader()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", lambda search_path_string=None: shared)
