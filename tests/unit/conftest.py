@@ -23,7 +23,7 @@ REGION = "eu-west-1"
 def _models_are_parsed_once() -> Iterator[None]:
     """moto forgets boto3's session with every mock, and with it what it parsed: most of a test's time.
 
-    For one module at a time: making a client changes the model it was made from (bucket names leave the paths).
+    For one module at a time: making a client changes its model (the bucket leaves the paths).
     """
     shared = create_loader()
     with pytest.MonkeyPatch.context() as patch:
