@@ -29,6 +29,8 @@ GONE: Final = "gone"
 """How a run ended whose record was deleted."""
 _ENDED: Final = ("success", "failed")
 _NO_CONTENT: Final = 204
+_SERVER_ERROR: Final = 500
+_DATABASE_BUSY: Final = 20
 _POLL_SECONDS: Final = 0.1
 _RUN_SECONDS: Final = 240.0
 _CLUSTERS_SECONDS: Final = 90.0
@@ -127,6 +129,7 @@ class Arena:
             ended_at = run.wait_until_ended()
         except Exception as error:  # whatever it was, it belongs into the table, and the others are played
             problem = f"{type(error).__name__}: {error}"
+            run.give_up()
         clusters = self._wait_for_clusters(known)
         self.control.clear()
         if not self.first_run:
@@ -350,8 +353,22 @@ class Running:
     def _path(self) -> str:
         return f"/dags/{DAG_ID}/dagRuns/{self.run_id}"
 
+    def give_up(self) -> None:
+        """Leave nothing of this run in the way of the next scenario's."""
+        with suppress(Exception):  # whatever is wrong with it has been noted
+            self.mark("failed")
+        for cluster_id in self.alive():
+            self.arena.emr.set_termination_protection(JobFlowIds=[cluster_id], TerminationProtected=False)
+            self.arena.emr.terminate_job_flows(JobFlowIds=[cluster_id])
+
     def _call(self, method: str, path: str, body: Mapping[str, Any]) -> None:
         answer = self.arena.api.call(method, path, body)
+        for _ in range(_DATABASE_BUSY):
+            # SQLite, the local Airflow's database, has one writer at a time and says so with a 500.
+            if answer.status_code != _SERVER_ERROR:
+                break
+            time.sleep(_POLL_SECONDS)
+            answer = self.arena.api.call(method, path, body)
         if answer.is_error:
             raise ScenarioError(f"Airflow answered {method} {path} with {answer.status_code}: {answer.text}")
 

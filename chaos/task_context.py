@@ -8,13 +8,10 @@ BUCKET: Final = "fruits-chaos"
 
 
 class TaskInstance:
-    """Has what create_cluster returned, if it is not lost, and the states that the run's tasks are in."""
+    """Has what create_cluster returned, if it is not lost, and the state create_cluster is in."""
 
-    def __init__(
-        self, cluster_id: str | None, create_state: str | None, other_states: dict[str, str] | None = None
-    ) -> None:
+    def __init__(self, cluster_id: str | None, create_state: str | None) -> None:
         self._cluster_id, self._create_state = cluster_id, create_state
-        self._other_states = other_states or {}
 
     def xcom_push(self, **_: Any) -> None: ...
 
@@ -22,17 +19,16 @@ class TaskInstance:
         return self._cluster_id
 
     def get_task_states(self, dag_id: str, run_ids: list[str]) -> dict[str, Any]:
-        return {run_ids[0]: {"create_cluster": self._create_state, **self._other_states}}
+        return {run_ids[0]: {"create_cluster": self._create_state}}
 
 
 def context(
     run_id: str = "run-1",
     cluster_id: str | None = None,
     create_state: str | None = "success",
-    other_states: dict[str, str] | None = None,
     **params: Any,
 ) -> Any:
-    instance = TaskInstance(cluster_id, create_state, other_states)
+    instance = TaskInstance(cluster_id, create_state)
     return {
         "dag": SimpleNamespace(dag_id=DAG_ID),
         "run_id": run_id,

@@ -31,7 +31,6 @@ from fruit_pipeline.regions import ResidencyError
 from fruit_pipeline.termination import terminate, terminate_and_wait
 
 CREATE_TASK_ID: Final = "create_cluster"
-VERDICT_TASK_ID: Final = "report"
 _ADOPTABLE_STEPS: Final = ("PENDING", "RUNNING", "COMPLETED")
 _ATTEMPTS: Final = 10
 _LOOKS: Final = 3
@@ -298,21 +297,10 @@ class TerminateClusterOperator(EmrTerminateJobFlowOperator):
             self.log.info("No cluster of this run is there (look %d of %d)", look + 1, _LOOKS)
             time.sleep(self.poll_seconds)
         terminate_and_wait(emr, ids | ({created} if created else set()), self.poll_seconds)
-        self._stay_red(context)
 
     def _was_started(self, context: Context) -> bool:
         """Whether create_cluster got as far as asking EMR for a cluster, or may have."""
         return self._states(context).get(CREATE_TASK_ID) not in _NEVER_RAN
-
-    def _stay_red(self, context: Context) -> None:
-        """Fail where somebody marked the run failed.
-
-        Airflow then skips what has not run, the verdict too, lets the teardown finish, and would
-        turn the run green, for no leaf of it has failed.
-        """
-        states = self._states(context)
-        if states.get(VERDICT_TASK_ID) == "skipped" and "failed" in states.values():
-            raise AirflowFailException("The run was marked failed, and stays so. Its cluster is gone.")
 
     def _states(self, context: Context) -> dict[str, Any]:
         run_id = context["run_id"]

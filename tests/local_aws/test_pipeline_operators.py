@@ -1,7 +1,6 @@
 """The pipeline's own operators: one cluster a run whatever happens, and sensors that go by EMR's answer."""
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -121,20 +120,6 @@ def test_the_teardown_looks_again_for_a_cluster_whose_request_was_on_its_way(
         "TERMINATED",
         "TERMINATED_WITH_ERRORS",
     )
-
-
-@pytest.mark.parametrize(
-    ("waiting", "is_red"), [("failed", True), ("success", False)], ids=["marked failed", "marked success"]
-)
-def test_a_run_that_was_marked_failed_stays_red_once_its_cluster_is_gone(
-    emr: BaseClient, waiting: str, is_red: bool
-) -> None:
-    cluster_id = create()
-    states = {"wait_for_cluster": waiting, "report": "skipped"}
-    teardown = TerminateClusterOperator(task_id="end", poll_seconds=0, **AWS)
-    with pytest.raises(AirflowFailException, match="marked failed") if is_red else nullcontext():
-        teardown.execute(context(cluster_id=cluster_id, other_states=states))
-    assert emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"] == "TERMINATED"
 
 
 @pytest.fixture
