@@ -138,7 +138,7 @@ test: setup  ## every test: unit, DAG integrity, Spark, local AWS, end to end
 
 .PHONY: test-unit
 test-unit: setup  ## the fast tests alone
-	@$(AIRFLOW_PYTEST) tests/unit tests/integrity -m "not slow"
+	@$(AIRFLOW_PYTEST) tests/unit tests/integrity
 
 .PHONY: lint
 lint: setup  ## ruff and mypy
