@@ -14,7 +14,7 @@ from fruit_spark.feature_batches import FEATURES_DDL
 from fruit_spark.feature_files import FEATURES
 from fruit_spark.moments import moments_of
 from fruit_spark.partitions import output_partitions
-from fruit_spark.pca import explained_variance_ratio, fit_blocks, project
+from fruit_spark.pca import explained_variance_ratio, fit_blocks, write_projection
 from fruit_spark.session import start_session
 from fruit_spark.without_pandas import array_to_vector
 
@@ -51,7 +51,7 @@ def fit_peer(spark: "SparkSession", folder: str, components: int) -> "PCAModel":
 
 def transform_ours(spark: "SparkSession", folder: str, model: "PCAModel", rows: int, output: str) -> None:
     files = output_partitions(rows, spark.sparkContext.defaultParallelism)
-    project(spark, folder, model, files).write.mode("overwrite").parquet(output)
+    write_projection(spark, folder, model, output, files)
 
 
 def transform_peer(spark: "SparkSession", folder: str, model: "PCAModel", rows: int, output: str) -> None:

@@ -1,29 +1,24 @@
 """Take up where an earlier attempt at the same work stopped.
 
-Each task commits its one Parquet file to the output by itself, with Hadoop's file committer,
-algorithm 2: a file is there whole or not at all, and stays when the step dies. The rows found there
-count as done if the output was begun for the same work list and the same model; else it is emptied.
-
-Algorithm 2 is unsafe for tasks with several files, which it moves one after the other. Here there is
-one file a task, and its name has no attempt number: a task that runs again replaces its own file.
+Each task puts its one Parquet file into the output by itself: it is there whole or not at all, and
+stays when the step dies. The rows found there count as done if the output was begun for the same work
+list and the same model; else it is emptied.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from fruit_spark import storage
+from fruit_spark.part_files import ROWS_DDL, Batches, write_parts
+from fruit_spark.without_pandas import map_in_arrow
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 # Spark's readers pass over names that begin with an underscore.
 ATTEMPT_FILE: Final = "_attempt.json"
-# The S3A committers publish every file at the end of the job: then nothing would be left of a dead one.
-COMMIT_BY_TASK: Final = {
-    "mapreduce.fileoutputcommitter.algorithm.version": "2",
-    "fs.s3a.committer.name": "file",
-}
 
 
 @dataclass(frozen=True)
@@ -51,10 +46,14 @@ def not_done_yet(spark: "SparkSession", images: "DataFrame", features: str, plan
     return images
 
 
-def write_by_task(spark: "SparkSession", rows: "DataFrame", features: str) -> None:
-    """Add the rows to ``features``: each task's file appears there when the task is done."""
-    writer = rows.write.mode("append").options(**COMMIT_BY_TASK)
-    writer.parquet(storage.hadoop_uri(spark, features))
+def write_by_task(frame: "DataFrame", function: Callable[[Batches], Batches], features: str) -> None:
+    """Add what ``function`` makes of the frame to ``features``: each task's file when the task is done."""
+    writing = write_parts(function, features, repetitive=("label", "reason"))
+    map_in_arrow(frame, writing, ROWS_DDL).collect()
+
+
+def as_they_are(batches: Batches) -> Batches:
+    return batches
 
 
 def forget_attempt(spark: "SparkSession", features: str) -> None:

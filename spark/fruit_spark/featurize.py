@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from fruit_contract.report import FeaturizeMetrics
 from fruit_spark import storage
-from fruit_spark.attempts import Plan, forget_attempt, not_done_yet, write_by_task
+from fruit_spark.attempts import Plan, as_they_are, forget_attempt, not_done_yet, write_by_task
 from fruit_spark.engines import FEATURE_DIM
 from fruit_spark.errors import StepError
 from fruit_spark.feature_batches import FEATURES_DDL, featurize_work_list
@@ -15,7 +15,6 @@ from fruit_spark.model_source import ModelSource, read_model
 from fruit_spark.partitions import image_partitions
 from fruit_spark.session import seconds_since_launch, versions
 from fruit_spark.spark_image_reader import featurize_with_spark_images
-from fruit_spark.without_pandas import map_in_arrow
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -55,7 +54,7 @@ def featurize(spark: "SparkSession", settings: FeaturizeSettings) -> FeaturizeMe
     left = plan.images if missing is images else missing.count()
     if left:
         tasks = settings.partitions or image_partitions(left, spark.sparkContext.defaultParallelism)
-        write_by_task(spark, _feature_rows(spark, settings, missing, model, tasks), settings.features)
+        _write_features(spark, settings, missing, model, tasks)
     metrics = _write_rejected_and_metrics(spark, settings, source, model, plan.images, plan.images - left)
     if not metrics["processed"]:
         raise StepError(
@@ -103,15 +102,16 @@ def _plan(images: "DataFrame", settings: FeaturizeSettings, model: BroadcastMode
     )
 
 
-def _feature_rows(
+def _write_features(
     spark: "SparkSession", settings: FeaturizeSettings, images: "DataFrame", model: BroadcastModel, tasks: int
-) -> "DataFrame":
+) -> None:
     if settings.reader == "spark-image":
-        return featurize_with_spark_images(spark, images, model, settings.batch_size)
+        rows = featurize_with_spark_images(spark, images, model, settings.batch_size)
+        write_by_task(rows, as_they_are, settings.features)
+        return
     # Round robin: every task gets the same number of images, whatever folders they lie in.
-    return map_in_arrow(
-        images.repartition(tasks), featurize_work_list(model, settings.batch_size), FEATURES_DDL
-    )
+    featurizing = featurize_work_list(model, settings.batch_size)
+    write_by_task(images.repartition(tasks), featurizing, settings.features)
 
 
 def _write_rejected_and_metrics(

@@ -15,9 +15,11 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
+from fruit_spark import storage
 from fruit_spark.errors import StepError
 from fruit_spark.feature_files import FEATURES, Batches, as_block, map_features
 from fruit_spark.moments import Float64, Moments
+from fruit_spark.part_files import ROWS_DDL, mark_complete, write_parts
 from fruit_spark.storage import jvm
 from fruit_spark.without_pandas import array_to_vector
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from pyspark.ml.feature import PCAModel
     from pyspark.sql import DataFrame, SparkSession
 
-PROJECTED_DDL: Final = "path string, label string, features array<float>"
 NO_VARIANCE: Final = (
     "The features have no variance: every image gives the same feature vector. Give different images."
 )
@@ -104,10 +105,10 @@ def components_for(ratio: Float64, minimum: float) -> int | None:
     return int(reached[0]) + 1 if len(reached) else None
 
 
-def project(spark: "SparkSession", features: str, model: "PCAModel", files: int) -> "DataFrame":
-    """path, label, features (k float32) in ``files`` partitions, of the Parquet files of ``features``.
+def write_projection(spark: "SparkSession", features: str, model: "PCAModel", output: str, files: int) -> int:
+    """path, label, features (k float32) of the files of ``features``, into ``files`` files of ``output``.
 
-    The vectors times the model's ``pc``, as its transform does it.
+    The vectors times the model's ``pc``, as its transform does it. Returns the number of rows.
     """
     matrix: npt.NDArray[np.float64] = model.pc.toArray()
     # In float32, as the vectors are and as the components will be.
@@ -126,4 +127,8 @@ def project(spark: "SparkSession", features: str, model: "PCAModel", files: int)
                 [batch.column("path"), batch.column("label"), column], names=["path", "label", FEATURES]
             )
 
-    return map_features(spark, features, ["path", "label", FEATURES], files, multiply, PROJECTED_DDL)
+    storage.delete(spark, output)
+    writing = write_parts(multiply, output, repetitive=("label",))
+    written = map_features(spark, features, ["path", "label", FEATURES], files, writing, ROWS_DDL).collect()
+    mark_complete(spark, output)
+    return sum(row["rows"] for row in written)

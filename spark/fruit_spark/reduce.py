@@ -18,7 +18,7 @@ from fruit_spark.pca import (
     components_for,
     explained_variance_ratio,
     principal_components,
-    project,
+    write_projection,
 )
 from fruit_spark.session import seconds_since_launch, versions
 from fruit_spark.variance_plot import draw_variance
@@ -60,8 +60,7 @@ def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:
         raise StepError(_too_little_variance(moments, settings, float(ratio.sum())))
     model.write().overwrite().save(storage.hadoop_uri(spark, settings.model_output))
     cores = spark.sparkContext.defaultParallelism
-    components = project(spark, settings.features, model, output_partitions(rows, cores))
-    components.write.mode("overwrite").parquet(storage.hadoop_uri(spark, settings.output))
+    write_projection(spark, settings.features, model, settings.output, output_partitions(rows, cores))
     # Written again: now the seconds are those of the whole step.
     return _write_metrics(spark, settings, rows, ratio)
 
