@@ -1,6 +1,7 @@
-"""What the peers share: their arguments, their session, and Keras on one thread a task."""
+"""What the peers share: their arguments, their session, how Spark reads the photos, Pillow, and Keras."""
 
 import argparse
+import io
 import json
 import os
 import tempfile
@@ -9,10 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from bench.interleave import seconds_of
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 
 @dataclass(frozen=True)
@@ -58,3 +62,25 @@ def load_keras(content: bytes) -> Any:
         file.write(content)
         file.flush()
         return keras.models.load_model(file.name, compile=False)
+
+
+def preprocess(content: bytes) -> npt.NDArray[np.float32]:
+    """float32 [224, 224, 3] in [0, 1], by Pillow."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(content)).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)
+    return np.asarray(image, np.float32) / 255
+
+
+def read_photos(spark: "SparkSession", arguments: Arguments) -> "DataFrame":
+    """path and content of the photos, read by Spark."""
+    read = spark.read.format("binaryFile").option("pathGlobFilter", "*.jpg")
+    return read.option("recursiveFileLookup", "true").load(arguments.images).repartition(arguments.partitions)
+
+
+def write_features(images: "DataFrame", features: "Column", arguments: Arguments) -> None:
+    """path, label and features, as Parquet."""
+    from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
+
+    label = F.element_at(F.split("path", "/"), -2).alias("label")
+    images.select("path", label, features.alias("features")).write.mode("overwrite").parquet(arguments.output)

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 from botocore.client import BaseClient
-from emr_client import ENDED, JARS, job_flow, step, step_in
+from emr_client import ENDED, job_flow, step, step_in
 
 APPLICATION = """
 import json, os, sys
@@ -39,7 +39,6 @@ spark.stop()
 
 
 @pytest.mark.spark
-@pytest.mark.skipif(not JARS.is_dir(), reason=f"S3A's jars are not in {JARS}: run make setup.")
 def test_a_spark_step_gets_all_that_yarn_would_have_given_it(
     emr: BaseClient, s3: BaseClient, bucket: str
 ) -> None:

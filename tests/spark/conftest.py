@@ -59,7 +59,7 @@ def fruit_photos() -> list[Path]:
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """moto's server on loopback; the environment points to it while the tests last."""
     if not MOTO.exists():
-        pytest.skip("moto_server is not installed: run `make` to make the Airflow environment")
+        pytest.fail("moto_server is not installed: run make setup.")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
