@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fruit_contract.layout import split_uri
 from fruit_spark.errors import StepError
+from fruit_spark.readers import s3_file_system
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -55,10 +57,14 @@ def size_of(spark: "SparkSession", uri: str) -> int:
 
 
 def read_bytes(spark: "SparkSession", uri: str) -> bytes:
-    """The whole file. For files of megabytes: it crosses from the JVM in one piece."""
+    """The whole file, of megabytes."""
     local = uri.removeprefix("file://")
     if "://" not in local:
         return Path(local).read_bytes()
+    if uri.startswith(("s3://", "s3a://")):
+        # Arrow's client takes the model in a tenth of the time that it needs from the JVM, byte by byte.
+        with s3_file_system().open_input_file("/".join(split_uri(uri))) as file:
+            return bytes(file.read())
     filesystem, path = _open(spark, uri)
     stream = filesystem.open(path)
     try:
