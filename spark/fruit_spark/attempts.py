@@ -52,10 +52,6 @@ def write_by_task(frame: "DataFrame", function: Callable[[Batches], Batches], fe
     map_in_arrow(frame, writing, ROWS_DDL).collect()
 
 
-def as_they_are(batches: Batches) -> Batches:
-    return batches
-
-
 def forget_attempt(spark: "SparkSession", features: str) -> None:
     """Make the next attempt begin anew."""
     storage.delete(spark, _attempt_file(features))

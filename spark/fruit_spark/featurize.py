@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from fruit_contract.report import FeaturizeMetrics
 from fruit_spark import storage
-from fruit_spark.attempts import Plan, as_they_are, forget_attempt, not_done_yet, write_by_task
+from fruit_spark.attempts import Plan, forget_attempt, not_done_yet, write_by_task
 from fruit_spark.engines import FEATURE_DIM
 from fruit_spark.errors import StepError
 from fruit_spark.feature_batches import FEATURES_DDL, featurize_work_list
@@ -107,7 +107,7 @@ def _write_features(
 ) -> None:
     if settings.reader == "spark-image":
         rows = featurize_with_spark_images(spark, images, model, settings.batch_size)
-        write_by_task(rows, as_they_are, settings.features)
+        rows.write.mode("append").parquet(storage.hadoop_uri(spark, settings.features))
         return
     # Round robin: every task gets the same number of images, whatever folders they lie in.
     featurizing = featurize_work_list(model, settings.batch_size)
