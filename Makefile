@@ -117,8 +117,8 @@ BENCH_SET_UP := $(BENCH_VENV)/.installed $(CACHE)/jars/.complete $(CACHE)/model/
 .PHONY: bench
 bench:  ## measure against the peers and judge the targets: 20 minutes; IMAGES=folder
 	@$(MAKE) --silent -j2 $(BENCH_SET_UP)
-	@$(BENCH) $(if $(IMAGES),--images '$(IMAGES)')
-	@$(BENCH).scale
+	@code=0; $(BENCH) $(if $(IMAGES),--images '$(IMAGES)') || code=$$?; \
+	  $(BENCH).scale; exit $$code
 
 .PHONY: bench-quick
 bench-quick:  ## the same at small sizes, once, without judging

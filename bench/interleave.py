@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from statistics import median
 
 
 def seconds_of(job: Callable[[], object]) -> float:
@@ -18,7 +17,3 @@ def interleaved(jobs: Mapping[str, Callable[[], object]], repeats: int) -> dict[
         for name, job in jobs.items():
             seconds[name].append(seconds_of(job))
     return seconds
-
-
-def medians(seconds: Mapping[str, list[float]]) -> dict[str, float]:
-    return {name: median(values) for name, values in seconds.items()}

@@ -65,6 +65,7 @@ class Bench:
         """Ours on all photos and on a quarter, LiteRT alone, and both peers on fewer photos."""
         sizes = self._sizes
         images = {name: self._subset(count) for name, count in self._peers().items()}
+        half = {name: self._subset(count // 2) for name, count in self._peers().items()}
         few = self._subset(sizes.few)
         raw: list[float] = []
         ours: list[Run] = []
@@ -75,7 +76,7 @@ class Bench:
             ours.append(self._ours(self._photos))
             quarter.append(self._ours(self._photos[: sizes.photos // 4]))
             for name, count in self._peers().items():
-                peers[name].append(self._peer(name, count, images[name], few, ours[-1]))
+                peers[name].append(self._peer(name, count, (images[name], half[name], few), ours[-1]))
         raw.append(self._raw())
         return {
             "raw_images_per_second": raw,
@@ -147,25 +148,31 @@ class Bench:
         return {"rows": sizes.rows, "components": sizes.components, **run.result}
 
     def partitions(self) -> Measured:
-        """Our fit on the same rows in few and in many partitions; executors apart from the driver."""
-        found: Measured = {"rows": self._sizes.rows}
-        for name, files in (("few", FEW_PARTITIONS), ("many", MANY_PARTITIONS)):
-            features = write_features(self._new("partitioned"), self._sizes.rows, files)
-            run = submit(
-                APPLICATIONS / "fit.py",
-                {
-                    "--features": features,
-                    "--components": self._sizes.components,
-                    "--repeats": self._sizes.repeats,
-                },
-                master="local-cluster[2,1,1024]",
-                java_options=NO_OPTIONS,
-                result=self._new("fit.json"),
-            )
-            if run.result["partitions"] != files:
-                raise RuntimeError(f"{files} files were read as {run.result['partitions']} partitions.")
-            found[name] = {**run.result, "driver_peak_mib": run.driver_peak}
-        return found
+        """Our fit on the same rows in few and in many files; executors apart from the driver."""
+        tables = {
+            files: write_features(self._new("partitioned"), self._sizes.rows, files)
+            for files in (FEW_PARTITIONS, MANY_PARTITIONS)
+        }
+        runs: dict[int, list[Run]] = {files: [] for files in tables}
+        for _ in range(self._sizes.repeats):
+            for files, features in tables.items():
+                runs[files].append(
+                    submit(
+                        APPLICATIONS / "fit.py",
+                        {"--features": features, "--components": self._sizes.components},
+                        master="local-cluster[2,1,1024]",
+                        java_options=NO_OPTIONS,
+                        result=self._new("fit.json"),
+                    )
+                )
+        return {"rows": self._sizes.rows} | {
+            name: {
+                "partitions": files,
+                "seconds": [run.result["seconds"] for run in runs[files]],
+                "driver_peak_mib": [run.driver_peak for run in runs[files]],
+            }
+            for name, files in (("few", FEW_PARTITIONS), ("many", MANY_PARTITIONS))
+        }
 
     def executors(self) -> Measured:
         """Our featurize stage with 1, 2 and 4 executors of one core."""
@@ -247,13 +254,15 @@ class Bench:
                 raise RuntimeError(f"{run.result['rejected']} of the benchmark's own photos were rejected.")
         return run
 
-    def _peer(self, name: str, count: int, images: Path, few: Path, ours: Run) -> Measured:
+    def _peer(self, name: str, count: int, folders: tuple[Path, Path, Path], ours: Run) -> Measured:
         """A peer's seconds, which count only once its features have been found to be ours."""
         output = self._new(name)
+        images, half, few = folders
         run = submit(
             PEERS / f"{name}.py",
             {
                 "--images": images,
+                "--half": half,
                 "--few": few,
                 "--output": output,
                 "--model": MODEL / "mobilenetv2.keras",
@@ -269,7 +278,7 @@ class Bench:
                 f"The features of {name} are not ours: {len(found)} of {count} photos, cosines of "
                 f"{least:.4f} at worst and {mean:.4f} on average."
             )
-        return {"seconds": run.seconds, "job_seconds": run.result["seconds"], "cosines": [least, mean]}
+        return {"seconds": run.seconds, **run.result, "cosines": [least, mean]}
 
     def _subset(self, count: int, name: str = "subset") -> Path:
         """A folder with the first ``count`` photos."""

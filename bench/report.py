@@ -15,14 +15,14 @@ _METHOD = """\
 - Every side gets the same photos, the same Spark (`{spark}`, `{master}`, the same configuration) and a fresh
   process. Its answer is checked first: a peer's features must have a cosine of at least 0.995 with ours
   for every photo and 0.999 on average (Pillow rounds otherwise than OpenCV), the readers must agree on
-  every byte (CRC-32), the PCA models to 1e-9 in the variance and 1e-6 in the subspace. A
-  side that disagrees has no time.
+  every byte (CRC-32), the PCA models to 1e-9 in the variance, 1e-6 rad in the
+  subspace and 1e-6 in the components. A side that disagrees has no time.
 - Medians of {repeats}, in turn (raw, ours, a quarter, notebook, scalar, raw, ours, ...).
 - Ours is timed from `spark-submit` to its end at all {photos:,} photos. Raw LiteRT is timed without start-up,
   on photos that are already decoded, resized and scaled, {raw:,} at a time: that favours it.
-- The peers do fewer photos ({notebook:,} and {scalar:,}) and are charged their start-up once (Spark,
-  TensorFlow's import, a first job) and their work in proportion to the photos. They load the model once
-  a core, not once for every thousand photos: that favours them.
+- The peers do fewer photos ({notebook:,} and {scalar:,}, and half of them) and are charged once what they
+  do once (Spark, TensorFlow's import, a first job, the model's load on each core), and for each more photo
+  what the difference of the two sizes says.
 - Compute ratios read local files. Latency ratios read one S3 server on loopback
   (`bench/object_store.py`), which delays each request by a lognormal time of mean 20 ms, seeded by the
   request. Both readers list the prefix themselves.
@@ -94,8 +94,8 @@ def _figures(results: Results) -> list[tuple[str, str, str]]:
         _figure("the same, pyspark.ml, s", reduced["transform"]["peer"]),
     ]
     for part in (results["partitions"]["few"], results["partitions"]["many"]):
-        rows.append(_figure(f"PCA fit, {part['partitions']:,} partitions, two executors, s", part["seconds"]))
-        rows.append(_figure("its driver at most, MiB", [part["driver_peak_mib"]]))
+        rows.append(_figure(f"PCA fit, {part['partitions']:,} files, two executors, s", part["seconds"]))
+        rows.append(_figure("its driver at most, Java and Python, MiB", part["driver_peak_mib"]))
     resume = results["resume"]
     rows.append(
         _figure("first prediction of a fresh Python worker, s", results["first_prediction"]["seconds"])

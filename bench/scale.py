@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 from bench.__main__ import DOCS, RESULTS
@@ -37,7 +38,7 @@ def usd_per_hour(instance_type: str) -> float:
 
 def markdown(results: dict[str, Any]) -> str:
     rates = rates_of(results)
-    parts = [_INTRODUCTION, _measured(rates, results["machine"]), _assumptions(rates)]
+    parts = [_INTRODUCTION, _measured(rates, results["machine"]), _shape(results), _assumptions(rates)]
     parts += [_table(images, rates) for images in IMAGES]
     return "\n".join([*parts, _READING])
 
@@ -88,6 +89,30 @@ def _measured(rates: Rates, machine: dict[str, str]) -> str:
     )
     lines = [f"| {name} | {value:,.1f} |" for name, value in rows]
     return "\n".join(["## Measured", "", f"On {machine['processor']}.", "", "| | |", "|---|---|", *lines, ""])
+
+
+def _shape(results: dict[str, Any]) -> str:
+    """The one thing of the model that a single machine can check: the stage shrinks with the executors."""
+    measured, cores = results["executors"], int(results["machine"]["cores"])
+    rates = {int(count): median(found) for count, found in measured["images_per_second"].items()}
+    model = {count: rates[1] * min(count, cores) for count in rates}
+    rows = [
+        f"| {count} | {rate:,.0f} | {model[count]:,.0f} | {rate / model[count]:.2f} |"
+        for count, rate in rates.items()
+    ]
+    return "\n".join(
+        [
+            "## Its shape, checked",
+            "",
+            f"Executors of one core on `local-cluster`, {measured['photos']:,} photos, the stage alone. The",
+            f"model: executors share the work out evenly, and this machine has {cores} cores for them.",
+            "",
+            "| executors | measured, images/s | model, images/s | measured of it |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
 
 
 def _table(images: int, rates: Rates) -> str:

@@ -13,7 +13,7 @@ class Sizes:
     raw: int
     notebook: int
     scalar: int
-    """The peers do fewer and are charged in proportion: see ``Peer.seconds_at``."""
+    """The peers do fewer and are charged in proportion: see ``targets.peer_images_per_second``."""
     few: int
     """What a peer or a reader begins with, unmeasured."""
     read: int

@@ -32,7 +32,7 @@ class Run:
     """From the start of spark-submit to the end of its process: Spark's own start-up is in it."""
     stages: list[Stage]
     driver_peak: float
-    """Most resident memory of the driver's JVM, MiB."""
+    """Most resident memory of the driver, its JVM and its Python process together, MiB."""
     worker_peak: float
     """Most resident memory of any Python worker, MiB."""
     result: dict[str, object] = field(default_factory=dict)
@@ -86,7 +86,8 @@ def submit(
             raise RuntimeError(f"{script.name} ended with {process.returncode}:\n{tail}")
         written = json.loads(result.read_text()) if result is not None else {}
         stages = read_stages(events) if kill_when is None else []
-        return Run(seconds, stages, peaks["driver"], peaks["worker"], written)
+        driver = peaks["driver"] + peaks["driver's Python"]
+        return Run(seconds, stages, driver, peaks["worker"], written)
 
 
 def _configuration(events: Path, java_options: str) -> dict[str, object]:
@@ -125,7 +126,7 @@ def _wait(process: "subprocess.Popen[bytes]", kill_when: Callable[[], bool] | No
 
     The kernel keeps the peak of a process, so a look now and then misses nothing but its last moments.
     """
-    peaks = {"driver": 0.0, "worker": 0.0}
+    peaks = {"driver": 0.0, "driver's Python": 0.0, "worker": 0.0}
     try:
         while True:
             try:
@@ -168,7 +169,9 @@ def _kind_of(pid: int) -> str | None:
         return None
     if b"org.apache.spark.deploy.SparkSubmit" in command:
         return "driver"
-    return "worker" if b"pyspark.daemon" in command else None
+    if b"pyspark.daemon" in command:
+        return "worker"
+    return "driver's Python" if b"python" in command.partition(b"\0")[0].rpartition(b"/")[2] else None
 
 
 def _peak(pid: int) -> float:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 VARIANCE_TOLERANCE = 1e-9
 """Of each component's share of the variance."""
 ANGLE_TOLERANCE = 1e-6
-"""One minus the smallest cosine between the two subspaces."""
-COMPONENT_TOLERANCE = 1e-4
-"""Of a component, relative to the largest: ours is float32, pyspark.ml's float64."""
+"""Radians: the largest principal angle between the two subspaces."""
+COMPONENT_TOLERANCE = 1e-6
+"""Of a component, relative to the largest: ours is written as float32, pyspark.ml's as float64."""
 
 
 def read_features(spark: "SparkSession", folder: str) -> "DataFrame":
@@ -67,9 +67,9 @@ def transform_peer(spark: "SparkSession", folder: str, model: "PCAModel", rows: 
 def check_models(ours: "PCAModel", peer: "PCAModel") -> dict[str, float]:
     """How far apart they are; ``SystemExit`` when it is farther than the tolerances."""
     variance = float(np.abs(explained_variance_ratio(ours) - explained_variance_ratio(peer)).max())
-    # The cosines between two subspaces are the singular values of the product of their bases.
-    cosines = np.linalg.svd(ours.pc.toArray().T @ peer.pc.toArray(), compute_uv=False)
-    angle = float(1 - cosines.min())
+    # By its sine (Golub and Van Loan, Matrix Computations, 6.4.3): a cosine near 1 hides a small angle.
+    basis, other = ours.pc.toArray(), peer.pc.toArray()
+    angle = float(np.arcsin(min(1.0, float(np.linalg.norm(other - basis @ (basis.T @ other), 2)))))
     if variance > VARIANCE_TOLERANCE or angle > ANGLE_TOLERANCE:
         raise SystemExit(f"The two PCA models disagree: variance by {variance}, subspace by {angle}.")
     return {"variance": variance, "subspace": angle}

@@ -24,6 +24,8 @@ class Arguments:
     """Images to read, where the features go, and the Keras model."""
 
     images: str
+    half: str
+    """Half of the images: from the difference follows what one more image costs."""
     few: str
     """Some images to begin with: the workers import TensorFlow, which is start-up and not repeated work."""
     output: str
@@ -36,11 +38,11 @@ Job = Callable[["SparkSession", Arguments], None]
 
 
 def run_peer(job: Job) -> None:
-    """Run the peer on the few, then on all; ``result`` gets the seconds of the latter."""
+    """Run the peer on the few, on half and on all; ``result`` gets the seconds of the last two."""
     from pyspark.sql import SparkSession
 
     parser = argparse.ArgumentParser()
-    for name in ("--images", "--few", "--output"):
+    for name in ("--images", "--half", "--few", "--output"):
         parser.add_argument(name, required=True)
     for name in ("--model", "--result"):
         parser.add_argument(name, type=Path, required=True)
@@ -48,8 +50,12 @@ def run_peer(job: Job) -> None:
     arguments = Arguments(**vars(parser.parse_args()))
     spark = SparkSession.builder.appName(job.__module__).getOrCreate()
     job(spark, replace(arguments, images=arguments.few, output=f"{arguments.output}-few"))
-    seconds = seconds_of(lambda: job(spark, arguments))
-    arguments.result.write_text(json.dumps({"seconds": seconds}))
+    half = replace(arguments, images=arguments.half, output=f"{arguments.output}-half")
+    found = {
+        "half_seconds": seconds_of(lambda: job(spark, half)),
+        "job_seconds": seconds_of(lambda: job(spark, arguments)),
+    }
+    arguments.result.write_text(json.dumps(found))
     spark.stop()
 
 

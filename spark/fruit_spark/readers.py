@@ -27,7 +27,9 @@ IN_FLIGHT: Final = 16
 AHEAD: Final = 48
 """Photos of one task that are being fetched or wait for the model, at most."""
 MAX_BYTES: Final = 64 * 2**20
-"""Size of one file. With ``AHEAD`` it bounds what a task can hold; photos are a thousand times smaller."""
+"""Size of one file; photos are a thousand times smaller."""
+BYTES_AHEAD: Final = MAX_BYTES
+"""By the plan's sizes, what a task's photos under way may hold together, but for a single one."""
 ATTEMPTS: Final = 4
 MAX_RETRIES: Final = 5
 """Of obstore, within one attempt."""
@@ -42,8 +44,8 @@ def read_images(
 ) -> Iterator[ReadImage]:
     """Every item once, in the order in which they arrive: a slow photo stalls none of the others.
 
-    At most ``AHEAD`` items are under way or unread. An exception other than ``RejectedImage`` ends
-    the iteration and fails the task.
+    At most ``AHEAD`` items, of ``BYTES_AHEAD``, are under way or unread. An exception other than
+    ``RejectedImage`` ends the iteration and fails the task.
     """
     one = fetch or fetch_image
     remaining = iter(items)
@@ -59,22 +61,26 @@ def read_images(
             except BaseException as problem:  # handed to the task's own thread, which raises it
                 answered.put(problem)
 
-    under_way = 0
+    under_way, held = 0, 0
+    item = next(remaining, None)
     threads: list[threading.Thread] = []
     try:
         while True:
-            while under_way < AHEAD and (item := next(remaining, None)) is not None:
+            while item is not None and (
+                not under_way or (under_way < AHEAD and held + max(0, item.size) <= BYTES_AHEAD)
+            ):
                 if len(threads) < IN_FLIGHT:
                     threads.append(threading.Thread(target=work, name="read-images", daemon=True))
                     threads[-1].start()
                 asked.put(item)
-                under_way += 1
+                under_way, held = under_way + 1, held + max(0, item.size)
+                item = next(remaining, None)
             if not under_way:
                 return
             answer = answered.get()
-            under_way -= 1
             if isinstance(answer, BaseException):
                 raise answer
+            under_way, held = under_way - 1, held - max(0, answer.item.size)
             yield answer
     finally:
         while not asked.empty():

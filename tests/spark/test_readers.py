@@ -1,13 +1,17 @@
 """Promise: every image is answered once, in bounded memory; a broken store is never blamed on a photo."""
 
+import socket
+import struct
 import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from fruit_spark import readers
 from fruit_spark.errors import RejectedImage, StepError
-from fruit_spark.readers import AHEAD, IN_FLIGHT, fetch_image, read_images
+from fruit_spark.readers import AHEAD, BYTES_AHEAD, IN_FLIGHT, fetch_image, read_images
 from fruit_spark.work_items import WorkItem
 
 
@@ -49,24 +53,49 @@ def test_reading_stays_a_bounded_distance_ahead_of_the_model() -> None:
 
     reading = read_images(planned(), lambda item: b"x")  # type: ignore[arg-type]
     next(reading)
-    assert taken <= AHEAD
+    # One more is looked at, to know whether there is room for it.
+    assert taken <= AHEAD + 1
     reading.close()  # type: ignore[attr-defined]
 
 
 def test_at_most_the_agreed_number_is_in_flight() -> None:
-    lock, now, most = threading.Lock(), 0, 0
+    lock, begun, go_on = threading.Lock(), 0, threading.Event()
+    full = threading.Event()
 
     def fetch(item: WorkItem) -> bytes:
-        nonlocal now, most
+        nonlocal begun
         with lock:
-            now += 1
-            most = max(most, now)
-        with lock:
-            now -= 1
+            begun += 1
+            if begun == IN_FLIGHT:
+                full.set()
+        assert go_on.wait(30)
         return b"x"
 
-    list(read_images(items(300), fetch))
-    assert 1 <= most <= IN_FLIGHT
+    reading = threading.Thread(target=lambda: list(read_images(items(300), fetch)))
+    reading.start()
+    # With none answered, all that can be in flight is; one more would be counted before it waits.
+    assert full.wait(30)
+    assert begun == IN_FLIGHT
+    go_on.set()
+    reading.join(30)
+    assert begun == 300
+
+
+def test_large_photos_are_held_a_few_at_a_time() -> None:
+    taken: list[WorkItem] = []
+    large = BYTES_AHEAD // 3
+
+    def planned() -> Iterator[WorkItem]:
+        for number in range(20):
+            taken.append(WorkItem(str(number), f"/{number}", "", large))
+            yield taken[-1]
+
+    read = 0
+    for _ in read_images(planned(), lambda item: b"x"):
+        read += 1
+        # Three under way, and the one that has to wait.
+        assert len(taken) - read <= 4
+    assert read == 20
 
 
 def test_a_rejected_item_keeps_its_reason_and_the_rest_goes_on() -> None:
@@ -100,3 +129,63 @@ def test_a_local_file_that_vanished_or_changed_is_rejected(tmp_path: Path) -> No
 def test_a_file_too_large_for_memory_is_rejected_unread() -> None:
     with pytest.raises(RejectedImage, match="too large"):
         fetch_image(WorkItem("a", "/does/not/exist", "", readers.MAX_BYTES + 1))
+
+
+PHOTO = b"all the bytes of a photo"
+
+
+def slow_down(answer: BaseHTTPRequestHandler) -> None:
+    answer.send_response(503, "Slow Down")
+    answer.send_header("Content-Length", "0")
+    answer.end_headers()
+
+
+def reset(answer: BaseHTTPRequestHandler) -> None:
+    # Closed without lingering, a connection ends with RST (man 7 socket).
+    answer.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    answer.connection.close()
+
+
+def send(answer: BaseHTTPRequestHandler, body: bytes) -> None:
+    answer.send_response(200)
+    answer.send_header("Content-Length", str(len(PHOTO)))
+    answer.send_header("ETag", '"tag"')
+    answer.send_header("Last-Modified", "Tue, 24 Nov 2026 10:00:00 GMT")
+    answer.end_headers()
+    answer.wfile.write(body)
+    answer.close_connection = True
+
+
+def cut_short(answer: BaseHTTPRequestHandler) -> None:
+    send(answer, PHOTO[:5])
+
+
+@pytest.mark.parametrize("trouble", [slow_down, reset, cut_short])
+def test_a_request_that_fails_is_repeated_until_all_bytes_are_there(
+    trouble: Callable[[BaseHTTPRequestHandler], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    class Store(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            nonlocal asked
+            asked += 1
+            trouble(self) if asked == 1 else send(self, PHOTO)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: the test's own words are enough."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    try:
+        monkeypatch.setattr(readers, "_STORES", {})
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        assert fetch_image(WorkItem("a.jpg", "s3://fruits/a.jpg", '"tag"', len(PHOTO))) == PHOTO
+    finally:
+        server.shutdown()
+        server.server_close()
+        serving.join()
+    assert asked >= 2

@@ -103,7 +103,7 @@ def test_components_model_and_variance_are_those_of_the_data(
 
     frame = spark.createDataFrame([(Vectors.dense(values[order[0]].tolist()),)], [model.getInputCol()])
     transformed = model.transform(frame).first()[model.getOutputCol()].toArray()
-    np.testing.assert_allclose(reduced[0], transformed, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(reduced[0], transformed, rtol=1e-6, atol=1e-6)
 
     # Repeated: the same rows, none twice.
     reduce(spark, settings)
