@@ -1,7 +1,6 @@
 """One photo and its object: whether it is there already, and how it gets there."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
@@ -58,7 +57,8 @@ class Objects:
         target = {
             "Bucket": self._bucket,
             "Key": photo.key,
-            "ContentType": CONTENT_TYPES[Path(photo.path).suffix.lower()],
+            "ContentType": content_type(photo.key),
+            "ChecksumAlgorithm": "SHA256",
             **self._encryption,
         }
         if photo.size > checksums.PART_SIZE:
@@ -68,7 +68,7 @@ class Objects:
             self._s3.put_object(**target, Body=content, ChecksumSHA256=checksums.sha256(content))
 
     def _put_in_parts(self, photo: Photo, target: dict[str, str], check: Callable[[], None]) -> None:
-        begun = self._s3.create_multipart_upload(**target, ChecksumAlgorithm="SHA256")
+        begun = self._s3.create_multipart_upload(**target)
         this = {"Bucket": self._bucket, "Key": photo.key, "UploadId": begun["UploadId"]}
         try:
             sent = []
@@ -81,6 +81,12 @@ class Objects:
         except BaseException:
             self._s3.abort_multipart_upload(**this)
             raise
+
+
+def content_type(key: str) -> str:
+    """By the suffix of an image's key."""
+    # Not by pathlib, to which a file that is called ".jpg" has no suffix.
+    return next(kind for suffix, kind in CONTENT_TYPES.items() if key.lower().endswith(suffix))
 
 
 def demanded_encryption(s3: Any, bucket: str) -> dict[str, str]:
