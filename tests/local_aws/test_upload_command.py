@@ -1,4 +1,4 @@
-"""``make upload`` can be interrupted at any time: what is there is whole, and the next call sends the rest."""
+"""``make upload`` can be interrupted at any time: what is there is whole, the next call sends the rest."""
 
 import os
 import re
