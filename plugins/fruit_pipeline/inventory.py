@@ -37,7 +37,7 @@ _WANTED: Final = {
     "is_delete_marker": "IsDeleteMarker",
 }
 _UTC_MS: Final = pa.timestamp("ms", tz="UTC")
-_ROWS: Final = 50_000
+_ROWS: Final = 20_000
 
 
 def inventory_objects(s3: Any, uri: str, bucket: str, prefix: str) -> Iterator[pa.RecordBatch]:
@@ -107,7 +107,9 @@ class _Report:
     def _csv(self, path: Path) -> Iterator[pa.RecordBatch]:
         text = {name: pa.string() for name in self._columns}
         options = {
-            "read_options": pa.csv.ReadOptions(column_names=self._columns, block_size=8 * 2**20),
+            "read_options": pa.csv.ReadOptions(
+                column_names=self._columns, block_size=2 * 2**20, use_threads=False
+            ),
             "convert_options": pa.csv.ConvertOptions(
                 column_types=text, include_columns=[name for name in self._columns if name in _WANTED]
             ),

@@ -13,10 +13,10 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-RUN_ROWS: Final = 200_000
-"""Rows that are sorted at once: 40 MB, at 200 bytes a row."""
-_STEP_ROWS: Final = 5_000
-"""Rows of each run in memory while the runs are merged: a hundred million rows are 500 runs, or 500 MB."""
+RUN_ROWS: Final = 100_000
+"""Rows that are sorted at once: 20 MB, at 200 bytes a row."""
+_STEP_ROWS: Final = 2_000
+"""Rows of each run in memory while the runs are merged: ten million rows are a hundred runs, or 40 MB."""
 
 
 def by_key(batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Path) -> Iterator[pa.RecordBatch]:
