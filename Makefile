@@ -87,6 +87,9 @@ IMAGES ?=
 COUNT ?= 600
 ARGS ?=
 PORT ?=
+BUCKET ?=
+PREFIX ?=
+REGION ?=
 SEED ?= 1
 ONLY ?=
 
@@ -101,6 +104,11 @@ up: setup  ## keep local AWS and Airflow's UI up until Ctrl-C: PORT=8080
 .PHONY: aws
 aws: setup  ## local AWS alone in the foreground, with the exports that a client needs
 	@exec $(AIRFLOW_VENV)/bin/python -m local_aws --state-dir .state/aws --spark-python $(SPARK_VENV)/bin/python --jars-dir $(CACHE)/jars
+
+.PHONY: upload
+upload: $(AIRFLOW_VENV)/.installed  ## photos into a bucket, here or on AWS: IMAGES=folder BUCKET=name PREFIX=Test/ REGION=eu-west-1
+	@exec env PYTHONPATH=.:plugins $(AIRFLOW_VENV)/bin/python -m upload \
+	  $(if $(IMAGES),--images '$(IMAGES)') $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(PREFIX),--prefix '$(PREFIX)') $(if $(REGION),--region '$(REGION)')
 
 # --- measuring --------------------------------------------------------------------------------
 

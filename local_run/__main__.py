@@ -90,7 +90,7 @@ def run(
     _check(paths, port)
     try:
         if folder:
-            upload.local_images(folder)
+            upload.read_folder(folder)
     except upload.ImagesError as error:
         raise UserError(str(error)) from error
 
@@ -104,7 +104,7 @@ def run(
         summary = upload.mirror(s3, source, bucket, prefix, console)
         console.print(
             f"Photos: {summary.uploaded} uploaded, {summary.already_there} already there, "
-            f"{summary.removed} removed, {len(summary.ignored)} files that are not images left out"
+            f"{summary.removed} removed, {len(summary.ignored)} files left out"
         )
         api.wait_until_ready(DAG_ID)
         console.print(f"Airflow is up at {stack.airflow.url} after {time.monotonic() - began:.0f} s")

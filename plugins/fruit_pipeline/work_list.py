@@ -5,14 +5,15 @@ of keys.
 """
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fruit_contract.layout import RunLayout, is_image_key
+from fruit_contract.layout import RunLayout
+from fruit_pipeline.listing import Counts, listed
 
 SCHEMA = pa.schema(
     [
@@ -24,42 +25,20 @@ SCHEMA = pa.schema(
 )
 
 
-@dataclass
-class Listing:
-    """What was found under a prefix."""
-
-    images: int = 0
-    image_bytes: int = 0
-    ignored: int = 0
-    """Objects that are not named like images, folder markers among them."""
-
-
-def write_work_list(s3: Any, layout: RunLayout, prefix: str) -> Listing:
+def write_work_list(s3: Any, layout: RunLayout, prefix: str) -> Counts:
     """List ``prefix`` and write the work list of the run; nothing is written when there is no image."""
-    listing = Listing()
+    counts = Counts()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "images.parquet")
         with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=layout.bucket, Prefix=prefix)
-            for page in pages:
-                _write_page(page.get("Contents", []), layout, writer, listing)
-        if listing.images:
+            for batch in listed(s3, layout.bucket, prefix, counts):
+                writer.write_batch(_with_uri(batch, layout))
+        if counts.images:
             s3.upload_file(str(path), layout.bucket, layout.work_list)
-    return listing
+    return counts
 
 
-def _write_page(objects: list[dict[str, Any]], layout: RunLayout, writer: Any, listing: Listing) -> None:
-    images = [entry for entry in objects if is_image_key(entry["Key"])]
-    listing.ignored += len(objects) - len(images)
-    listing.images += len(images)
-    listing.image_bytes += sum(entry["Size"] for entry in images)
-    rows = [
-        {
-            "key": entry["Key"],
-            "uri": layout.uri(entry["Key"]),
-            "etag": entry["ETag"].strip('"'),
-            "size": entry["Size"],
-        }
-        for entry in images
-    ]
-    writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+def _with_uri(batch: pa.RecordBatch, layout: RunLayout) -> pa.RecordBatch:
+    key = batch.column("key")
+    uri = pc.binary_join_element_wise(layout.uri(""), key, "")
+    return pa.RecordBatch.from_arrays([key, uri, batch.column("etag"), batch.column("size")], schema=SCHEMA)

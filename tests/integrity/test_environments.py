@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-AIRFLOW_SIDE = ("dags", "plugins", "local_run", "local_aws")
+AIRFLOW_SIDE = ("dags", "plugins", "local_run", "local_aws", "upload")
 SPARK_SIDE = ("spark",)
 NOT_ON_THE_AIRFLOW_SIDE = {
     "pyspark",
@@ -26,6 +26,7 @@ NOT_ON_THE_SPARK_SIDE = {
     "fruit_pipeline",
     "local_run",
     "local_aws",
+    "upload",
     "pandas",
 }
 

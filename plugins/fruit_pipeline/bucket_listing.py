@@ -1,0 +1,155 @@
+"""Every object under a prefix, in key order, by several LIST requests at a time.
+
+The keys are cut into ranges at the names of folders, and each range is one unit of work: ``Prefix`` as asked,
+``StartAfter`` its beginning, and an end. Ranges cover every key whatever the folders are: files between
+them, folders inside them, folders that appear meanwhile. A folder of photos is a range of its own at first;
+of many folders ever more share one (a thirty-second of those seen so far), so that 100,000 folders with one
+photo each take 400 ranges and some 600 requests, and not 100,000. One folder alone is listed by one request
+after the other: S3 tells nothing of the keys inside it. For a million photos in one folder an inventory
+report is the way.
+
+What is listed ahead of its turn waits on disk (some 30 MB for a million keys), not in memory.
+"""
+
+import tempfile
+import threading
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from fruit_pipeline.object_pages import OBJECT_SCHEMA, pages, reading
+
+MOST_IN_FLIGHT: Final = 16
+"""Requests at a time; fewer where the client has fewer connections (botocore's default is 10)."""
+_AHEAD: Final = 4
+"""Ranges begun or waiting, for each request in flight."""
+_SHARE: Final = 32
+"""Folders seen so far for each folder that a further range holds."""
+
+
+class ListingError(RuntimeError):
+    """The listing cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class KeyRange:
+    """The keys after ``after`` up to and with ``until``, in the order of their UTF-8 bytes."""
+
+    after: str
+    until: str | None
+
+
+def bucket_objects(s3: Any, bucket: str, prefix: str) -> Iterator[pa.RecordBatch]:
+    """The objects under ``prefix`` as batches of ``OBJECT_SCHEMA``, sorted by the UTF-8 bytes of the key.
+
+    An object that is there all the while is listed exactly once.
+    """
+    in_flight = min(MOST_IN_FLIGHT, s3.meta.config.max_pool_connections)
+    stopped = threading.Event()
+    with (
+        tempfile.TemporaryDirectory(prefix="listing-") as folder,
+        reading(s3),
+        ThreadPoolExecutor(in_flight, thread_name_prefix="list") as pool,
+    ):
+        numbers, waiting = count(), deque[Future[Path]]()
+
+        def submit(keys: KeyRange) -> None:
+            path = Path(folder, f"{next(numbers)}.arrow")
+            waiting.append(pool.submit(_write_range, s3, bucket, prefix, keys, path, stopped))
+
+        try:
+            for keys in ranges(_folders(s3, bucket, prefix)):
+                submit(keys)
+                if len(waiting) >= in_flight * _AHEAD:
+                    yield from _taken(waiting.popleft())
+            while waiting:
+                yield from _taken(waiting.popleft())
+        finally:
+            # Whoever stopped reading, or an error, stops the requests too.
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def ranges(cuts: Iterator[str]) -> Iterator[KeyRange]:
+    """Adjoining ranges for all keys, cut at some of ``cuts``, the names of folders in key order."""
+    after, waiting = "", 0
+    for seen, cut in enumerate(cuts):
+        # Before the first folder there is nothing, or a few loose files.
+        if seen and waiting >= max(1, seen // _SHARE):
+            yield KeyRange(after, cut)
+            after, waiting = cut, 0
+        waiting += 1
+    yield KeyRange(after, None)
+
+
+def _folders(s3: Any, bucket: str, prefix: str) -> Iterator[str]:
+    """Folders to cut at, in key order: those of the first level that has several, and below few the next.
+
+    A page of S3 names a thousand folders.
+    """
+    names, is_all = [prefix], True
+    while is_all and len(names) == 1:
+        level = _level(s3, bucket, names[0])
+        names, is_all = next(level, ([], True))
+    is_few = is_all and len(names) < MOST_IN_FLIGHT
+    for name in names:
+        yield name
+        if is_few:
+            yield from (inner for some, _ in _level(s3, bucket, name) for inner in some)
+    for more, _ in level:
+        yield from more
+
+
+def _level(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[list[str], bool]]:
+    """The folders directly below ``prefix``, page by page, and whether that is all of them.
+
+    It ends at a page without any: what follows are files, and these are listed but once.
+    """
+    for page in pages(s3, Bucket=bucket, Prefix=prefix, Delimiter="/"):
+        if not page.folders:
+            return
+        yield page.folders, page.next is None
+
+
+def _write_range(
+    s3: Any, bucket: str, prefix: str, keys: KeyRange, path: Path, stopped: threading.Event
+) -> Path:
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(str(path), OBJECT_SCHEMA, options=options) as writer:
+        for batch in _range(s3, bucket, prefix, keys):
+            if stopped.is_set():
+                break
+            writer.write_batch(batch)
+    return path
+
+
+def _range(s3: Any, bucket: str, prefix: str, keys: KeyRange) -> Iterator[pa.RecordBatch]:
+    arguments = {"Bucket": bucket, "Prefix": prefix} | ({"StartAfter": keys.after} if keys.after else {})
+    last = keys.after
+    for page in pages(s3, **arguments):
+        # Python compares strings by code point, which is the order of their UTF-8 bytes.
+        found = [last, *page.objects.column("key").to_pylist()]
+        if found != sorted(found):
+            raise ListingError(
+                f"Bucket {bucket!r} does not list its keys in the bytes' order: use a general purpose "
+                "bucket, or an inventory report."
+            )
+        last = found[-1]
+        if keys.until is not None and last > keys.until:
+            yield page.objects.slice(0, bisect_right(found, keys.until) - 1)
+            return
+        yield page.objects
+
+
+def _taken(listed: "Future[Path]") -> Iterator[pa.RecordBatch]:
+    path = listed.result()
+    with pa.ipc.open_stream(str(path)) as batches:
+        yield from (batch for batch in batches if batch.num_rows)
+    path.unlink()

@@ -1,0 +1,1 @@
+"""Photos from a folder on this machine to a bucket, here or in the real account: ``make upload``."""

@@ -1,0 +1,118 @@
+"""``python -m upload``: the photos of a folder into a bucket in the EU."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import boto3
+import typer
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+
+from fruit_pipeline import residency, retries
+from fruit_pipeline.bucket_listing import ListingError
+from fruit_pipeline.parameters import ParameterError, RunParameters
+from fruit_pipeline.regions import ResidencyError, check_environment, check_region
+from upload.folder import ImagesError, read_folder
+from upload.uploading import IN_FLIGHT, Summary, send
+
+cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+console: Final = Console(soft_wrap=True)
+_SHOWN: Final = 5
+"""Files, or pairs of keys, that are named; the rest is counted."""
+_UNREADABLE, _WRONG_INPUT, _INTERRUPTED = 1, 2, 130
+
+
+@cli.command()
+def main(
+    images: Annotated[Path, typer.Option(help="folder with one sub-folder per label")],
+    bucket: Annotated[str, typer.Option(envvar="FRUITS_BUCKET", help="bucket, in the region")],
+    prefix: Annotated[str, typer.Option(help="where the photos go in the bucket")] = "Test/",
+    region: Annotated[str, typer.Option(envvar="FRUITS_REGION", help="an EU region")] = "eu-west-1",
+) -> None:
+    """Upload the photos of a folder. What is there with the same bytes is not sent again.
+
+    Credentials are those of the environment. Exit code 1: some files could not be read. 2: nothing, or not
+    all, was uploaded, and why is said. 130: interrupted; the same command goes on where it stopped.
+    """
+    RunParameters.checked({"bucket": bucket, "input_prefix": prefix, "region": region})
+    folder = read_folder(images, prefix).without_empty()
+    s3 = client_of(region, bucket)
+    summary, began = Summary(), time.monotonic()
+    try:
+        send(s3, folder, bucket, prefix, console, summary)
+    except KeyboardInterrupt:
+        console.print("Interrupted: the same command uploads the rest.")
+        raise typer.Exit(_INTERRUPTED) from None
+    finally:
+        show(summary, f"s3://{bucket}/{prefix}", len(folder.photos), time.monotonic() - began)
+    if any("cannot be read" in each.reason for each in summary.skipped):
+        raise typer.Exit(_UNREADABLE)
+
+
+def client_of(region: str, bucket: str) -> Any:
+    """An S3 client that has been shown to stay in the EU, and the bucket with it."""
+    check_region(region, "REGION")
+    check_environment(os.environ)
+    config = Config(connect_timeout=10, max_pool_connections=IN_FLIGHT, **retries.PATIENT)
+    s3 = boto3.Session(region_name=region).client("s3", config=config)
+    residency.check_client(s3, "s3")
+    location = residency.location_of(s3, bucket)
+    if location != region:
+        raise ResidencyError(f"Bucket {bucket!r} lies in {location}: set REGION={location}.")
+    residency.check_replication(s3, bucket)
+    return s3
+
+
+def show(summary: Summary, target: str, photos: int, seconds: float) -> None:
+    """What was uploaded, what was not, and why."""
+    done = summary.uploaded + summary.already_there
+    left = f"{photos - done:,} of {photos:,} not, " if done < photos else ""
+    console.print(
+        f"{target}: {summary.uploaded:,} uploaded ({summary.uploaded_bytes / 1e6:,.1f} MB), "
+        f"{summary.already_there:,} already there, {left}{seconds:.0f} s",
+        highlight=False,
+        markup=False,
+    )
+    for reason, number in summary.reasons.items():
+        named = [each.path for each in summary.skipped if each.reason == reason][:_SHOWN]
+        more = f" and {number - len(named):,} more" if number > len(named) else ""
+        files = "file" if number == 1 else "files"
+        _say(f"  skipped {number:,} {files}, each {reason}: {', '.join(map(repr, named))}{more}")
+    for alike in summary.twins[:_SHOWN]:
+        _say(f"  warning: these differ in case or Unicode form alone, and are different photos: {alike!a}")
+    if len(summary.twins) > _SHOWN:
+        _say(f"  warning: so do the keys of {len(summary.twins) - _SHOWN:,} other names")
+
+
+def _say(text: str) -> None:
+    # A name may hold brackets, which are rich's markup, and bytes that no terminal can show.
+    console.print(text.encode(errors="backslashreplace").decode(), highlight=False, markup=False)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def run() -> int:
+    """Run the command; what is wrong is one sentence and exit code 2."""
+    # SIGINT too: a shell starts its background jobs with Ctrl-C ignored.
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        cli()
+    except (ImagesError, ParameterError, ResidencyError, ListingError) as error:
+        _say(f"error: {error}")
+    except ClientError as error:
+        _say(f"error: S3 refuses: {error}. The same command goes on where it stopped.")
+    except BotoCoreError as error:
+        _say(f"error: S3 was not reached: {error}. The same command goes on where it stopped.")
+    return _WRONG_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,113 @@
+"""What lies in a folder of photos: which files become which keys, which do not, and why."""
+
+import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from fruit_contract.layout import is_image_key
+
+_LONGEST_KEY: Final = 1024
+"""Bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
+
+
+class ImagesError(ValueError):
+    """The folder cannot be uploaded; the message says why."""
+
+
+class Photo(NamedTuple):
+    """One file, and the key that it gets. A tuple, for there may be a hundred thousand of them."""
+
+    path: str
+    key: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is not uploaded."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The photos in the order of their paths, and the other files."""
+
+    photos: list[Photo]
+    skipped: list[Skipped]
+
+    def without_empty(self) -> "Folder":
+        """Files of no bytes are no photos: S3 would hold them, and each run reject them."""
+        empty = [Skipped(photo.path, "is empty") for photo in self.photos if not photo.size]
+        return Folder([photo for photo in self.photos if photo.size], self.skipped + empty)
+
+
+def read_folder(folder: Path, prefix: str = "") -> Folder:
+    """The files in ``folder/<label>/``, at any depth; ``ImagesError`` where they are no labelled photos.
+
+    The key is ``prefix`` and the path below ``folder``, character by character: neither the case nor the
+    Unicode form of a name is changed.
+    """
+    if not folder.is_dir():
+        raise ImagesError(f"The folder {str(folder)!r} does not exist: name one with a sub-folder per label.")
+    photos: list[Photo] = []
+    skipped: list[Skipped] = []
+    unseen: list[OSError] = []
+    for name in _files(folder, unseen):
+        path = folder / name
+        reason, size = _judge(path, prefix + name)
+        if reason:
+            skipped.append(Skipped(str(path), reason))
+        else:
+            photos.append(Photo(str(path), prefix + name, size))
+    skipped += [Skipped(str(error.filename), f"cannot be read ({error.strerror})") for error in unseen]
+    loose = [photo for photo in photos if "/" not in photo.key.removeprefix(prefix)]
+    if loose:
+        raise ImagesError(
+            f"{len(loose)} images lie directly in {str(folder)!r}, the first is "
+            f"{Path(loose[0].path).name!r}: put each into a sub-folder named after its label."
+        )
+    if not photos:
+        raise ImagesError(
+            f"There is no image in the sub-folders of {str(folder)!r}: name a folder that has some."
+        )
+    return Folder(photos, skipped)
+
+
+def _files(folder: Path, unseen: list[OSError]) -> Iterator[str]:
+    """The paths of all files below ``folder``, with slashes; folders that cannot be read go to ``unseen``."""
+    for parent, folders, names in os.walk(folder, onerror=unseen.append):
+        folders.sort()
+        below = Path(parent).relative_to(folder).as_posix()
+        for name in sorted(names):
+            yield name if below == "." else f"{below}/{name}"
+
+
+def _judge(path: Path, key: str) -> tuple[str, int]:
+    """Why a file is no photo to upload, or ``""`` and its size."""
+    if not is_image_key(key):
+        return "is not an image by its name", 0
+    try:
+        if len(key.encode()) > _LONGEST_KEY:
+            return f"has a key of more than {_LONGEST_KEY} bytes", 0
+        size = path.stat().st_size
+    except UnicodeEncodeError:
+        return "has a name that is not UTF-8", 0
+    except OSError as error:
+        return f"cannot be read ({error.strerror})", 0
+    if not path.is_file():
+        return "is not a regular file", 0
+    return "", size
+
+
+def twins(keys: Iterable[str]) -> list[list[str]]:
+    """Keys that differ in nothing but case or Unicode form (NFC, NFD): to S3 they are different objects."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        alike[unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).casefold())].append(key)
+    return [sorted(group) for group in alike.values() if len(group) > 1]
