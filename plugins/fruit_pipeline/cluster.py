@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from fruit_contract.layout import LOGS_PREFIX
-from fruit_pipeline import fleets, spark_settings
+from fruit_pipeline import fleets, interactive, spark_settings
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.identity import cluster_name, cluster_tags
 from fruit_pipeline.parameters import Market, RunParameters
@@ -25,18 +25,20 @@ def job_flow(
     """
     timeout, workers = parameters.spot_timeout_minutes, parameters.fleet.workers
     tags = cluster_tags(deployment.installation, dag_id, run_id)
-    tags["max_hours"] = f"{parameters.max_hours:g}"
+    tags["max_hours"] = f"{parameters.lifetime_hours:g}"
+    if parameters.interactive_minutes:
+        tags[interactive.TAG] = str(parameters.interactive_minutes)
     request: dict[str, Any] = {
         "Name": cluster_name(dag_id, run_id),
         "ReleaseLabel": parameters.release_label,
-        "Applications": [{"Name": "Spark"}],
+        "Applications": [{"Name": name} for name in _applications(parameters)],
         "LogUri": f"s3://{parameters.bucket}/{LOGS_PREFIX}",
         "ServiceRole": deployment.service_role,
         "JobFlowRole": deployment.instance_profile,
         "VisibleToAllUsers": True,
         "StepConcurrencyLevel": 1,
         "EbsRootVolumeSize": 32,
-        "AutoTerminationPolicy": {"IdleTimeout": _IDLE_SECONDS},
+        "AutoTerminationPolicy": {"IdleTimeout": max(_IDLE_SECONDS, 60 * parameters.interactive_minutes)},
         "Instances": {
             "KeepJobFlowAliveWhenNoSteps": True,
             "TerminationProtected": False,
@@ -50,7 +52,7 @@ def job_flow(
                 "Name": "hard_lifetime",
                 "ScriptBootstrapAction": {
                     "Path": hard_lifetime,
-                    "Args": [str(math.ceil(parameters.max_hours * 60))],
+                    "Args": [str(math.ceil(parameters.lifetime_hours * 60))],
                 },
             }
         ],
@@ -71,6 +73,10 @@ def job_flow(
     if deployment.log_kms_key:
         request["LogEncryptionKmsKeyId"] = deployment.log_kms_key
     return request
+
+
+def _applications(parameters: RunParameters) -> tuple[str, ...]:
+    return ("Spark", *(interactive.APPLICATIONS if parameters.interactive_minutes else ()))
 
 
 def _configurations(parameters: RunParameters) -> list[dict[str, Any]]:

@@ -238,6 +238,15 @@ class RunParameters(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _lifetime_is_bounded(self) -> "RunParameters":
+        if self.lifetime_hours > LONGEST_HOURS:
+            raise ValueError(
+                f"Parameter interactive_minutes is {self.interactive_minutes}: with max_hours "
+                f"{self.max_hours:g} the cluster could live longer than {LONGEST_HOURS} hours: lower either."
+            )
+        return self
+
     @classmethod
     def checked(cls, values: dict[str, Any]) -> "RunParameters":
         """The parameters, or one ``ParameterError`` that says what is wrong and what to do."""

@@ -77,6 +77,21 @@ def test_the_cluster_ends_by_itself_at_max_hours() -> None:
     assert action["ScriptBootstrapAction"] == {"Path": URIS.hard_lifetime, "Args": ["91"]}
 
 
+def test_interactive_time_counts_in_every_limit_and_brings_its_applications() -> None:
+    request = built(max_hours=1.5, interactive_minutes=60)
+    (action,) = request["BootstrapActions"]
+    tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+    assert action["ScriptBootstrapAction"]["Args"] == ["150"]
+    assert (tags["max_hours"], tags["interactive_minutes"]) == ("2.5", "60")
+    assert request["AutoTerminationPolicy"] == {"IdleTimeout": 3600}
+    assert [each["Name"] for each in request["Applications"]] == ["Spark", "JupyterHub", "TensorFlow"]
+
+
+def test_without_interactive_time_nothing_of_it_is_asked_for() -> None:
+    assert [each["Name"] for each in built()["Applications"]] == ["Spark"]
+    assert "interactive_minutes" not in {tag["Key"] for tag in built()["Tags"]}
+
+
 @pytest.mark.parametrize("arguments", [[], ["0"], ["-5"], ["3 hours"], ["1.5"]])
 def test_the_lifetime_script_refuses_what_is_no_number_of_minutes(arguments: list[str]) -> None:
     script = Deployment().code_dir / "bootstrap" / "hard_lifetime.sh"

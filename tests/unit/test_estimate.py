@@ -88,7 +88,7 @@ def test_both_sums_grow_with_the_photos(images: int, more: int, size: int) -> No
     st.sampled_from(WORKER_TYPES),
     st.integers(1, 5),
     st.none() | st.integers(5, 8),
-    st.floats(1 / 60, 24),
+    st.floats(1 / 60, 16),
     st.integers(0, 480),
     st.integers(1, 10**6),
     st.sampled_from(["spot", "on-demand"]),
