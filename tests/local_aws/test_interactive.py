@@ -1,4 +1,4 @@
-"""A cluster stays for people only after success and for its minutes, and every layer knows when it must go."""
+"""A cluster stays for people only after success, for its minutes, and every layer knows when that is over."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,5 +1,7 @@
 """An executor and the driver fit into what YARN has on every node that may come, and never two executors."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from fruit_pipeline.parameters import WORKER_TYPES, RunParameters
 from fruit_pipeline.prices import OFFERED_TYPES, gib, vcpus
 from fruit_pipeline.regions import EU_REGIONS
 from fruit_pipeline.spark_settings import spark_defaults, yarn_mib, yarn_site
+from tests.conftest import REPOSITORY
 
 DIVERSE = [True, False]
 
@@ -55,6 +58,22 @@ def test_every_python_worker_has_its_memory_and_the_jvm_its_own(worker_type: str
 def test_yarns_memory_is_known_for_all_types_but_those_too_small_for_a_worker() -> None:
     too_small = [name for name in OFFERED_TYPES if gib(name) not in spark_settings.YARN_MIB]
     assert set(OFFERED_TYPES) - set(WORKER_TYPES) == set(too_small) == {"c6g.large", "c7g.large"}
+
+
+def test_the_documentation_has_the_memory_of_every_size() -> None:
+    text = (REPOSITORY / "docs" / "emr-request.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\d+) GiB \| (.+) \|$", text, re.M))
+    assert rows.keys() == {str(size) for size in spark_settings.YARN_MIB}
+    for name in WORKER_TYPES:
+        settings = spark_defaults(RunParameters(worker_type=name))
+        yarn, driver, executor, overheads = rows[str(gib(name))].split(" | ")
+        assert yarn == f"{yarn_mib(name)} MiB"
+        assert (int(driver), int(executor)) == (
+            container(settings, "driver"),
+            container(settings, "executor"),
+        )
+        overhead = overheads.split(", ")[(2, 4, 8, 16).index(vcpus(name))]
+        assert overhead == settings["spark.executor.memoryOverhead"].removesuffix("m")
 
 
 def test_a_fleet_of_fixed_size_has_as_many_executors_and_no_fewer() -> None:
