@@ -8,12 +8,14 @@ import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 from botocore.client import BaseClient
-from emr_client import ENDED, cluster_in, job_flow, step, step_in
+from emr_client import ENDED, TIME_FACTOR, cluster_in, job_flow, step, step_in
 
 from chaos.task_context import context
-from fruit_pipeline import interactive, reaper, reporting
+from fruit_pipeline import cluster, interactive, reaper, reporting
+from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.identity import cluster_name, cluster_tags
 from fruit_pipeline.operators import TerminateClusterOperator
+from fruit_pipeline.parameters import RunParameters
 from fruit_pipeline.steps import FEATURIZE, REDUCE
 from local_aws.control import Control
 from local_aws.faults import Error, Fault
@@ -126,6 +128,42 @@ def test_where_emr_does_not_say_no_cluster_stays(
     Control(aws.emr_url).add_fault(Fault(service="emr", operation="ListSteps", effect=fault))
     assert torn_down(after="success") == {}
     assert state_of(emr, cluster_id) == "TERMINATED"
+
+
+# --- layer 2: the cluster by itself -------------------------------------------------------------------
+
+
+@pytest.fixture
+def by_itself(emr: BaseClient, s3: BaseClient, bucket: str) -> Callable[..., str]:
+    """Makes the cluster that the pipeline asks for, with its bootstrap action; nobody looks after it."""
+    deployment = Deployment()
+    script = deployment.code_dir / "bootstrap" / "hard_lifetime.sh"
+
+    def make(**changes: Any) -> str:
+        s3.put_object(Bucket=bucket, Key="hard_lifetime.sh", Body=script.read_bytes())
+        parameters, address = RunParameters(bucket=bucket, **changes), f"s3://{bucket}/hard_lifetime.sh"
+        request = cluster.job_flow(parameters, deployment, address, "fruit_features", "run-1")
+        return str(emr.run_job_flow(**request)["JobFlowId"])
+
+    return make
+
+
+def test_unused_it_ends_itself_after_its_minutes(emr: BaseClient, by_itself: Callable[..., str]) -> None:
+    cluster_id = by_itself(interactive_minutes=MINUTES)
+    assert cluster_in(emr, cluster_id, "WAITING")
+    ended = cluster_in(emr, cluster_id, "TERMINATED")
+    assert ended["Status"]["StateChangeReason"]["Message"].endswith(f"idle for {60 * MINUTES} seconds")
+
+
+def test_in_use_it_ends_itself_at_its_lifetime_with_its_minutes(
+    emr: BaseClient, by_itself: Callable[..., str]
+) -> None:
+    cluster_id = by_itself(max_hours=0.5, interactive_minutes=MINUTES)
+    emr.add_job_flow_steps(JobFlowId=cluster_id, Steps=[step("sleep", "600") | {"Name": "mine"}])
+    ended = cluster_in(emr, cluster_id, "TERMINATED_WITH_ERRORS")["Status"]
+    assert ended["StateChangeReason"]["Code"] == "INSTANCE_FAILURE"
+    life = ended["Timeline"]["EndDateTime"] - ended["Timeline"]["CreationDateTime"]
+    assert life.total_seconds() * TIME_FACTOR >= 60 * (30 + MINUTES)
 
 
 # --- layers 3 and 4: the reaper -----------------------------------------------------------------------
