@@ -149,10 +149,11 @@ test-unit: setup  ## the fast tests alone
 	@$(AIRFLOW_PYTEST) tests/unit tests/integrity
 
 .PHONY: lint
-lint: setup  ## ruff and mypy
+lint: setup  ## ruff, mypy and shellcheck
 	@$(AIRFLOW_VENV)/bin/ruff check . && $(AIRFLOW_VENV)/bin/ruff format --check .
 	@$(AIRFLOW_VENV)/bin/mypy
 	@MYPYPATH=plugins:spark $(AIRFLOW_VENV)/bin/mypy --python-executable $(SPARK_VENV)/bin/python spark artifacts bench
+	@$(AIRFLOW_VENV)/bin/shellcheck .ci/run spark/bootstrap/*.sh
 
 .PHONY: chaos
 chaos: setup  ## break everything in turn, and show that no cluster is left: SEED=1, ONLY="words of a scenario"

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fruit_pipeline import encryption, residency
+from fruit_pipeline import encryption, fleets, residency
 from fruit_pipeline.billing import warnings
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.live_prices import PRICING_REGION, read_prices, spot_prices
@@ -58,6 +58,10 @@ class Patient:
     @property
     def types(self) -> list[str]:
         return sorted({self.run.primary_type, self.run.fleet.worker_type})
+
+    @property
+    def types_that_may_come(self) -> list[str]:
+        return sorted({*fleets.primary_types(self.run), *fleets.worker_types(self.run)})
 
 
 Check = Callable[[Patient], Iterator[Finding]]
@@ -201,11 +205,30 @@ def _route_to_s3(ec2: Any, vpc: str, region_name: str) -> Finding:
     return Finding("subnets", "doubtful", "the VPC has no endpoint for S3", remedy)
 
 
+def types(patient: Patient) -> Iterator[Finding]:
+    """elasticmapreduce:ListSupportedInstanceTypes"""
+    emr, label = patient.account.client("emr"), patient.run.release_label
+    offered: set[str] = set()
+    marker: dict[str, str] = {}
+    while True:
+        page = emr.list_supported_instance_types(ReleaseLabel=label, **marker)
+        offered |= {each["Type"] for each in page["SupportedInstanceTypes"]}
+        if not page.get("Marker"):
+            break
+        marker = {"Marker": page["Marker"]}
+    for name in patient.types_that_may_come:
+        if name in offered:
+            yield Finding("types", "right", f"EMR offers {name} with {label}")
+        else:
+            remedy = f"choose one that it offers, such as {name.partition('.')[0]}.xlarge"
+            yield Finding("types", "wrong", f"EMR does not offer {name} with {label}", remedy)
+
+
 def quotas(patient: Patient) -> Iterator[Finding]:
     """servicequotas:GetServiceQuota, ec2:DescribeInstanceTypes"""
     answer = patient.account.client("ec2").describe_instance_types(InstanceTypes=patient.types)
     cpus = {each["InstanceType"]: each["VCpuInfo"]["DefaultVCpus"] for each in answer["InstanceTypes"]}
-    needed = cpus[patient.run.primary_type] + patient.run.fleet.workers * cpus[patient.run.fleet.worker_type]
+    needed = cpus[patient.run.primary_type] + patient.run.most_workers * cpus[patient.run.fleet.worker_type]
     wanted = {"spot": [SPOT_QUOTA], "on-demand": [ON_DEMAND_QUOTA]}
     for code in wanted.get(patient.run.spot, [SPOT_QUOTA, ON_DEMAND_QUOTA]):
         quota = patient.account.client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=code)
@@ -223,8 +246,8 @@ def spot(patient: Patient) -> Iterator[Finding]:
     """ec2:GetSpotPlacementScores, DescribeSpotPriceHistory"""
     ec2, now = patient.account.client("ec2"), datetime.now(UTC)
     scores = ec2.get_spot_placement_scores(
-        InstanceTypes=patient.types,
-        TargetCapacity=1 + patient.run.fleet.workers,
+        InstanceTypes=patient.types_that_may_come,
+        TargetCapacity=1 + patient.run.most_workers,
         RegionNames=[patient.account.region],
     )["SpotPlacementScores"]
     # EC2 scores a request of fewer than three types low, whatever there is: only 1 and 2 are worth a word.
@@ -265,6 +288,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     bucket,
     roles,
     subnets,
+    types,
     quotas,
     spot,
     prices,

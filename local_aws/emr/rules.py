@@ -1,10 +1,12 @@
 """What EMR refuses although each parameter by itself is well formed.
 
 Limits are from the API reference (RunJobFlow, AddJobFlowSteps, SpotProvisioningSpecification,
-AutoTerminationPolicy, ComputeLimits) and from the management guide's pages on tags and fleets.
+AutoTerminationPolicy, ComputeLimits) and from the management guide's pages on tags, fleets, bootstrap
+actions and root volumes.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,7 +22,11 @@ _MOST_STEP_CHARACTERS = 10240
 _IDLE_SECONDS = (60, 604_800)
 _SPOT_TIMEOUT_MINUTES = (5, 1440)
 _CONCURRENCY = (1, 256)
-_MOST_TYPES_PER_FLEET = 30
+_MOST_TYPES_PER_FLEET = 5
+_MOST_TYPES_WITH_STRATEGY = 30
+_MOST_BOOTSTRAP_ACTIONS = 16
+_ROOT_VOLUME_GIB = (15, 100)
+_TAG_TEXT = re.compile(r"[\w\s.:/=+@-]*")
 _EXCLUSIVE = "Instance fleets and instance groups are mutually exclusive. "
 
 
@@ -37,6 +43,13 @@ def check_run_job_flow(request: dict[str, Any], security_configurations: Iterabl
         check_managed_scaling(
             request["ManagedScalingPolicy"], bool(request["Instances"].get("InstanceFleets"))
         )
+    actions = len(request.get("BootstrapActions", []))
+    if actions > _MOST_BOOTSTRAP_ACTIONS:
+        raise ValidationError(
+            f"The request has {actions} bootstrap actions, the limit is {_MOST_BOOTSTRAP_ACTIONS}."
+        )
+    if request.get("EbsRootVolumeSize") is not None:
+        _check_between("EbsRootVolumeSize", request["EbsRootVolumeSize"], _ROOT_VOLUME_GIB, ValidationError)
     wanted = request.get("SecurityConfiguration")
     if wanted is not None and wanted not in security_configurations:
         raise ValidationError(f"Security configuration with name '{wanted}' does not exist.")
@@ -96,6 +109,9 @@ def _check_instances(wanted: dict[str, Any]) -> None:
 
 
 def _check_network(wanted: dict[str, Any], fleets: bool) -> None:
+    groups = ("EmrManagedMasterSecurityGroup", "EmrManagedSlaveSecurityGroup")
+    if len({bool(wanted.get(name)) for name in groups}) > 1:
+        raise ValidationError(f"{' and '.join(groups)} must be specified together.")
     subnet, subnets = wanted.get("Ec2SubnetId"), wanted.get("Ec2SubnetIds")
     placement = wanted.get("Placement") or {}
     zones = [placement["AvailabilityZone"]] if placement.get("AvailabilityZone") else []
@@ -146,21 +162,23 @@ def _check_fleet(fleet: dict[str, Any]) -> None:
     if spot + on_demand == 0 and role == "CORE":
         raise ValidationError(f"The {role} fleet must have a Spot or On-Demand target capacity above 0.")
     types = fleet.get("InstanceTypeConfigs", [])
-    if not 1 <= len(types) <= _MOST_TYPES_PER_FLEET:
-        raise ValidationError(
-            f"The {role} fleet has {len(types)} InstanceTypeConfigs: give 1 to {_MOST_TYPES_PER_FLEET}."
-        )
+    launch = fleet.get("LaunchSpecifications") or {}
+    strategies = [specification.get("AllocationStrategy") for specification in launch.values()]
+    most = _MOST_TYPES_WITH_STRATEGY if any(strategies) else _MOST_TYPES_PER_FLEET
+    if not 1 <= len(types) <= most:
+        raise ValidationError(f"The {role} fleet has {len(types)} InstanceTypeConfigs: give 1 to {most}.")
     names = [each["InstanceType"] for each in types]
     if len(set(names)) < len(names):
         raise ValidationError(f"The {role} fleet names an instance type more than once: {', '.join(names)}.")
     for each in types:
+        weight = each.get("WeightedCapacity", 1)
+        if weight < 1 or (role == "MASTER" and weight != 1):
+            raise ValidationError(f"WeightedCapacity {weight} is not valid for a type of the {role} fleet.")
         if each.get("BidPrice") and each.get("BidPriceAsPercentageOfOnDemandPrice") is not None:
             raise ValidationError(
                 "Only one of BidPrice and BidPriceAsPercentageOfOnDemandPrice may be specified."
             )
-    timeout = ((fleet.get("LaunchSpecifications") or {}).get("SpotSpecification") or {}).get(
-        "TimeoutDurationMinutes"
-    )
+    timeout = (launch.get("SpotSpecification") or {}).get("TimeoutDurationMinutes")
     if timeout is not None:
         _check_between("TimeoutDurationMinutes", timeout, _SPOT_TIMEOUT_MINUTES, ValidationError)
 
@@ -261,6 +279,10 @@ def check_tags(
             raise error(f"Tag key '{key[:40]}' must have 1 to 128 characters.")
         if len(value) > 256:
             raise error(f"The value of tag '{key}' has {len(value)} characters, the limit is 256.")
+        if not (_TAG_TEXT.fullmatch(key) and _TAG_TEXT.fullmatch(value)):
+            raise error(
+                f"Tag '{key}' has characters other than letters, digits, white space and _ . : / = + - @."
+            )
         if key.lower().startswith("aws:"):
             raise error(f"Tag key '{key}' is reserved: keys may not begin with 'aws:'.")
 

@@ -132,6 +132,8 @@ class ClusterFacts(TypedDict):
     """ISO 8601, as the two that follow."""
     ready: str | None
     ended: str | None
+    interactive_until: str | None
+    """Until when it was left to people, ISO 8601; it is then alive when the report is written."""
     instances: list[dict[str, object]]
 
 

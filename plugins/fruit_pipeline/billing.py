@@ -73,6 +73,12 @@ def cost_of(
     )
 
 
+def _bill_end(cluster: ClusterFacts, now: datetime) -> datetime:
+    """Until when nodes cost that have not ended: now, or the end of the time they were left to people for."""
+    until = cluster.get("interactive_until")
+    return max(now, datetime.fromisoformat(until)) if until else now
+
+
 def _bill(
     cluster: ClusterFacts,
     values: Mapping[str, Any],
@@ -81,7 +87,7 @@ def _bill(
     ec2: Any,
     now: datetime,
 ) -> tuple[list[Any], PriceFacts]:
-    nodes = node_uses(cluster["instances"], now)
+    nodes = node_uses(cluster["instances"], _bill_end(cluster, now))
     if not nodes:
         return [], PriceFacts(source="none asked for: no instance was created", date=None, stale=False)
     try:

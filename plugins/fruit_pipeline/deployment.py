@@ -38,8 +38,9 @@ class Deployment(BaseSettings):
     """Refuse a run whose cluster is not encrypted at rest and in transit by a security configuration."""
     log_kms_key: str | None = None
     """ARN of a KMS key for EMR's logs; without it they are encrypted by the bucket's default."""
-    installation: str = Field("fruits", min_length=1, max_length=64)
-    """Name of this Airflow, as a tag on its clusters: its reaper judges no other installation's."""
+    installation: str = Field("fruits", min_length=1, max_length=64, pattern=r"^[\w .:/=+@-]+$")
+    """Name of this Airflow, as a tag on its clusters: its reaper judges no other installation's. Of the
+    characters that EMR lets a tag have."""
     poll_seconds: int = Field(30, ge=1)
     """How often the sensors ask EMR. EMR itself refreshes about twice a minute."""
     task_minutes: float = Field(30.0, gt=0)

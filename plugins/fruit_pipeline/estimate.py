@@ -1,13 +1,16 @@
 """What a run will cost, before anything is created: at worst, and as expected.
 
-The worst case has every node at its bid for the hard lifetime, and every S3 request repeated as
-often as Spark tries a task. The expected one has the hours that the photos need at measured rates.
+The worst case has as many nodes as there may be, each of the dearest type that may come, at its bid for
+the hard lifetime, and every S3 request repeated as often as Spark tries a task. The expected one has the
+nodes asked for and the hours that the photos need at measured rates.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fruit_pipeline import fleets
 from fruit_pipeline import prices as price_list
 from fruit_pipeline.invoice import ON_DEMAND, SPOT, CostLine, NodeUse, S3Use, invoice_lines, total_usd
 from fruit_pipeline.parameters import Fleet, RunParameters
@@ -99,17 +102,19 @@ def estimate(parameters: RunParameters, workload: Workload, prices: Prices) -> E
     return Estimate(
         worst=worst_lines(parameters, workload, prices),
         expected=invoice_lines(
-            _nodes(parameters, hours), s3_use(parameters, workload, hours), _with_assumed_spot(prices)
+            _expected_nodes(parameters, hours),
+            s3_use(parameters, workload, hours),
+            _with_assumed_spot(prices),
         ),
         expected_hours=hours,
     )
 
 
 def worst_lines(parameters: RunParameters, workload: Workload, prices: Prices) -> list[CostLine]:
-    """Every node for ``max_hours`` at the on-demand price, which is also the Spot bid."""
-    hours = parameters.max_hours
+    """Every node for the whole lifetime at the on-demand price, which is also the Spot bid."""
+    hours = parameters.lifetime_hours
     use = s3_use(parameters, workload, hours, attempts=TASK_ATTEMPTS)
-    return invoice_lines(_nodes(parameters, hours), use, replace(prices, spot={}))
+    return invoice_lines(_worst_nodes(parameters, hours, prices), use, replace(prices, spot={}))
 
 
 def expected_hours(parameters: RunParameters, workload: Workload) -> float:
@@ -145,7 +150,7 @@ def images_per_core_second(parameters: RunParameters) -> float:
 
 def s3_use(parameters: RunParameters, workload: Workload, hours: float, attempts: int = 1) -> S3Use:
     """Requests and storage from the counts alone, when Spark tries each task ``attempts`` times."""
-    nodes = parameters.fleet.workers + 1
+    nodes = parameters.most_workers + 1
     files = TABLES * math.ceil(workload.images / IMAGES_PER_FILE)
     listed = math.ceil((workload.images + workload.ignored) / LIST_PAGE)
     logged = nodes * hours * LOG_PUTS_PER_NODE_HOUR
@@ -158,11 +163,31 @@ def s3_use(parameters: RunParameters, workload: Workload, hours: float, attempts
     )
 
 
-def _nodes(parameters: RunParameters, hours: float) -> list[NodeUse]:
-    market = ON_DEMAND if parameters.spot == "on-demand" else SPOT
+def _expected_nodes(parameters: RunParameters, hours: float) -> list[NodeUse]:
     fleet = parameters.fleet
-    types = [parameters.primary_type] + [fleet.worker_type] * fleet.workers
-    return [NodeUse(instance_type, market, hours * 3600) for instance_type in types]
+    return _nodes(parameters, hours, parameters.primary_type, fleet.worker_type, fleet.workers)
+
+
+def _worst_nodes(parameters: RunParameters, hours: float, prices: Prices) -> list[NodeUse]:
+    primary = _dearest(fleets.primary_types(parameters), prices)
+    worker = _dearest(fleets.worker_types(parameters), prices)
+    return _nodes(parameters, hours, primary, worker, parameters.most_workers)
+
+
+def _dearest(types: Iterable[str], prices: Prices) -> str:
+    def usd_per_hour(name: str) -> float:
+        if name not in prices.on_demand or name not in prices.emr_fee:
+            raise price_list.unknown_price(name, prices.region)
+        return prices.on_demand[name] + prices.emr_fee[name]
+
+    return max(types, key=usd_per_hour)
+
+
+def _nodes(parameters: RunParameters, hours: float, primary: str, worker: str, workers: int) -> list[NodeUse]:
+    def node(instance_type: str, market: str) -> NodeUse:
+        return NodeUse(instance_type, ON_DEMAND if market == "on-demand" else SPOT, hours * 3600)
+
+    return [node(primary, parameters.market_of_primary)] + [node(worker, parameters.spot)] * workers
 
 
 def _with_assumed_spot(prices: Prices) -> Prices:
@@ -180,7 +205,9 @@ def fits(
 
     suggestions: dict[str, float] = {}
     tenths = [hours / 10 for hours in range(1, math.ceil(parameters.max_hours * 10))]
-    for name, values in (("max_hours", tenths), ("workers", list(range(1, parameters.fleet.workers)))):
+    least = parameters.fleet.workers if parameters.scales else 1
+    count = "max_workers" if parameters.scales else "workers"
+    for name, values in (("max_hours", tenths), (count, list(range(least, parameters.most_workers)))):
         fitting = [value for value in values if worst(**{name: value}) <= budget_usd]
         if fitting:
             suggestions[name] = max(fitting)

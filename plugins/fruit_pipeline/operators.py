@@ -21,10 +21,10 @@ from airflow.sdk import Context
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.triggers.base import BaseTrigger
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
-from fruit_pipeline import clients, retries
+from fruit_pipeline import clients, interactive, retries
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.identity import BILLABLE_STATES, ENDED_STATES, clusters_of_run, creation_time
 from fruit_pipeline.regions import ResidencyError
@@ -273,6 +273,9 @@ class StepSensor(PatientSensor, EmrStepSensor):
 class TerminateClusterOperator(EmrTerminateJobFlowOperator):
     """Ends every cluster of the run, and is done only when EMR says that they have ended.
 
+    One whose work has succeeded and that has interactive time left stays for it: the reaper, its own
+    idle limit and its lifetime end it. It is returned, with the end of that time.
+
     The clusters are found by tag as well as by the id that create_cluster returned, for that id
     is lost when its answer is, or when the task is cleared. It waits in the worker, so that a
     dead triggerer cannot keep a cluster alive, and takes TERMINATED_WITH_ERRORS for ended.
@@ -286,7 +289,7 @@ class TerminateClusterOperator(EmrTerminateJobFlowOperator):
         super().__init__(job_flow_id="", deferrable=False, **kwargs)
         self.poll_seconds = poll_seconds
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: Context) -> dict[str, str]:
         emr, ti = self.hook.conn, context["ti"]
         created = ti.xcom_pull(task_ids=CREATE_TASK_ID)
         # A create that was killed may have left a request on its way: it is looked for more than once.
@@ -296,7 +299,26 @@ class TerminateClusterOperator(EmrTerminateJobFlowOperator):
                 break
             self.log.info("No cluster of this run is there (look %d of %d)", look + 1, _LOOKS)
             time.sleep(self.poll_seconds)
-        terminate_and_wait(emr, ids | ({created} if created else set()), self.poll_seconds)
+        ids |= {created} if created else set()
+        stay = self._interactive(emr, ids, context)
+        terminate_and_wait(emr, ids - stay.keys(), self.poll_seconds)
+        for cluster_id, until in stay.items():
+            self.log.warning("Cluster %s stays for interactive use until %s", cluster_id, until)
+        return stay
+
+    def _interactive(self, emr: Any, ids: set[str], context: Context) -> dict[str, str]:
+        """The clusters that may stay, and until when: none where the work failed, or EMR does not say."""
+        states = self._states(context)
+        if any(states.get(task_id) != "success" for task_id in self.upstream_task_ids):
+            return {}
+        try:
+            clusters = [emr.describe_cluster(ClusterId=cluster_id)["Cluster"] for cluster_id in sorted(ids)]
+            ends = {cluster["Id"]: interactive.until(emr, cluster) for cluster in clusters}
+        except (ClientError, BotoCoreError) as error:
+            self.log.warning("EMR does not say whether a cluster may stay, so none does: %s", error)
+            return {}
+        now = datetime.now(UTC)
+        return {cluster_id: end.isoformat() for cluster_id, end in ends.items() if end and end > now}
 
     def _was_started(self, context: Context) -> bool:
         """Whether create_cluster got as far as asking EMR for a cluster, or may have."""

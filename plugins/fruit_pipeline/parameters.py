@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -21,7 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from fruit_contract.model import IMAGE_SIZE_STEP, IMAGE_SIZES, Precision, model_file
 from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.prices import OFFERED_TYPES
+from fruit_pipeline.prices import OFFERED_TYPES, gib
 from fruit_pipeline.regions import EU_REGIONS
 
 if TYPE_CHECKING:
@@ -32,7 +33,12 @@ MOST_WORKERS: Final = 100
 AUTO: Final = "auto"
 """Leaves the number or the type of the workers to :mod:`fruit_pipeline.sizing`."""
 DEFAULT_WORKER_TYPE: Final = "m6g.large"
-_INSTANCE_TYPES = list(OFFERED_TYPES)
+LEAST_WORKER_GIB: Final = 8
+"""With less, YARN cannot hold a driver beside an executor."""
+WORKER_TYPES: Final = tuple(name for name in OFFERED_TYPES if gib(name) >= LEAST_WORKER_GIB)
+Market = Literal["spot", "spot-or-on-demand", "on-demand"]
+AS_WORKERS: Final = "as-workers"
+MOST_INTERACTIVE_MINUTES: Final = 480
 
 
 class ParameterError(ValueError):
@@ -73,6 +79,22 @@ _Workers = Annotated[
         {"type": ["integer", "string"], "minimum": 1, "maximum": MOST_WORKERS, "pattern": f"^{AUTO}$"}
     ),
 ]
+
+_MaxWorkers = Annotated[
+    Annotated[int, Field(ge=1, le=MOST_WORKERS)] | None,
+    BeforeValidator(lambda value: None if value == "" else value),  # an empty word of a command line
+    WithJsonSchema({"type": ["integer", "null"], "minimum": 1, "maximum": MOST_WORKERS}),
+]
+
+
+def _runs_on_release(value: Any) -> Any:
+    if str(value).startswith("emr-6."):
+        raise PydanticCustomError(
+            "release",
+            "its system is Amazon Linux 2, with Python 3.7 and glibc 2.26, and the steps need Python 3.11 "
+            "and, for LiteRT, glibc 2.30: use emr-7.13.0",
+        )
+    return value
 
 
 class RunParameters(BaseModel):
@@ -126,18 +148,23 @@ class RunParameters(BaseModel):
     solver: Literal["blocks", "spark"] = Field(
         "blocks", description="How PCA is fitted: by blocks on the executors, or by pyspark.ml's own PCA."
     )
-    primary_type: Literal[tuple(_INSTANCE_TYPES)] = Field(  # type: ignore[valid-type]
+    primary_type: Literal[OFFERED_TYPES] = Field(  # type: ignore[valid-type]
         "m6g.xlarge", description="EC2 type of the primary node."
     )
-    worker_type: Literal[(*_INSTANCE_TYPES, AUTO)] = Field(  # type: ignore[valid-type]
+    worker_type: Literal[(*WORKER_TYPES, AUTO)] = Field(  # type: ignore[valid-type]
         DEFAULT_WORKER_TYPE,
-        description="EC2 type of the worker nodes. auto chooses the cheapest, as the default does beside "
-        "workers=auto.",
+        description=f"EC2 type of the worker nodes, of {LEAST_WORKER_GIB} GiB or more. auto chooses the "
+        "cheapest, as the default does beside workers=auto.",
     )
     workers: _Workers = Field(
         2,
         description=f"Number of worker nodes, 1 to {MOST_WORKERS}. auto chooses the cheapest fleet that is "
         "done within deadline_minutes and budget_eur.",
+    )
+    max_workers: _MaxWorkers = Field(
+        None,
+        description=f"Managed scaling: the number of workers follows the work, from 1 to this one, at most "
+        f"{MOST_WORKERS}. Empty keeps the number of workers. The budget is checked against it.",
     )
     deadline_minutes: float = Field(
         60.0,
@@ -145,9 +172,18 @@ class RunParameters(BaseModel):
         le=60 * LONGEST_HOURS,
         description="Longest expected life of the cluster, in minutes, that workers=auto may choose.",
     )
-    spot: Literal["spot", "spot-or-on-demand", "on-demand"] = Field(
+    spot: Market = Field(
         "spot",
-        description="Market of all nodes. spot-or-on-demand falls back when Spot is not provisioned in time.",
+        description="Market of the nodes. spot-or-on-demand falls back when Spot is not provisioned in time.",
+    )
+    primary_market: Literal["as-workers", "spot", "spot-or-on-demand", "on-demand"] = Field(
+        AS_WORKERS,
+        description="Market of the primary node, without which the cluster ends. as-workers: as spot says.",
+    )
+    diversify: bool = Field(
+        True,
+        description="Let types of the same size whose prices are known come in place of those asked for: "
+        "Spot is then provisioned sooner and lost less often. The budget is checked against the dearest.",
     )
     spot_timeout_minutes: int = Field(
         15, ge=5, le=1440, description="How long to wait for Spot capacity before giving up or falling back."
@@ -156,7 +192,8 @@ class RunParameters(BaseModel):
         3.0,
         gt=0.0,
         le=LONGEST_HOURS,
-        description="Longest life of the cluster in hours; the budget is checked against it.",
+        description="Longest life of the cluster in hours, without interactive_minutes; the budget is "
+        "checked against both.",
     )
     max_step_hours: float = Field(
         2.0,
@@ -170,17 +207,44 @@ class RunParameters(BaseModel):
         le=60 * LONGEST_HOURS,
         description="How long the cluster may take until it is ready, waiting for Spot included, in minutes.",
     )
+    interactive_minutes: int = Field(
+        0,
+        ge=0,
+        le=MOST_INTERACTIVE_MINUTES,
+        description="How long the cluster of a run whose steps succeeded stays for JupyterHub, in minutes; 0 "
+        "ends it at once. It counts in the cluster's hard lifetime, beside max_hours, and in the budget.",
+    )
     budget_eur: float = Field(
         10.0,
         gt=0.0,
         le=10000.0,
         description="A run whose worst case costs more than this is refused, in EUR.",
     )
-    release_label: Literal["emr-7.13.0", "emr-6.15.0"] = Field("emr-7.13.0", description="EMR release.")
+    release_label: Annotated[
+        Literal["emr-7.13.0", "emr-7.12.0", "emr-7.11.0", "emr-7.10.0"], BeforeValidator(_runs_on_release)
+    ] = Field("emr-7.13.0", description="EMR release, of those that have Python 3.11 and reach S3 by S3A.")
 
     @model_validator(mode="after")
     def _model_is_offered(self) -> "RunParameters":
         model_file(self.engine, self.precision)
+        return self
+
+    @model_validator(mode="after")
+    def _fleet_may_grow(self) -> "RunParameters":
+        if self.max_workers is not None and isinstance(self.workers, int) and self.max_workers < self.workers:
+            raise ValueError(
+                f"Parameter max_workers is {self.max_workers}, fewer than workers={self.workers}: raise it, "
+                "or leave it empty."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lifetime_is_bounded(self) -> "RunParameters":
+        if self.lifetime_hours > LONGEST_HOURS:
+            raise ValueError(
+                f"Parameter interactive_minutes is {self.interactive_minutes}: with max_hours "
+                f"{self.max_hours:g} the cluster could live longer than {LONGEST_HOURS} hours: lower either."
+            )
         return self
 
     @classmethod
@@ -201,6 +265,25 @@ class RunParameters(BaseModel):
                 raise ParameterError(f"{word!r} is not a parameter: write name=value, such as components=64.")
             values[name] = value
         return cls.checked(values)
+
+    @property
+    def scales(self) -> bool:
+        """Whether the number of workers follows the work, and not only what they begin with."""
+        return self.max_workers is not None and self.max_workers != self.workers
+
+    @property
+    def most_workers(self) -> int:
+        """How many workers there can be at once; the fleet must be known."""
+        return self.max_workers or self.fleet.workers
+
+    @property
+    def lifetime_hours(self) -> float:
+        """The cluster's hard lifetime: that of the run, and the interactive time after it."""
+        return self.max_hours + self.interactive_minutes / 60
+
+    @property
+    def market_of_primary(self) -> Market:
+        return self.spot if self.primary_market == AS_WORKERS else self.primary_market
 
     @property
     def is_sized(self) -> bool:

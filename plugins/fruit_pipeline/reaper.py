@@ -2,8 +2,9 @@
 
 Used by the DAG ``cluster_reaper`` and, when Airflow itself is gone, by ``python -m fruit_pipeline
 reap``. Only clusters with this project's and this installation's tags are ever touched. A cluster
-is reaped for one of two reasons: it is over age (its own tag ``max_hours`` says how old it may
-get; the hard lifetime on its nodes should have ended it), or its DAG run is not alive any more.
+is reaped for one of three reasons: it is over age (its own tag ``max_hours`` says how old it may
+get; the hard lifetime on its nodes should have ended it), its DAG run is not alive any more, or the
+interactive time is over for which it was left to outlive its run (:mod:`fruit_pipeline.interactive`).
 """
 
 import logging
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from fruit_pipeline import interactive
 from fruit_pipeline.identity import BILLABLE_STATES, PROJECT, creation_time, tags_of
 from fruit_pipeline.parameters import LONGEST_HOURS
 from fruit_pipeline.termination import terminate
@@ -38,11 +40,14 @@ class Finding:
     age: timedelta
     reason: str | None
     """Why it should not be there; None for one that should."""
+    interactive_until: datetime | None = None
 
     def __str__(self) -> str:
         hours = self.age.total_seconds() / 3600
         what = f"{self.region} {self.cluster_id} {self.name} {self.state} {hours:.2f} h old"
-        return f"{what}: {self.reason or 'its run is alive'}"
+        until = self.interactive_until
+        stays = f"it is interactive until {until:%Y-%m-%d %H:%M %Z}" if until else "its run is alive"
+        return f"{what}: {self.reason or stays}"
 
 
 @dataclass
@@ -62,16 +67,21 @@ class Sweep:
         )
 
 
-def reason_to_reap(cluster: dict[str, Any], now: datetime, is_alive: IsAlive | None) -> str | None:
+def reason_to_reap(
+    cluster: dict[str, Any], now: datetime, is_alive: IsAlive | None, until: datetime | None = None
+) -> str | None:
     """Why a cluster, as DescribeCluster shows it, should not be there; None where it should.
 
-    Without ``is_alive`` only the age counts: nobody knows of runs when Airflow is gone.
+    Without ``is_alive`` runs do not count: nobody knows of them when Airflow is gone. ``until`` is the
+    end of its interactive time, where it has one: before it the run need not be alive.
     """
     tags = tags_of(cluster)
     limit = timedelta(hours=_hours(tags.get("max_hours")))
     age = now - creation_time(cluster)
     if age > limit + OVER_AGE_GRACE:
         return f"it is older than its max_hours {limit.total_seconds() / 3600:g}"
+    if until is not None:
+        return f"its interactive time ended at {until:%Y-%m-%d %H:%M %Z}" if now >= until else None
     if is_alive is not None and not is_alive(tags.get("dag_id", ""), tags.get("run_id", "")):
         return f"its run {tags.get('run_id')!r} of {tags.get('dag_id')!r} is not alive"
     return None
@@ -107,7 +117,8 @@ def sweep(
             log.warning("%s could not be looked at: %s", region, error)
             continue
         for cluster in clusters:
-            reason = "all were asked for" if reap_all else reason_to_reap(cluster, now, is_alive)
+            until = _interactive_until(emr, cluster)
+            reason = "all were asked for" if reap_all else reason_to_reap(cluster, now, is_alive, until)
             finding = Finding(
                 region,
                 cluster["Id"],
@@ -115,12 +126,22 @@ def sweep(
                 cluster["Status"]["State"],
                 now - creation_time(cluster),
                 reason,
+                until,
             )
             done.findings.append(finding)
             log.info("%s", finding)
             if reason and not dry_run:
                 _reap(emr, cluster["Id"], done)
     return done
+
+
+def _interactive_until(emr: Any, cluster: dict[str, Any]) -> datetime | None:
+    """None, too, where EMR does not say: a cluster of which it is not sure that it may stay may not."""
+    try:
+        return interactive.until(emr, cluster)
+    except (ClientError, BotoCoreError) as error:
+        log.warning("The steps of %s could not be looked at: %s", cluster["Id"], error)
+        return None
 
 
 def _reap(emr: Any, cluster_id: str, done: Sweep) -> None:

@@ -18,6 +18,7 @@ from fruit_contract.report import (
     TaskTime,
     Timing,
 )
+from fruit_pipeline import interactive
 from fruit_pipeline.parameters import RunParameters
 from fruit_pipeline.redaction import redacted
 from fruit_pipeline.timing import minutes_alive
@@ -114,10 +115,18 @@ def cluster_facts(emr: Any, cluster_id: str | None) -> ClusterFacts:
     """The run's cluster as EMR remembers it, with the life of each instance."""
     if not cluster_id:
         return ClusterFacts(
-            id=None, release=None, final_state=None, created=None, ready=None, ended=None, instances=[]
+            id=None,
+            release=None,
+            final_state=None,
+            created=None,
+            ready=None,
+            ended=None,
+            interactive_until=None,
+            instances=[],
         )
     cluster = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
     created, ready, ended = _timeline(cluster["Status"].get("Timeline", {}))
+    until = interactive.until(emr, cluster)
     instances = [
         {
             "id": instance["Id"],
@@ -135,6 +144,7 @@ def cluster_facts(emr: Any, cluster_id: str | None) -> ClusterFacts:
         created=created.isoformat() if created else None,
         ready=ready.isoformat() if ready else None,
         ended=ended.isoformat() if ended else None,
+        interactive_until=until.isoformat() if until and not ended else None,
         instances=instances,
     )
 

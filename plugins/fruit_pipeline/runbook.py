@@ -47,6 +47,7 @@ names, or lower `minimum_variance`. The cluster is terminated, the old result st
 
 TERMINATE_CLUSTER: Final = """
 Ends every cluster with this run's tags, whatever happened before, and waits until EMR says so.
+With `interactive_minutes`, a cluster whose steps succeeded stays for that long: the log says until when.
 
 **When it fails:** a cluster may still be running and costing money: **terminate it in the EMR
 console now** (filter by the tag `run_key`), then clear this task.

@@ -11,6 +11,7 @@ from typing import Final
 
 from fruit_contract.report import ChosenFleet, ExpectedSizing
 from fruit_pipeline import estimate as arithmetic
+from fruit_pipeline import fleets
 from fruit_pipeline import prices as price_list
 from fruit_pipeline.estimate import END_SECONDS, START_SECONDS, Estimate, Workload
 from fruit_pipeline.invoice import total_usd
@@ -25,8 +26,8 @@ from fruit_pipeline.parameters import (
 from fruit_pipeline.prices import Prices
 
 CHOSEN_FROM: Final = tuple(f"{family}.{size}" for family in ("m6g", "m7g") for size in price_list.VCPUS)
-"""General-purpose Graviton. Compute-optimized nodes have half the memory, too little of it for YARN to
-hold a driver beside an executor; memory-optimized ones cost more for memory that no step uses."""
+"""General-purpose Graviton. Compute-optimized nodes have half the memory, which leaves Spark's JVM little
+beside Python; memory-optimized ones cost more for memory that no step uses."""
 _OUTSIDE_STEPS: Final = START_SECONDS + END_SECONDS
 
 
@@ -88,12 +89,23 @@ def types_in_question(parameters: RunParameters) -> tuple[str, ...]:
     return (asked,)
 
 
+def types_to_price(parameters: RunParameters) -> set[str]:
+    """Every type that may come, on the fleets that the parameters leave to choose."""
+    asked = (parameters.primary_type, *types_in_question(parameters))
+    return {
+        name
+        for asked_type in asked
+        for name in fleets.may_come(asked_type, parameters.region, parameters.diversify)
+    }
+
+
 def offers(parameters: RunParameters, workload: Workload, prices: Prices) -> list[Offer]:
     """Every fleet that the parameters leave to choose; one alone where they name it."""
     given = parameters.workers
-    counts = [given] if isinstance(given, int) else range(1, MOST_WORKERS + 1)
-    fleets = (Fleet(name, count) for name in types_in_question(parameters) for count in counts)
-    return [_offer(parameters.with_fleet(fleet), workload, prices) for fleet in fleets]
+    most = parameters.max_workers or MOST_WORKERS
+    counts = [given] if isinstance(given, int) else range(1, most + 1)
+    choices = (Fleet(name, count) for name in types_in_question(parameters) for count in counts)
+    return [_offer(parameters.with_fleet(fleet), workload, prices) for fleet in choices]
 
 
 def _offer(sized: RunParameters, workload: Workload, prices: Prices) -> Offer:

@@ -32,7 +32,7 @@ from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.live_prices import CLIENT_CONFIG, PRICING_REGION, read_prices
 from fruit_pipeline.operators import CREATE_TASK_ID
-from fruit_pipeline.parameters import Fleet, ParameterError, RunParameters
+from fruit_pipeline.parameters import DEFAULT_WORKER_TYPE, Fleet, ParameterError, RunParameters
 from fruit_pipeline.prices import PriceError
 from fruit_pipeline.regions import EU_REGIONS, ResidencyError
 
@@ -72,7 +72,7 @@ def plan() -> dict[str, int]:
     context, parameters, deployment = get_current_context(), _parameters(), Deployment()
     artifacts_are = f"s3://{parameters.bucket}/{artifact_key('', '')}"
     # The fleet is chosen from what is found here; where the request reaches to does not depend on it.
-    some = parameters.with_fleet(Fleet(parameters.primary_type, 1))
+    some = parameters.with_fleet(Fleet(DEFAULT_WORKER_TYPE, 1))
     request = job_flow(some, deployment, artifacts_are, context["dag"].dag_id, context["run_id"])
     try:
         check_residency(parameters.region, parameters.bucket, request)
@@ -95,7 +95,7 @@ def check_guards(planned: dict[str, int]) -> dict[str, Any]:
     **When it fails:** the message shows the sum, the nearest fleet, or the role, and what to change.
     """
     asked, deployment, now = _parameters(), Deployment(), datetime.now(UTC)
-    types, workload = {asked.primary_type, *sizing.types_in_question(asked)}, billing.workload_of(planned)
+    types, workload = sizing.types_to_price(asked), billing.workload_of(planned)
     try:
         guards.check_roles(client("iam", asked.region), deployment)
         guards.check_security_configuration(deployment)

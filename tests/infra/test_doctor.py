@@ -115,6 +115,24 @@ def with_client(patient: Patient, service: str, **answers: Any) -> Patient:
     return patient
 
 
+def test_a_type_that_emr_does_not_offer_is_wrong(aws: LocalAws, patient: Patient) -> None:
+    """EMR's own list, in pages; RunJobFlow refuses what is not in it."""
+    offered = [{"Type": name} for name in patient.types_that_may_come if name != "m6g.large"]
+    pages = [
+        {"SupportedInstanceTypes": offered[:1], "Marker": "more"},
+        {"SupportedInstanceTypes": offered[1:]},
+    ]
+    with_client(patient, "emr")
+    patient.account.client("emr").list_supported_instance_types = lambda **call: pages["Marker" in call]
+    findings = list(doctor.types(patient))
+    [wrong] = [finding for finding in findings if finding.verdict == "wrong"]
+    assert (wrong.seen, wrong.remedy) == (
+        "EMR does not offer m6g.large with emr-7.13.0",
+        "choose one that it offers, such as m6g.xlarge",
+    )
+    assert len(findings) == len(offered) + 1
+
+
 @pytest.mark.parametrize(("allowed", "verdict"), [(5.0, "wrong"), (8.0, "right"), (640.0, "right")])
 def test_a_quota_below_what_a_run_needs_is_wrong(
     aws: LocalAws, patient: Patient, allowed: float, verdict: str

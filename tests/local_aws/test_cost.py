@@ -10,7 +10,7 @@ from emr_client import client, cluster_in, job_flow
 
 from fruit_contract.layout import RunLayout
 from fruit_contract.report import ClusterFacts
-from fruit_pipeline import billing, estimate, live_prices, publication, reporting, spending
+from fruit_pipeline import billing, estimate, live_prices, publication, reporting, sizing, spending
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
 from local_aws.server import LocalAws
@@ -90,7 +90,7 @@ def test_a_cluster_is_billed_for_its_three_nodes(
 def test_the_bill_is_not_above_the_worst_case(
     ended: ClusterFacts, clients: tuple[BaseClient, BaseClient]
 ) -> None:
-    types = {PARAMETERS.primary_type, PARAMETERS.worker_type}
+    types = sizing.types_to_price(PARAMETERS)
     prices = live_prices.read_prices("eu-west-1", types, *clients, datetime.now(UTC))
     found = estimate.estimate(PARAMETERS, billing.workload_of(PLANNED), prices)
     cost = bill(ended, clients, billing.in_eur(found, Deployment()))

@@ -8,12 +8,11 @@ import pytest
 from botocore.validate import ParamValidator
 
 from fruit_contract.layout import RunLayout
-from fruit_pipeline import steps
+from fruit_pipeline import spark_settings, steps
 from fruit_pipeline.artifacts import ArtifactUris
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
-from fruit_pipeline.prices import OFFERED_TYPES, gib, vcpus
 
 URIS = ArtifactUris(
     "s3://b/f.py",
@@ -58,30 +57,15 @@ def test_the_default_is_the_recorded_cluster_all_spot() -> None:
     assert all(fleet["TargetOnDemandCapacity"] == 0 for fleet in fleets)
 
 
-def mib(text: str) -> int:
-    return int(text.removesuffix("m"))
-
-
-@pytest.mark.parametrize("worker_type", [name for name in OFFERED_TYPES if gib(name) >= 8])
-@pytest.mark.parametrize("workers", [1, 2, 40])
-def test_every_worker_has_one_executor_on_all_its_cores_with_room_for_the_driver(
-    worker_type: str, workers: int
-) -> None:
-    defaults = built(worker_type=worker_type, workers=workers)["Configurations"][0]["Properties"]
-    assert int(defaults["spark.executor.instances"]) == workers
-    assert int(defaults["spark.executor.cores"]) == vcpus(worker_type)
-    executor, driver = (
-        mib(defaults[f"spark.{who}.memory"]) + mib(defaults[f"spark.{who}.memoryOverhead"])
-        for who in ("executor", "driver")
-    )
-    assert 2 * executor >= 1024 * gib(worker_type), "two executors must not fit on a worker"
-    assert executor + driver <= 1024 * gib(worker_type) * 5.5 / 8
-
-
-def test_a_worker_of_4_gib_keeps_emrs_own_memory() -> None:
-    defaults = built(worker_type="c6g.large")["Configurations"][0]["Properties"]
-    assert defaults["spark.executor.instances"] == "2"
-    assert not [name for name in defaults if "memory" in name.lower()]
+def test_the_settings_of_the_workers_are_the_clusters_own() -> None:
+    parameters = RunParameters(bucket="fruits-test", worker_type="c6g.xlarge", workers=3)
+    given = {
+        each["Classification"]: each["Properties"]
+        for each in built(worker_type="c6g.xlarge", workers=3)["Configurations"]
+    }
+    assert given["yarn-site"] == spark_settings.yarn_site(parameters)
+    assert spark_settings.spark_defaults(parameters).items() <= given["spark-defaults"].items()
+    assert given["spark-defaults"]["spark.pyspark.python"] == "/usr/bin/python3.11"
 
 
 def test_nobody_pays_for_an_idle_cluster() -> None:
@@ -93,12 +77,77 @@ def test_the_cluster_ends_by_itself_at_max_hours() -> None:
     assert action["ScriptBootstrapAction"] == {"Path": URIS.hard_lifetime, "Args": ["91"]}
 
 
+def test_interactive_time_counts_in_every_limit_and_brings_its_applications() -> None:
+    request = built(max_hours=1.5, interactive_minutes=60)
+    (action,) = request["BootstrapActions"]
+    tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+    assert action["ScriptBootstrapAction"]["Args"] == ["150"]
+    assert (tags["max_hours"], tags["interactive_minutes"]) == ("2.5", "60")
+    assert request["AutoTerminationPolicy"] == {"IdleTimeout": 3600}
+    assert [each["Name"] for each in request["Applications"]] == ["Spark", "JupyterHub", "TensorFlow"]
+
+
+def test_without_interactive_time_nothing_of_it_is_asked_for() -> None:
+    assert [each["Name"] for each in built()["Applications"]] == ["Spark"]
+    assert "interactive_minutes" not in {tag["Key"] for tag in built()["Tags"]}
+
+
 @pytest.mark.parametrize("arguments", [[], ["0"], ["-5"], ["3 hours"], ["1.5"]])
 def test_the_lifetime_script_refuses_what_is_no_number_of_minutes(arguments: list[str]) -> None:
     script = Deployment().code_dir / "bootstrap" / "hard_lifetime.sh"
     done = subprocess.run(["bash", script, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "give a whole number of minutes" in done.stderr
+
+
+def types_of(fleet: dict[str, Any]) -> list[str]:
+    return [each["InstanceType"] for each in fleet["InstanceTypeConfigs"]]
+
+
+def test_every_type_that_may_come_is_one_unit_bid_for_at_its_own_price() -> None:
+    primary, core = built(workers=5)["Instances"]["InstanceFleets"]
+    assert types_of(primary) == ["m6g.xlarge", "m7g.xlarge", "r6g.xlarge"]
+    assert types_of(core) == ["m6g.large", "m7g.large", "r6g.large"]
+    assert core["TargetSpotCapacity"] == 5
+    for config in (*primary["InstanceTypeConfigs"], *core["InstanceTypeConfigs"]):
+        assert (config["WeightedCapacity"], config["BidPriceAsPercentageOfOnDemandPrice"]) == (1, 100)
+
+
+def test_without_diversity_only_the_types_asked_for_come() -> None:
+    fleets = built(diversify=False)["Instances"]["InstanceFleets"]
+    assert [types_of(fleet) for fleet in fleets] == [["m6g.xlarge"], ["m6g.large"]]
+
+
+@pytest.mark.parametrize("spot", ["spot", "spot-or-on-demand", "on-demand"])
+@pytest.mark.parametrize("primary", ["as-workers", "spot", "spot-or-on-demand", "on-demand"])
+def test_the_primary_node_has_a_market_of_its_own(spot: str, primary: str) -> None:
+    fleets = built(spot=spot, primary_market=primary)["Instances"]["InstanceFleets"]
+    for fleet, market in zip(fleets, [spot if primary == "as-workers" else primary, spot], strict=True):
+        assert (fleet["TargetOnDemandCapacity"] > 0) == (market == "on-demand")
+        launch = fleet["LaunchSpecifications"]
+        assert ("SpotSpecification" in launch, "OnDemandSpecification" in launch) == (
+            market != "on-demand",
+            market != "spot",
+        )
+
+
+def test_a_fleet_that_may_grow_has_a_policy_in_its_own_units() -> None:
+    assert "ManagedScalingPolicy" not in built()
+    assert "ManagedScalingPolicy" not in built(workers=4, max_workers=4)
+    limits = built(workers=2, max_workers=7)["ManagedScalingPolicy"]["ComputeLimits"]
+    assert limits == {
+        "UnitType": "InstanceFleetUnits",
+        "MinimumCapacityUnits": 1,
+        "MaximumCapacityUnits": 7,
+        "MaximumCoreCapacityUnits": 7,
+        "MaximumOnDemandCapacityUnits": 0,
+    }
+
+
+@pytest.mark.parametrize("spot", ["spot-or-on-demand", "on-demand"])
+def test_a_fleet_that_may_be_on_demand_may_grow_on_demand(spot: str) -> None:
+    limits = built(max_workers=7, spot=spot)["ManagedScalingPolicy"]["ComputeLimits"]
+    assert limits["MaximumOnDemandCapacityUnits"] == 7
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fruit_pipeline import billing, estimate, guards, prices
+from fruit_pipeline import billing, estimate, fleets, guards, prices
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.estimate import Workload
 from fruit_pipeline.guards import GuardError
 from fruit_pipeline.invoice import NodeUse, invoice_lines, total_usd
-from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.parameters import WORKER_TYPES, RunParameters
 from fruit_pipeline.prices import PriceError
 from tests.unit.price_lists import snapshot_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IRELAND = snapshot_of("eu-west-1", prices.OFFERED_TYPES)
 FRUITS_360 = Workload(images=87_000, image_bytes=2_000_000_000)
-SIZES = st.sampled_from(sorted(prices.OFFERED_TYPES))
 
 
 def worst(parameters: RunParameters, workload: Workload = FRUITS_360) -> float:
@@ -48,7 +47,7 @@ def test_a_run_above_the_budget_is_refused_with_the_sum_and_what_to_lower(deploy
     with pytest.raises(GuardError) as refused:
         guards.check_budget(parameters, deployment, FRUITS_360, IRELAND)
     first, *lines = str(refused.value).splitlines()
-    assert "more than budget_eur 10: lower max_hours to 2" in first
+    assert "more than budget_eur 10: lower max_hours to 1.7, or lower workers to 23" in first
     amounts = [float(line.split()[0]) for line in lines]
     assert sum(amounts) == pytest.approx(worst(parameters) / deployment.usd_per_eur, abs=0.005 * len(lines))
     assert {line.split()[2] for line in lines} == {"EC2", "EMR", "EBS", "S3"}
@@ -85,27 +84,74 @@ def test_both_sums_grow_with_the_photos(images: int, more: int, size: int) -> No
 
 @given(
     st.data(),
-    SIZES,
-    SIZES,
+    st.sampled_from(prices.OFFERED_TYPES),
+    st.sampled_from(WORKER_TYPES),
     st.integers(1, 5),
-    st.floats(1 / 60, 24),
+    st.none() | st.integers(5, 8),
+    st.floats(1 / 60, 16),
+    st.integers(0, 480),
     st.integers(1, 10**6),
     st.sampled_from(["spot", "on-demand"]),
 )
 def test_no_bill_of_a_cluster_within_its_lifetime_is_above_the_worst_case(
-    data: Any, primary: str, worker: str, workers: int, hours: float, images: int, spot: str
+    data: Any,
+    primary: str,
+    worker: str,
+    workers: int,
+    most: int | None,
+    hours: float,
+    interactive: int,
+    images: int,
+    spot: str,
 ) -> None:
+    """Whatever types EMR chose, and however many workers scaling added."""
     parameters = RunParameters(
-        primary_type=primary, worker_type=worker, workers=workers, max_hours=hours, spot=spot
+        primary_type=primary,
+        worker_type=worker,
+        workers=workers,
+        max_workers=most,
+        max_hours=hours,
+        interactive_minutes=interactive,
+        spot=spot,
+        diversify=data.draw(st.booleans()),
     )
-    workload, types = Workload(images, images * 6000), [primary] + [worker] * workers
-    lives = [data.draw(st.floats(0, hours * 3600)) for _ in types]
+    workload = Workload(images, images * 6000)
+    came = st.sampled_from(fleets.worker_types(parameters))
+    types = [
+        data.draw(st.sampled_from(fleets.primary_types(parameters))),
+        *(data.draw(came) for _ in range(most or workers)),
+    ]
+    longest = parameters.lifetime_hours * 3600
+    lives = [data.draw(st.floats(0, longest)) for _ in types]
     market = "ON_DEMAND" if spot == "on-demand" else data.draw(st.sampled_from(["SPOT", "ON_DEMAND"]))
     share = data.draw(st.floats(0.1, 1))
     asked = replace(IRELAND, spot={name: share * IRELAND.on_demand[name] for name in types})
     nodes = [NodeUse(name, market, life) for name, life in zip(types, lives, strict=True)]
     bill = invoice_lines(nodes, estimate.s3_use(parameters, workload, max(lives) / 3600), asked)
     assert total_usd(bill) <= worst(parameters, workload) + 1e-9
+
+
+def test_the_worst_case_takes_the_dearest_types_the_largest_fleet_and_the_interactive_time() -> None:
+    alone = RunParameters(diversify=False)
+    text = " ".join(line.service for line in estimate.worst_lines(RunParameters(), FRUITS_360, IRELAND))
+    assert "r6g.large, 2 nodes" in text
+    assert "r6g.xlarge, 1 node," in text
+    assert worst(alone) < worst(RunParameters())
+    assert worst(RunParameters(max_workers=5)) == pytest.approx(worst(RunParameters(workers=5)))
+    assert worst(RunParameters(interactive_minutes=60)) == pytest.approx(worst(RunParameters(max_hours=4)))
+
+
+def test_the_expected_cost_is_of_what_was_asked_for() -> None:
+    asked = estimate.estimate(RunParameters(diversify=False), FRUITS_360, IRELAND).expected
+    diverse = estimate.estimate(RunParameters(interactive_minutes=60), FRUITS_360, IRELAND).expected
+    assert total_usd(diverse) == pytest.approx(total_usd(asked))
+
+
+def test_a_fleet_that_may_grow_is_made_to_fit_by_its_maximum() -> None:
+    parameters = RunParameters(workers=2, max_workers=40)
+    proposed = estimate.fits(parameters, FRUITS_360, IRELAND, 10.0)
+    assert set(proposed) == {"max_hours", "max_workers"}
+    assert worst(parameters.model_copy(update={"max_workers": int(proposed["max_workers"])})) <= 10
 
 
 def test_the_expected_hours_are_those_of_the_measured_rates() -> None:

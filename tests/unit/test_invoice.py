@@ -42,7 +42,12 @@ def instance(instance_type: str, hours: float | None, market: str = "SPOT") -> d
     }
 
 
-def bill(instances: list[dict[str, object]], spot: dict[str, str] | None = None, **values: Any) -> Any:
+def bill(
+    instances: list[dict[str, object]],
+    spot: dict[str, str] | None = None,
+    until: str | None = None,
+    **values: Any,
+) -> Any:
     """The report's cost with the snapshot's prices, and Spot prices where EC2 is given some."""
     pricing, ec2 = boto3.client("pricing", region_name="eu-central-1"), boto3.client("ec2")
     deny, history = Stubber(pricing), Stubber(ec2)
@@ -54,7 +59,13 @@ def bill(instances: list[dict[str, object]], spot: dict[str, str] | None = None,
         history.add_response("describe_spot_price_history", {"SpotPriceHistory": found})
     with deny, history:
         return billing.cost_of(
-            ClusterFacts(id="j-1", release="emr-7.13.0", final_state="TERMINATED", instances=instances),
+            ClusterFacts(
+                id="j-1",
+                release="emr-7.13.0",
+                final_state="TERMINATED",
+                instances=instances,
+                interactive_until=until,
+            ),
             {**RunParameters().model_dump(), **values},
             {"images": 1000, "bytes": 6_000_000, "ignored": 0},
             Deployment(usd_per_eur=1.25),
@@ -203,3 +214,15 @@ def recorded_eur(hours: float, spot_share: float) -> float:
     nodes = [NodeUse(name, "SPOT", hours * 3600) for name in ("m6g.xlarge", "m6g.large", "m6g.large")]
     spot = {node.instance_type: spot_share * IRELAND.on_demand[node.instance_type] for node in nodes}
     return total_usd(invoice_lines(nodes, NO_S3, replace(IRELAND, spot=spot))) / Deployment().usd_per_eur
+
+
+def test_a_cluster_left_to_people_is_billed_to_the_end_of_that_time() -> None:
+    running = [instance("m6g.large", None)]
+    now = bill(running)
+    later = bill(running, until=(NOW + timedelta(hours=1)).isoformat())
+    assert [line["service"].split(", ")[2] for line in (now["lines"][0], later["lines"][0])] == [
+        "3.00 h",
+        "4.00 h",
+    ]
+    assert later["actual"] > now["actual"]
+    assert bill(running, until=(NOW - timedelta(hours=1)).isoformat())["actual"] == now["actual"]

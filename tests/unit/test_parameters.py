@@ -35,6 +35,20 @@ def test_the_defaults_are_the_recorded_project() -> None:
         (["bucket=Not_A_Bucket"], "Parameter bucket is 'Not_A_Bucket'"),
         (["input_prefix=Test"], "Parameter input_prefix is 'Test'"),
         (["precision=int8"], "Parameter precision is 'int8'"),
+        (["worker_type=c6g.large"], "Parameter worker_type is 'c6g.large'"),
+        (["max_workers=101"], "Parameter max_workers is '101'"),
+        (
+            ["workers=3", "max_workers=2"],
+            "max_workers is 2, fewer than workers=3: raise it, or leave it empty.",
+        ),
+        (
+            ["max_hours=20", "interactive_minutes=300"],
+            "interactive_minutes is 300: with max_hours 20 the cluster could live longer than 24 hours",
+        ),
+        (
+            ["release_label=emr-6.15.0"],
+            "Parameter release_label is 'emr-6.15.0': its system is Amazon Linux 2, with Python 3.7",
+        ),
         (
             ["precision=float16", "engine=keras"],
             "The keras engine has no float16 model: use precision float32, or engine litert.",
@@ -110,3 +124,13 @@ def test_the_form_refuses_any_other_number_of_workers(given: object) -> None:
 def test_the_form_refuses_what_is_out_of_range() -> None:
     with pytest.raises(ValueError, match="4000"):
         form()["components"].resolve(4000)
+
+
+def test_a_fleet_scales_only_where_it_may_grow() -> None:
+    assert not RunParameters().scales
+    assert not RunParameters.parsed(["max_workers="]).scales
+    assert not RunParameters(workers=4, max_workers=4).scales
+    growing = RunParameters(workers=2, max_workers=5)
+    assert (growing.scales, growing.most_workers) == (True, 5)
+    assert form()["max_workers"].resolve(7) == 7
+    assert RunParameters(workers="auto", max_workers=3).max_workers == 3

@@ -175,8 +175,8 @@ def test_the_types_to_choose_from_are_those_the_region_has_a_price_for() -> None
             {"deadline_minutes": 10},
             1_000_000,
             r"No fleet handles 1,000,000 images within deadline_minutes 10 and budget_eur 10: "
-            r"the fastest that budget_eur allows, 5 m6g.2xlarge, takes 16 minutes; "
-            r"raise deadline_minutes to 17\.",
+            r"the fastest that budget_eur allows, 7 m6g.xlarge, takes 19 minutes; "
+            r"raise deadline_minutes to 19\.",
         ),
         (
             {"budget_eur": 1},

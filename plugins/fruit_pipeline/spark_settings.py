@@ -1,0 +1,102 @@
+"""Spark's and YARN's settings, computed from the workers of a run. They go in as the cluster's own.
+
+One executor a worker, on all its cores, beside the one driver: whatever types of a diversified fleet
+come, each node gives YARN what the smallest of them would, so that a second executor never fits on it.
+EMR's ``maximizeResourceAllocation`` is not used: it divides by the first type alone and leaves Python,
+where the work is done, what is left over.
+"""
+
+from typing import Final
+
+from fruit_pipeline.fleets import worker_types
+from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.prices import gib, vcpus
+
+YARN_MIB: Final = {8: 6144, 16: 12288, 32: 24576, 64: 57344, 128: 122880}
+"""``yarn.nodemanager.resource.memory-mb`` that EMR gives a node, by its memory in GiB: EMR Release Guide,
+"Task configuration", the same for c5, m5 and r5 of equal memory. The rest is the system's and Hadoop's.
+https://docs.aws.amazon.com/emr/latest/ReleaseGuide/emr-hadoop-task-config.html"""
+_STEP_MIB: Final = 32
+"""``yarn.scheduler.minimum-allocation-mb`` on EMR (same page): YARN rounds requests up to multiples."""
+
+DRIVER_MIB: Final = 1024
+DRIVER_OVERHEAD_MIB: Final = 768
+"""The driver runs on a worker (cluster mode): its JVM, and Python beside it with numpy and matplotlib."""
+PYTHON_WORKER_MIB: Final = 768
+"""Of each of an executor's Python workers, one a core. Measured with LiteRT on x86: 84 MiB for the imports,
+121 with the model at work; 48 photos in flight of 5 MB and one of 50 million pixels decoded: 390 more."""
+JVM_OVERHEAD_MIB: Final = 384
+"""Of an executor's own JVM outside its heap: the least that Spark gives by itself."""
+
+
+def yarn_mib(instance_type: str) -> int:
+    """MiB that YARN may hand out on a node of this type."""
+    return YARN_MIB[gib(instance_type)]
+
+
+def yarn_site(parameters: RunParameters) -> dict[str, str]:
+    """What a node gives YARN, said for all alike: EMR's default for the smallest type of the fleet."""
+    mib = str(_node_mib(parameters))
+    return {"yarn.nodemanager.resource.memory-mb": mib, "yarn.scheduler.maximum-allocation-mb": mib}
+
+
+def spark_defaults(parameters: RunParameters) -> dict[str, str]:
+    return {
+        **_executors(parameters),
+        **_memory(parameters),
+        **(_LOSSES if parameters.spot != "on-demand" else {}),
+        # EMR's committer for S3A, which its releases with S3A behind s3:// use unless told otherwise.
+        "spark.sql.execution.datasources.SQLEmrOptimizedCommitProtocol.leverageMagicCommitProtocol": "true",
+    }
+
+
+_LOSSES: Final = {
+    # Spot gives two minutes: the executor takes no new task and hands on what it holds for others.
+    "spark.decommission.enabled": "true",
+    "spark.storage.decommission.enabled": "true",
+    "spark.storage.decommission.rddBlocks.enabled": "true",
+    "spark.storage.decommission.shuffleBlocks.enabled": "true",
+    # What cannot be done in time is begun elsewhere at once.
+    "spark.executor.decommission.killInterval": "110s",
+    "spark.stage.ignoreDecommissionFetchFailure": "true",
+}
+
+
+def _executors(parameters: RunParameters) -> dict[str, str]:
+    """As many executors as workers. Without a number, Spark starts two on any fleet that does not grow."""
+    fleet = parameters.fleet
+    cores = {"spark.executor.cores": str(vcpus(fleet.worker_type))}
+    if not parameters.scales:
+        return {
+            "spark.dynamicAllocation.enabled": "false",
+            "spark.executor.instances": str(fleet.workers),
+            **cores,
+        }
+    return {
+        "spark.dynamicAllocation.enabled": "true",
+        "spark.dynamicAllocation.minExecutors": "1",
+        "spark.dynamicAllocation.initialExecutors": str(fleet.workers),
+        "spark.dynamicAllocation.maxExecutors": str(parameters.max_workers),
+        **cores,
+    }
+
+
+def _memory(parameters: RunParameters) -> dict[str, str]:
+    """The driver's part of a node is fixed; half of the rest is the executor's heap, or what Python leaves.
+
+    ``spark.executor.pyspark.memory`` is left alone: it limits addresses, not memory, and libraries map
+    far more than they use.
+    """
+    executor = _node_mib(parameters) - DRIVER_MIB - DRIVER_OVERHEAD_MIB
+    python = vcpus(parameters.fleet.worker_type) * PYTHON_WORKER_MIB
+    overhead = max(python + JVM_OVERHEAD_MIB, executor // 2 // _STEP_MIB * _STEP_MIB)
+    return {
+        "spark.executor.memory": f"{executor - overhead}m",
+        "spark.executor.memoryOverhead": f"{overhead}m",
+        "spark.driver.memory": f"{DRIVER_MIB}m",
+        "spark.driver.memoryOverhead": f"{DRIVER_OVERHEAD_MIB}m",
+    }
+
+
+def _node_mib(parameters: RunParameters) -> int:
+    return min(yarn_mib(name) for name in worker_types(parameters))

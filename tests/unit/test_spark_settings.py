@@ -1,0 +1,124 @@
+"""An executor and the driver fit into what YARN has on every node that may come, and never two executors."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fruit_pipeline import fleets, spark_settings
+from fruit_pipeline.parameters import WORKER_TYPES, RunParameters
+from fruit_pipeline.prices import OFFERED_TYPES, gib, vcpus
+from fruit_pipeline.regions import EU_REGIONS
+from fruit_pipeline.spark_settings import spark_defaults, yarn_mib, yarn_site
+from tests.conftest import REPOSITORY
+
+DIVERSE = [True, False]
+
+
+def mib(text: str) -> int:
+    return int(text.removesuffix("m"))
+
+
+def container(settings: dict[str, str], who: str) -> int:
+    return mib(settings[f"spark.{who}.memory"]) + mib(settings[f"spark.{who}.memoryOverhead"])
+
+
+@pytest.mark.parametrize("worker_type", WORKER_TYPES)
+@pytest.mark.parametrize("diversify", DIVERSE)
+def test_one_executor_and_the_driver_fit_on_every_node_that_may_come_and_two_executors_do_not(
+    worker_type: str, diversify: bool
+) -> None:
+    parameters = RunParameters(worker_type=worker_type, diversify=diversify)
+    settings, yarn = spark_defaults(parameters), yarn_site(parameters)
+    executor, driver = container(settings, "executor"), container(settings, "driver")
+    offered = int(yarn["yarn.nodemanager.resource.memory-mb"])
+    assert int(yarn["yarn.scheduler.maximum-allocation-mb"]) == offered
+    for name in fleets.worker_types(parameters):
+        assert offered <= yarn_mib(name) < 1024 * gib(name), f"{name} does not have that much"
+        assert vcpus(name) == int(settings["spark.executor.cores"]), f"{name} has other cores"
+    assert executor + driver <= offered
+    assert 2 * executor > offered
+
+
+@pytest.mark.parametrize("worker_type", WORKER_TYPES)
+def test_what_is_asked_of_yarn_is_what_it_gives(worker_type: str) -> None:
+    settings = spark_defaults(RunParameters(worker_type=worker_type))
+    assert container(settings, "executor") % 32 == container(settings, "driver") % 32 == 0
+
+
+@pytest.mark.parametrize("worker_type", WORKER_TYPES)
+def test_every_python_worker_has_its_memory_and_the_jvm_its_own(worker_type: str) -> None:
+    settings = spark_defaults(RunParameters(worker_type=worker_type))
+    python = vcpus(worker_type) * spark_settings.PYTHON_WORKER_MIB
+    assert mib(settings["spark.executor.memoryOverhead"]) >= python + spark_settings.JVM_OVERHEAD_MIB
+    assert mib(settings["spark.executor.memory"]) >= 768
+
+
+def test_yarns_memory_is_known_for_all_types_but_those_too_small_for_a_worker() -> None:
+    too_small = [name for name in OFFERED_TYPES if gib(name) not in spark_settings.YARN_MIB]
+    assert set(OFFERED_TYPES) - set(WORKER_TYPES) == set(too_small) == {"c6g.large", "c7g.large"}
+
+
+def test_the_documentation_has_the_memory_of_every_size() -> None:
+    text = (REPOSITORY / "docs" / "emr-request.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\d+) GiB \| (.+) \|$", text, re.M))
+    assert rows.keys() == {str(size) for size in spark_settings.YARN_MIB}
+    for name in WORKER_TYPES:
+        settings = spark_defaults(RunParameters(worker_type=name))
+        yarn, driver, executor, overheads = rows[str(gib(name))].split(" | ")
+        assert yarn == f"{yarn_mib(name)} MiB"
+        assert (int(driver), int(executor)) == (
+            container(settings, "driver"),
+            container(settings, "executor"),
+        )
+        overhead = overheads.split(", ")[(2, 4, 8, 16).index(vcpus(name))]
+        assert overhead == settings["spark.executor.memoryOverhead"].removesuffix("m")
+
+
+def test_a_fleet_of_fixed_size_has_as_many_executors_and_no_fewer() -> None:
+    settings = spark_defaults(RunParameters(workers=7))
+    assert settings["spark.dynamicAllocation.enabled"] == "false"
+    assert settings["spark.executor.instances"] == "7"
+
+
+def test_a_fleet_that_may_grow_lets_spark_ask_for_as_many_executors_as_there_may_be_nodes() -> None:
+    settings = spark_defaults(RunParameters(workers=2, max_workers=9))
+    assert settings["spark.dynamicAllocation.enabled"] == "true"
+    assert "spark.executor.instances" not in settings
+    bounds = [settings[f"spark.dynamicAllocation.{name}Executors"] for name in ("min", "initial", "max")]
+    assert bounds == ["1", "2", "9"]
+
+
+@pytest.mark.parametrize("spot", ["spot", "spot-or-on-demand"])
+def test_executors_hand_on_their_blocks_when_spot_takes_their_node(spot: str) -> None:
+    settings = spark_defaults(RunParameters(spot=spot))
+    for name in ("", "storage."):
+        assert settings[f"spark.{name}decommission.enabled"] == "true"
+    assert "spark.decommission.enabled" not in spark_defaults(RunParameters(spot="on-demand"))
+
+
+@given(st.sampled_from(OFFERED_TYPES), st.sampled_from(EU_REGIONS))
+def test_what_may_come_is_never_smaller_than_what_was_asked_for_and_has_a_price(
+    asked: str, region: str
+) -> None:
+    first, *others = fleets.may_come(asked, region, diversify=True)
+    assert first == asked
+    assert asked not in others
+    assert fleets.may_come(asked, region, diversify=False) == (asked,)
+    for name in others:
+        assert name in OFFERED_TYPES
+        assert name.partition(".")[2] == asked.partition(".")[2]
+        assert (vcpus(name), gib(name) >= gib(asked)) == (vcpus(asked), True)
+        assert fleets.snapshot_on_demand(region, [name]), f"{name} has no price in {region}"
+
+
+def test_in_a_region_without_known_prices_only_the_asked_type_comes() -> None:
+    assert fleets.may_come("m6g.large", "eu-south-1", diversify=True) == ("m6g.large",)
+    assert fleets.may_come("c6g.xlarge", "eu-west-1", diversify=True) == (
+        "c6g.xlarge",
+        "c7g.xlarge",
+        "m6g.xlarge",
+        "m7g.xlarge",
+        "r6g.xlarge",
+    )
