@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fruit_spark.errors import StepError
-from fruit_spark.feature_files import FEATURES, Batches, as_block, map_features
+from fruit_spark.feature_files import FEATURES, LIVE_DDL, Batches, FeatureFiles, as_block, map_features
 from fruit_spark.moments import Float64, Moments
 from fruit_spark.storage import jvm
 from fruit_spark.without_pandas import array_to_vector
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pyspark.ml.feature import PCAModel
     from pyspark.sql import DataFrame, SparkSession
 
-PROJECTED_DDL: Final = "path string, label string, features array<float>"
 NO_VARIANCE: Final = (
     "The features have no variance: every image gives the same feature vector. Give different images."
 )
@@ -89,6 +88,21 @@ Solver = Callable[["DataFrame", Moments, int], "PCAModel"]
 SOLVERS: Final[dict[str, Solver]] = {"blocks": fit_blocks, "spark": fit_spark}
 
 
+def explained_share(model: "PCAModel", mean: Float64, moments: Moments) -> float | None:
+    """The share of the variance of some vectors, around ``mean``, that a model explains, 0 to 1.
+
+    ``mean`` (float64 [d]) is that of the vectors which the model was fitted on. None where nothing varies.
+    """
+    apart = moments.mean - mean
+    scatter = moments.scatter + moments.rows * np.outer(apart, apart)
+    directions, total = model.pc.toArray(), np.trace(scatter)
+    return (
+        float(np.einsum("dk,de,ek->", directions, scatter, directions, optimize=True) / total)
+        if total > 0
+        else None
+    )
+
+
 def explained_variance_ratio(model: "PCAModel") -> Float64:
     """The share of the whole variance by component, float64 [k], largest first; 0 to 1 each."""
     return np.asarray(model.explainedVariance.toArray(), np.float64)
@@ -104,8 +118,8 @@ def components_for(ratio: Float64, minimum: float) -> int | None:
     return int(reached[0]) + 1 if len(reached) else None
 
 
-def project(spark: "SparkSession", features: str, model: "PCAModel", files: int) -> "DataFrame":
-    """path, label, features (k float32) in ``files`` partitions, of the Parquet files of ``features``.
+def project(spark: "SparkSession", features: FeatureFiles, model: "PCAModel", files: int) -> "DataFrame":
+    """path, label, features (k float32) in ``files`` partitions, of the rows that count.
 
     The vectors times the model's ``pc``, as its transform does it.
     """
@@ -126,4 +140,4 @@ def project(spark: "SparkSession", features: str, model: "PCAModel", files: int)
                 [batch.column("path"), batch.column("label"), column], names=["path", "label", FEATURES]
             )
 
-    return map_features(spark, features, ["path", "label", FEATURES], files, multiply, PROJECTED_DDL)
+    return map_features(spark, features, ["path", "label", FEATURES], files, multiply, LIVE_DDL)
