@@ -13,7 +13,7 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 
 from chaos import ledger
-from fruit_contract.layout import LATEST_KEY, RunLayout, run_key
+from fruit_contract.layout import LATEST_KEY, RunLayout, later_run_key, run_key
 from fruit_pipeline.publication import read_json
 from fruit_pipeline.steps import FEATURIZE, REDUCE
 from local_aws.control import Control
@@ -93,6 +93,8 @@ class Arena:
             "minimum_variance": 0.1,
             "image_size": 96,
             "max_hours": 1.0,
+            # The photos are the same in every scenario: without it there would be nothing to do.
+            "full_refresh": True,
         }
         self.first_run = ""
         self.rows = 0
@@ -302,6 +304,8 @@ class Running:
     def again(self) -> None:
         """Clear a run that has ended, so that it runs once more from the start."""
         self.end = None
+        # Its result is published, and stays: what it does now goes below a key of its own.
+        self.layout = RunLayout(self.arena.bucket, later_run_key(self.layout.run_key, 2))
         self.replay_steps()
         self.clear()
 
@@ -379,6 +383,7 @@ def _outputs(layout: RunLayout) -> tuple[str, ...]:
         layout.rejected,
         layout.pca_output,
         layout.pca_model,
+        layout.manifest,
         layout.featurize_metrics,
         layout.reduce_metrics,
         layout.variance_plot,

@@ -38,6 +38,12 @@ CALLS: Final = {
     "publish": Fault(
         service="s3", operation="PutObject", key_prefix="Results/pca_output/_latest", effect=Delay(seconds=1)
     ),
+    "clean": Fault(
+        service="s3",
+        operation="ListObjectsV2",
+        key_prefix="Results/work_list/run=",
+        effect=Delay(seconds=1),
+    ),
     "report": Fault(
         service="s3", operation="PutObject", key_pattern=r"/report\.json$", effect=Delay(seconds=1)
     ),

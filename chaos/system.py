@@ -31,6 +31,8 @@ _QUICK_TO_NOTICE: Final = {
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
 }
 """Airflow finds out in seconds, not minutes, that one of its processes is gone."""
+_KEEP_ALL: Final = {"FRUITS_KEEP_RUNS": "100"}
+"""The first run's output is what later ones are said to have made."""
 FEW_SECONDS: Final = {"FRUITS_TASK_MINUTES": "0.25"}
 
 """Tasks that take longer than 15 seconds are cut off."""
@@ -48,7 +50,7 @@ def arena(settings: Mapping[str, str]) -> Iterator[Arena]:
             BUCKET,
             TIME_FACTOR,
             limit_factor=LIMIT_FACTOR,
-            settings={**_QUICK_TO_NOTICE, **settings},
+            settings={**_QUICK_TO_NOTICE, **_KEEP_ALL, **settings},
         )
         stack.airflow.migrate()
         with running(stack):

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, TriggerRule, task
 
 from fruit_pipeline import clients, parameters, retries, runbook, tasks, timing
 from fruit_pipeline.deployment import Deployment
@@ -29,8 +29,9 @@ with DAG(
 Turns the photos under `s3://<bucket>/<input_prefix>` into a table of principal components.
 
 It lists the photos, creates a Spot EMR cluster, runs the steps **featurize** (MobileNetV2, 1,280
-features a photo) and **PCA**, checks the result, makes it current, writes a report, and terminates
-the cluster in every case. Read the current result through `Results/pca_output/_latest.json`.
+features a photo, of the photos that are new or changed) and **PCA** (of all), checks the result, makes
+it current, writes a report, and terminates the cluster in every case. Where nothing is new, it ends
+after `guards`, without a cluster. Read the current result through `Results/pca_output/_latest.json`.
 
 **When a run is red:** `report` names the task that failed; that task's documentation says what to
 do. The result of the last green run stays current. Trigger a new run once the cause is mended.
@@ -51,9 +52,10 @@ do. The result of the last green run stays current. Trigger a new run once the c
     },
     tags=["fruits", "emr"],
 ) as dag:
-    plan = task(tasks.plan)()
-    guards = task(task_id="guards")(tasks.check_guards)(plan)
-    publish_artifacts = task(tasks.publish_artifacts)(guards)
+    plan = task(multiple_outputs=False)(tasks.plan)()
+    # Returns nothing where nothing is new: then all that follows is skipped, but for the teardowns.
+    guards = task.short_circuit(task_id="guards", multiple_outputs=False)(tasks.check_guards)(plan)
+    publish_artifacts = task(tasks.publish_artifacts)(guards, plan)
 
     create_cluster = CreateClusterOperator(
         task_id="create_cluster",
@@ -87,9 +89,12 @@ do. The result of the last green run stays current. Trigger a new run once the c
     )
     add_pca_step = AddStepOperator(
         task_id="add_pca_step",
-        job_flow_id=create_cluster.output,
-        step=publish_artifacts["pca_step"],
+        # As templates, for Airflow lets nothing with another rule than all_success come right after a setup.
+        job_flow_id="{{ ti.xcom_pull(task_ids='create_cluster') }}",
+        step="{{ ti.xcom_pull(task_ids='publish_artifacts', key='pca_step') }}",
         poll_seconds=POLL,
+        # Runs when featurize was skipped, for there was nothing new, but not when it has failed.
+        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
         doc_md=runbook.ADD_PCA_STEP,
         **AWS,
     )
@@ -111,11 +116,13 @@ do. The result of the last green run stays current. Trigger a new run once the c
         **AWS,
     )
     verify = task(tasks.verify)(plan)
-    publish = task(tasks.publish)()
+    publish = task(multiple_outputs=False)(tasks.publish)(plan)
+    clean = task(multiple_outputs=False)(tasks.clean)()
     report = task(tasks.report)(plan, guards)
 
     plan >> guards >> publish_artifacts >> create_cluster >> wait_for_cluster
     wait_for_cluster >> add_featurize_step >> wait_for_featurize >> add_pca_step >> wait_for_pca
+    wait_for_cluster >> add_pca_step
     # Two setups, for a teardown runs only when one of them succeeded: were create_cluster the only
     # one, a RunJobFlow whose answer was lost would leave its cluster to nobody.
     publish_artifacts.operator.as_setup()
@@ -123,7 +130,7 @@ do. The result of the last green run stays current. Trigger a new run once the c
         setups=[publish_artifacts.operator, create_cluster], on_failure_fail_dagrun=True
     )
     # verify needs no cluster: outside the teardown's scope, clearing it does not create one.
-    wait_for_pca >> verify >> publish >> report
+    wait_for_pca >> verify >> publish >> clean >> report
     terminate_cluster >> report
     # As a teardown, for whoever marks a run failed has Airflow skip everything but teardowns: the last
     # leaf would be skipped, and the run turn green.

@@ -11,38 +11,46 @@ from rich.table import Table
 
 from fruit_contract.layout import RunLayout
 from fruit_contract.report import Report, Sizing, Timing
+from fruit_pipeline.publication import read_pointer
 
 
 def fetch(s3: Any, layout: RunLayout, out: Path) -> Report | None:
-    """Replace ``out/latest`` by the run's files; return its report, or None where it left none."""
+    """Replace ``out/latest`` by the run's files; return its report, or None where it left none.
+
+    Where nothing was new, its result is the one that stays current.
+    """
     half = out / ".incoming"
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(parents=True)
-    for prefix, folder in (
-        (layout.reports, half),
-        (layout.pca_output, half / "pca_output"),
-        (layout.rejected, half / "rejected"),
-    ):
-        _download(s3, layout.bucket, prefix, folder)
+    _download(s3, layout.bucket, layout.reports, half)
+    written = half / "report.json"
+    report: Report | None = json.loads(written.read_text()) if written.exists() else None
+    result = layout
+    if report and report["nothing_new"]:
+        result = RunLayout(layout.bucket, read_pointer(s3, layout.bucket).published[0])
+        _download(s3, layout.bucket, result.variance_plot, half)
+    for prefix, name in ((result.pca_output, "pca_output"), (result.rejected, "rejected")):
+        _download(s3, layout.bucket, prefix, half / name)
     latest = out / "latest"
     shutil.rmtree(latest, ignore_errors=True)
     half.rename(latest)
-    report = latest / "report.json"
-    return json.loads(report.read_text()) if report.exists() else None
+    return report
 
 
 def _download(s3: Any, bucket: str, prefix: str, folder: Path) -> None:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for entry in page.get("Contents", []):
-            name = entry["Key"].removeprefix(prefix)
-            if name and not name.endswith("/"):
+            name = Path(entry["Key"]).name
+            if not entry["Key"].endswith("/"):
                 folder.mkdir(exist_ok=True)
-                s3.download_file(bucket, entry["Key"], str(folder / Path(name).name))
+                s3.download_file(bucket, entry["Key"], str(folder / name))
 
 
 def problems(report: Report) -> list[str]:
     """What is not right about a run that Airflow calls successful, a sentence each."""
-    images, found = report["images"], []
+    images, found = report["images"], list[str]()
+    if report["nothing_new"]:
+        return found
     if images["found"] != images["processed"] + images["rejected"]:
         found.append(
             f"{images['found']} images were found, but {images['processed']} processed and "
@@ -57,9 +65,12 @@ def show(report: Report, console: Console) -> None:
     """The report as a small table."""
     images, model, cluster, cost = report["images"], report["model"], report["cluster"], report["cost"]
     table = Table(title=f"{report['run_id']}: {report['state']}", show_header=False, title_justify="left")
-    table.add_row(
-        "images", ", ".join(f"{images[name]} {name}" for name in ("found", "processed", "rejected"))
-    )
+    counted = ("found", "new", "changed", "deleted", "reused")
+    table.add_row("photos", ", ".join(f"{images[name]} {name}" for name in counted))
+    if report["nothing_new"]:
+        table.add_row("nothing is new", "no cluster was created; the current result stays")
+    else:
+        table.add_row("result", ", ".join(f"{images[name]} {name}" for name in ("processed", "rejected")))
     if model:
         table.add_row(
             "model",
@@ -75,7 +86,8 @@ def show(report: Report, console: Console) -> None:
         )
     if report["explained_variance"] is not None:
         table.add_row("PCA", f"{report['components']} components keep {report['explained_variance']:.1%}")
-    table.add_row("cluster", f"{cluster['id']} {cluster['release']} {cluster['final_state']}")
+    if not report["nothing_new"]:
+        table.add_row("cluster", f"{cluster['id']} {cluster['release']} {cluster['final_state']}")
     if report["sizing"]:
         table.add_row("fleet", _fleet(report["sizing"]))
     if cost["estimate"] is not None:

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
 
 from bench.interleave import interleaved
 from fruit_spark.feature_batches import FEATURES_DDL
-from fruit_spark.feature_files import FEATURES
+from fruit_spark.feature_files import FEATURES, list_features
 from fruit_spark.moments import moments_of
 from fruit_spark.partitions import output_partitions
 from fruit_spark.pca import explained_variance_ratio, fit_blocks, write_projection
@@ -36,7 +36,7 @@ def read_features(spark: "SparkSession", folder: str) -> "DataFrame":
 
 
 def fit_ours(spark: "SparkSession", folder: str, components: int) -> "PCAModel":
-    moments = moments_of(spark, folder)
+    moments = moments_of(spark, list_features(spark, [folder]))
     assert moments is not None
     return fit_blocks(read_features(spark, folder), moments, components)
 
@@ -51,7 +51,7 @@ def fit_peer(spark: "SparkSession", folder: str, components: int) -> "PCAModel":
 
 def transform_ours(spark: "SparkSession", folder: str, model: "PCAModel", rows: int, output: str) -> None:
     files = output_partitions(rows, spark.sparkContext.defaultParallelism)
-    write_projection(spark, folder, model, output, files)
+    write_projection(spark, list_features(spark, [folder]), model, output, files)
 
 
 def transform_peer(spark: "SparkSession", folder: str, model: "PCAModel", rows: int, output: str) -> None:

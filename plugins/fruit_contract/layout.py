@@ -12,6 +12,10 @@ from typing import Final
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 LATEST_KEY: Final = "Results/pca_output/_latest.json"
 REPORTS_PREFIX: Final = "Results/reports/run="
+FEATURES_PREFIX: Final = "Results/features/"
+"""Below it lie the feature files of all runs, one folder a source: what a step has written in one go."""
+CARRIED_NAME: Final = "carried.parquet"
+"""The file of ``rejected`` with the photos that earlier runs rejected and that have not changed."""
 REPORT_NAME: Final = "report.json"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_RUN_KEY = 120
@@ -35,6 +39,17 @@ def run_key(run_id: str) -> str:
         return safe
     digest = hashlib.sha256(run_id.encode()).hexdigest()[:8]
     return f"{safe[:_LONGEST_RUN_KEY]}-{digest}"
+
+
+def later_run_key(key: str, number: int) -> str:
+    """The key for a run that is repeated after its result was published, from its second time on.
+
+    What is published is never overwritten. The plus sign stands in no run's first key.
+
+    >>> later_run_key("nightly-7", 2)
+    'nightly-7+2'
+    """
+    return f"{key}+{number}"
 
 
 def label_of(path: str) -> str:
@@ -77,9 +92,29 @@ class RunLayout:
         return f"Results/work_list/run={self.run_key}/images.parquet"
 
     @property
+    def draft(self) -> str:
+        """Parquet of the manifest as it will be if no photo is rejected."""
+        return f"Results/work_list/run={self.run_key}/manifest.parquet"
+
+    @property
+    def manifest(self) -> str:
+        """Parquet of every row that the result refers to: see :mod:`fruit_contract.manifest`."""
+        return f"Results/manifest/run={self.run_key}/"
+
+    @property
+    def source(self) -> str:
+        """The folder of :attr:`features`, as a manifest names it."""
+        return f"run={self.run_key}"
+
+    @property
     def features(self) -> str:
         """Parquet of path, label, features (float32 vector) or, for a rejected image, reason."""
-        return f"Results/features/run={self.run_key}/"
+        return f"{FEATURES_PREFIX}{self.source}/"
+
+    @property
+    def compacted(self) -> str:
+        """The features of all live photos in few files, where this run has written them anew."""
+        return f"{FEATURES_PREFIX}compacted={self.run_key}/"
 
     @property
     def rejected(self) -> str:

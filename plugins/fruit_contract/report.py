@@ -39,6 +39,20 @@ class ReduceMetrics(TypedDict):
     """``reduce.json``, written by the reduce step."""
 
     rows: int
+    rejected: int
+    """Photos without a row: rejected now, or by an earlier run and unchanged since."""
+    dead_rows: int
+    """Rows in the feature files that count no more: of deleted photos, or of older versions."""
+    model: str
+    """``"fitted"``, or ``"reused"`` where the current model explains the new photos well enough."""
+    new_variance: float | None
+    """Share of the new photos' variance that the current model explains, 0 to 1; None where not asked."""
+    compacted: bool
+    """Whether the features of all live photos were written anew, to few files without dead rows."""
+    files_before: int
+    """Feature files that were read."""
+    files_after: int
+    """Feature files that the next run will find, beside its own."""
     feature_dim: int
     components: int
     explained_variance: float
@@ -52,11 +66,17 @@ class ReduceMetrics(TypedDict):
 
 
 class ImageCounts(TypedDict):
+    """Photos by their number: found = new + changed + reused = processed + rejected."""
+
     found: int
     new: int
+    changed: int
+    """Those with another ETag or size than in the current result. They and the new ones are featurized."""
     processed: int
+    """Rows of the result."""
     rejected: int
     reused: int
+    """Those whose features, or rejection, an earlier run has left."""
     deleted: int
 
 
@@ -237,6 +257,10 @@ class Report(TypedDict):
 
     run_id: str
     state: str
+    nothing_new: bool
+    """Whether the run ended without a cluster, for the current result is what it would have made."""
+    changes: str | None
+    """What the run found since the current result, in words."""
     started_at: str
     ended_at: str
     region: str

@@ -39,6 +39,14 @@ class ArtifactUris:
         return asdict(self)
 
 
+def model_fingerprint(model_dir: Path, model_file: str) -> str:
+    """SHA-256 of a model file, hex, as the featurize step will report it."""
+    path = model_dir / model_file
+    if not path.exists():
+        raise MissingArtifactError(f"The artifact {model_file} is missing: build it with `make setup`.")
+    return _sha256(path)
+
+
 def code_archive(code_dir: Path) -> bytes:
     """A zip of the packages that the steps import: the same sources give the same bytes."""
     packages = (code_dir / "fruit_spark", Path(fruit_contract.__file__).parent)

@@ -14,10 +14,16 @@ from fruit_pipeline.parameters import ParameterError, RunParameters
 from fruit_pipeline.prices import STALE_AFTER, PriceError, Prices, is_stale
 
 
-def workload_of(planned: Mapping[str, int] | None) -> Workload:
+def workload_of(planned: Mapping[str, Any] | None) -> Workload:
     """The workload from what ``plan`` returned; empty for a run that did not get there."""
     known = planned or {}
-    return Workload(known.get("images", 0), known.get("bytes", 0), known.get("ignored", 0))
+    reused = known.get("reused", 0)
+    return Workload(
+        images=known.get("images", 0) - reused,
+        image_bytes=known.get("bytes", 0),
+        ignored=known.get("ignored", 0),
+        reused=reused,
+    )
 
 
 def in_eur(found: Estimate, deployment: Deployment) -> dict[str, float]:
@@ -40,7 +46,7 @@ def warnings(prices: Prices, deployment: Deployment, today: date) -> list[str]:
 def cost_of(
     cluster: ClusterFacts,
     values: Mapping[str, Any],
-    planned: Mapping[str, int] | None,
+    planned: Mapping[str, Any] | None,
     deployment: Deployment,
     *,
     estimated: Mapping[str, Any] | None,
@@ -82,7 +88,7 @@ def _bill_end(cluster: ClusterFacts, now: datetime) -> datetime:
 def _bill(
     cluster: ClusterFacts,
     values: Mapping[str, Any],
-    planned: Mapping[str, int] | None,
+    planned: Mapping[str, Any] | None,
     pricing: Any,
     ec2: Any,
     now: datetime,

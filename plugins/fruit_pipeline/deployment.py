@@ -12,6 +12,7 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fruit_pipeline.publication import REMEMBERED
 from fruit_pipeline.regions import check_arns, check_environment, check_region
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -45,6 +46,8 @@ class Deployment(BaseSettings):
     """How often the sensors ask EMR. EMR itself refreshes about twice a minute."""
     task_minutes: float = Field(30.0, gt=0)
     """Longest run of a task in a worker. Waiting for EMR is not in it, but has limits of its own."""
+    keep_runs: int = Field(7, ge=1, le=REMEMBERED)
+    """Published runs whose files are kept, the current one included; their reports stay for ever."""
     code_dir: Path = _REPOSITORY / "spark"
     model_dir: Path = _REPOSITORY / ".cache" / "model"
     runtime_archive: Path = _REPOSITORY / ".cache" / "runtime" / "runtime-aarch64.tar.gz"

@@ -116,7 +116,10 @@ def prefixes(layout: RunLayout, cluster_id: str | None) -> tuple[str, ...]:
     logs = (f"{LOGS_PREFIX}{cluster_id}/",) if cluster_id else ()
     return (
         layout.work_list,
+        layout.draft,
         layout.features,
+        layout.compacted,
+        layout.manifest,
         layout.rejected,
         layout.pca_output,
         layout.pca_model,

@@ -31,7 +31,7 @@ SPARK_SOLVER_SECONDS: Final = 40.0
 START_SECONDS: Final = 480.0
 """From RunJobFlow to the first step: an assumption, from what EMR usually takes."""
 STEP_SECONDS: Final = 45.0
-"""Submitting a step, starting Spark and shipping the runtime, for each of two: an assumption."""
+"""Submitting a step, starting Spark and shipping the runtime, for each: an assumption."""
 END_SECONDS: Final = 120.0
 """From the last step to the end of the instances: an assumption."""
 ASSUMED_SPOT_SHARE: Final = 0.65
@@ -73,14 +73,28 @@ class Workload:
     """What ``plan`` found under the prefix."""
 
     images: int
+    """To be featurized: the new and the changed ones."""
     image_bytes: int
+    """Of these."""
     ignored: int = 0
+    reused: int = 0
+    """Images whose features are there, and are only reduced."""
 
     def __post_init__(self) -> None:
-        for name in ("images", "image_bytes", "ignored"):
+        for name in ("images", "image_bytes", "ignored", "reused"):
             value = getattr(self, name)
             if not math.isfinite(value) or value < 0:
                 raise PriceError(f"{name} is {value}: it must be a number, 0 or more.")
+
+    @property
+    def rows(self) -> int:
+        """What is reduced and written."""
+        return self.images + self.reused
+
+    @property
+    def steps(self) -> int:
+        """Featurize, where there is something to featurize, and reduce."""
+        return 2 if self.images else 1
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,7 @@ class Estimate:
 
 def estimate(parameters: RunParameters, workload: Workload, prices: Prices) -> Estimate:
     """Both sums for a run; ``PriceError`` for no images, no hours, or a type without a price."""
-    if workload.images == 0:
+    if workload.rows == 0:
         raise PriceError(
             "There are no images to estimate a cost for: upload photos, or correct input_prefix."
         )
@@ -124,9 +138,11 @@ def expected_hours(parameters: RunParameters, workload: Workload) -> float:
 
 
 def step_seconds(parameters: RunParameters, workload: Workload) -> float:
-    """Both steps together, in seconds."""
+    """The steps together, in seconds."""
     solver = SPARK_SOLVER_SECONDS if parameters.solver == "spark" else 0.0
-    return 2 * STEP_SECONDS + core_seconds(parameters, workload) / cores(parameters.fleet) + solver
+    return (
+        workload.steps * STEP_SECONDS + core_seconds(parameters, workload) / cores(parameters.fleet) + solver
+    )
 
 
 def cores(fleet: Fleet) -> int:
@@ -139,7 +155,7 @@ def core_seconds(parameters: RunParameters, workload: Workload) -> float:
     return (
         workload.images / images_per_core_second(parameters)
         + workload.image_bytes / DECODED_BYTES_PER_CORE_SECOND
-        + workload.images / REDUCED_ROWS_PER_CORE_SECOND
+        + workload.rows / REDUCED_ROWS_PER_CORE_SECOND
     )
 
 
@@ -151,15 +167,15 @@ def images_per_core_second(parameters: RunParameters) -> float:
 def s3_use(parameters: RunParameters, workload: Workload, hours: float, attempts: int = 1) -> S3Use:
     """Requests and storage from the counts alone, when Spark tries each task ``attempts`` times."""
     nodes = parameters.most_workers + 1
-    files = TABLES * math.ceil(workload.images / IMAGES_PER_FILE)
-    listed = math.ceil((workload.images + workload.ignored) / LIST_PAGE)
+    files = TABLES * math.ceil(workload.rows / IMAGES_PER_FILE)
+    listed = math.ceil((workload.rows + workload.ignored) / LIST_PAGE)
     logged = nodes * hours * LOG_PUTS_PER_NODE_HOUR
     read = workload.images * READS_PER_IMAGE[parameters.reader]
     row = FEATURE_BYTES + parameters.components * 4 + 3 * ROW_BYTES
     return S3Use(
         puts=listed + PUTS_PER_RUN + logged + attempts * files * PUTS_PER_FILE,
         gets=nodes * GETS_PER_NODE + attempts * (read + files * GETS_PER_FILE),
-        gb_months=STORAGE_MONTHS * (workload.images * row / 1e9 + RUN_GB),
+        gb_months=STORAGE_MONTHS * (workload.rows * row / 1e9 + RUN_GB),
     )
 
 

@@ -60,9 +60,14 @@ def _named(kind: str, name: str, variable: str) -> Iterator[None]:
         raise GuardError(f"The EMR {kind} {name!r} does not exist: create it, or set {variable}.") from error
 
 
-def check_enough_images(found: int, parameters: RunParameters) -> None:
-    """There are photos, and more of them than components."""
+def check_enough_images(found: int, parameters: RunParameters, deleted: int = 0) -> None:
+    """There are photos, and more of them than components. ``deleted``: how many the current result has."""
     where = f"s3://{parameters.bucket}/{parameters.input_prefix}"
+    if found == 0 and deleted:
+        raise GuardError(
+            f"All {deleted} images under {where} were deleted since the current result, which stays as it "
+            "is: upload photos there, or correct input_prefix."
+        )
     if found == 0:
         raise GuardError(f"There are no images under {where}: upload photos there, or correct input_prefix.")
     if found <= parameters.components:

@@ -19,7 +19,7 @@ from airflow.providers.amazon.aws.sensors.emr import EmrBaseSensor, EmrJobFlowSe
 from airflow.providers.amazon.aws.triggers.emr import EmrCreateJobFlowTrigger, EmrStepSensorTrigger
 from airflow.sdk import Context
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from airflow.triggers.base import BaseTrigger
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_fixed
@@ -120,7 +120,8 @@ class CreateClusterOperator(_OnceOnly, EmrCreateJobFlowOperator):
 class AddStepOperator(_OnceOnly, EmrAddStepsOperator):
     """Adds one step and returns its id; a retry adopts the step that an earlier attempt added.
 
-    Before that it asks once more whether everything the step would touch lies in the EU.
+    Before that it asks once more whether everything the step would touch lies in the EU. Without a step
+    the task is skipped.
     """
 
     def __init__(self, *, step: Any, poll_seconds: int, **kwargs: Any) -> None:
@@ -129,6 +130,8 @@ class AddStepOperator(_OnceOnly, EmrAddStepsOperator):
         self.poll_seconds = poll_seconds
 
     def execute(self, context: Context) -> str:
+        if self.steps == [None]:
+            raise AirflowSkipException("There is nothing to do in this step.")
         emr, add_steps = self._patient_client(), super().execute
         self._check_residency(emr, context)
         return str(self._once(lambda: self._adopted(emr), lambda: add_steps(context)[0]))

@@ -148,6 +148,12 @@ class RunParameters(BaseModel):
     solver: Literal["blocks", "spark"] = Field(
         "blocks", description="How PCA is fitted: by blocks on the executors, or by pyspark.ml's own PCA."
     )
+    refit: Literal["always", "auto"] = Field(
+        "always",
+        description="auto keeps the current PCA model while it explains the new photos' variance to within "
+        "1 point as well as that of the photos it was fitted on.",
+    )
+    full_refresh: bool = Field(False, description="Featurize all photos, those that are known too.")
     primary_type: Literal[OFFERED_TYPES] = Field(  # type: ignore[valid-type]
         "m6g.xlarge", description="EC2 type of the primary node."
     )
@@ -219,6 +225,9 @@ class RunParameters(BaseModel):
         gt=0.0,
         le=10000.0,
         description="A run whose worst case costs more than this is refused, in EUR.",
+    )
+    clean_dry_run: bool = Field(
+        False, description="Only say which files of superseded runs would be removed after publishing."
     )
     release_label: Annotated[
         Literal["emr-7.13.0", "emr-7.12.0", "emr-7.11.0", "emr-7.10.0"], BeforeValidator(_runs_on_release)

@@ -1,31 +1,188 @@
-"""The pointer to the current result, and the small JSON documents of a run."""
+"""The pointer to the current result, moved by a conditional write, and the small JSON documents of a run."""
 
 import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, TypedDict
 
 from botocore.exceptions import ClientError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from fruit_contract.layout import LATEST_KEY, RunLayout
+from fruit_contract.layout import LATEST_KEY, RunLayout, later_run_key
+from fruit_contract.report import ModelFacts, ReduceMetrics
+
+REMEMBERED: Final = 100
+"""Published runs that the pointer names, itself first; the garbage collection keeps some of them."""
+_ATTEMPTS: Final = 5
 
 
-def move_pointer(s3: Any, layout: RunLayout, run_id: str) -> dict[str, str]:
-    """Make this run's result the current one. A reader sees the old result or this one, whole."""
-    pointer = {
-        "run_id": run_id,
-        "run_key": layout.run_key,
-        "pca_output": layout.uri(layout.pca_output),
-        "pca_model": layout.uri(layout.pca_model),
-        "report": layout.uri(layout.report),
-        "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    write_json(s3, layout.bucket, LATEST_KEY, pointer)
-    return pointer
+class PublicationError(RuntimeError):
+    """The pointer is not what it was when the run was planned, so it is not moved; one sentence."""
+
+
+class FeatureIdentity(TypedDict):
+    """What makes the features of a photo the same ones: another value here, and all are computed anew."""
+
+    fingerprint: str
+    """SHA-256 of the model file, hex."""
+    image_size: int
+    precision: str
+    engine: str
+    reader: str
+    input_prefix: str
+
+
+class Published(TypedDict):
+    """A run whose result is, or was, the current one."""
+
+    run_key: str
+    published_at: str
+
+
+class Pointer(TypedDict):
+    """``_latest.json``: which result is current, and what the next run needs to build on it."""
+
+    run_id: str
+    run_key: str
+    pca_output: str
+    pca_model: str
+    report: str
+    published_at: str
+    manifest: str
+    features: FeatureIdentity
+    model: ModelFacts
+    components: int
+    solver: str
+    explained_variance: float
+    previous: list[Published]
+    """What was current before, the newest first."""
+
+
+@dataclass(frozen=True)
+class Current:
+    """The pointer as it was read, and its ETag as S3 gives it; both None where there is no result yet."""
+
+    pointer: dict[str, Any] | None
+    etag: str | None
+
+    @property
+    def published(self) -> list[str]:
+        """Keys of the runs that are or were current, the newest first."""
+        if self.pointer is None:
+            return []
+        before = self.pointer.get("previous", [])
+        return [self.pointer["run_key"], *(run["run_key"] for run in before)]
+
+
+def read_pointer(s3: Any, bucket: str) -> Current:
+    try:
+        answer = s3.get_object(Bucket=bucket, Key=LATEST_KEY)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchKey":
+            return Current(None, None)
+        raise
+    return Current(json.loads(answer["Body"].read()), answer["ETag"])
+
+
+def unused_run_key(key: str, used: Collection[str]) -> str:
+    """``key``, or the first later one that no published run has.
+
+    >>> unused_run_key("a", ["b", "a"])
+    'a+2'
+    """
+    candidate, number = key, 1
+    while candidate in used:
+        number += 1
+        candidate = later_run_key(key, number)
+    return candidate
+
+
+def pointer_to(
+    layout: RunLayout,
+    run_id: str,
+    features: FeatureIdentity,
+    model: ModelFacts,
+    reduced: ReduceMetrics,
+) -> Pointer:
+    """The pointer to this run's result. What was current before is added when it is moved."""
+    return Pointer(
+        run_id=run_id,
+        run_key=layout.run_key,
+        pca_output=layout.uri(layout.pca_output),
+        pca_model=layout.uri(layout.pca_model),
+        report=layout.uri(layout.report),
+        published_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        manifest=layout.uri(layout.manifest),
+        features=features,
+        model=model,
+        components=reduced["components"],
+        solver=reduced["solver"],
+        explained_variance=reduced["explained_variance"],
+        previous=[],
+    )
+
+
+def move_pointer(s3: Any, bucket: str, pointer: Pointer, planned_on: str | None) -> dict[str, Any]:
+    """Make ``pointer`` the current one, if the current one is still that of ETag ``planned_on``.
+
+    S3 itself compares (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html), so
+    that neither an older run nor one at the same time replaces a newer result. A pointer that is there
+    already, from an attempt whose answer was lost, is a success. A reader sees the old result or the new
+    one, whole. Returns what is current; ``PublicationError`` where that is another run's.
+    """
+    before = read_pointer(s3, bucket)
+    if before.pointer is not None and before.pointer["run_key"] == pointer["run_key"]:
+        return before.pointer
+    if before.etag != planned_on:
+        raise _refusal(bucket, pointer, before)
+    moved: dict[str, Any] = {**pointer, "previous": _previous(before.pointer)}
+    condition = {"IfMatch": planned_on} if planned_on else {"IfNoneMatch": "*"}
+    try:
+        _put_json(s3, bucket, LATEST_KEY, moved, condition)
+    except ClientError as error:
+        if _code(error) not in ("PreconditionFailed", "NoSuchKey"):
+            raise
+        now = read_pointer(s3, bucket)
+        if now.pointer is None or now.pointer["run_key"] != pointer["run_key"]:
+            raise _refusal(bucket, pointer, now) from error
+        return now.pointer
+    return moved
+
+
+def _previous(before: Mapping[str, Any] | None) -> list[Published]:
+    if before is None:
+        return []
+    newest = Published(run_key=before["run_key"], published_at=before["published_at"])
+    return [newest, *before.get("previous", [])][: REMEMBERED - 1]
+
+
+def _refusal(bucket: str, pointer: Pointer, now: Current) -> PublicationError:
+    what = f"that of run {now.pointer['run_key']!r}" if now.pointer else "gone"
+    return PublicationError(
+        f"The result of run {pointer['run_key']!r} is not published: s3://{bucket}/{LATEST_KEY} was moved "
+        f"since the run was planned, and is now {what}. Trigger a new run: it builds on what is current."
+    )
 
 
 def write_json(s3: Any, bucket: str, key: str, document: Any) -> None:
+    _put_json(s3, bucket, key, document, {})
+
+
+def _put_json(s3: Any, bucket: str, key: str, document: Any, condition: Mapping[str, str]) -> None:
     body = json.dumps(document, indent=2, ensure_ascii=False).encode()
-    s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
+    # S3 answers so while another conditional write of the key is under way, and asks to try again.
+    tries = Retrying(
+        retry=retry_if_exception(lambda error: _code(error) == "ConditionalRequestConflict"),
+        wait=wait_random_exponential(multiplier=0.1, max=2),
+        stop=stop_after_attempt(_ATTEMPTS),
+        reraise=True,
+    )
+    tries(s3.put_object, Bucket=bucket, Key=key, Body=body, ContentType="application/json", **condition)
+
+
+def _code(error: BaseException) -> str | None:
+    return error.response["Error"]["Code"] if isinstance(error, ClientError) else None
 
 
 def read_json(s3: Any, bucket: str, key: str) -> Any | None:

@@ -1,6 +1,6 @@
 """report.json: what a run did, how long it took, what it kept and what it cost, failed runs too."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Final
@@ -20,6 +20,7 @@ from fruit_contract.report import (
 )
 from fruit_pipeline import interactive
 from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.planned import Planned
 from fruit_pipeline.redaction import redacted
 from fruit_pipeline.timing import minutes_alive
 
@@ -34,7 +35,7 @@ def build_report(
     tasks: list[TaskTime],
     timing: Timing,
     sizing: ExpectedSizing | None,
-    found: int | None,
+    planned: Planned | None,
     featurized: FeaturizeMetrics | None,
     reduced: ReduceMetrics | None,
     cluster: ClusterFacts,
@@ -46,23 +47,19 @@ def build_report(
     Account ids and keys are blotted out, wherever they come from.
     """
     failed = [task["name"] for task in tasks if task["state"] in _FAILED]
-    processed = featurized["processed"] if featurized else 0
+    steps = [metrics for metrics in (featurized, reduced) if metrics]
+    base = planned["base"] if planned else None
     report = Report(
         run_id=run_id,
         state="failed" if failed else "success",
+        nothing_new=bool(planned and planned["nothing_new"]),
+        changes=planned["summary"] if planned else None,
         started_at=started_at.isoformat(timespec="seconds"),
         ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
         region=str(parameters.get("region")),
         bucket=str(parameters.get("bucket")),
-        images=ImageCounts(
-            found=found or 0,
-            new=found or 0,
-            processed=processed,
-            rejected=featurized["rejected"] if featurized else 0,
-            reused=0,
-            deleted=0,
-        ),
-        feature_dim=featurized["feature_dim"] if featurized else None,
+        images=_images(planned, featurized, reduced),
+        feature_dim=steps[0]["feature_dim"] if steps else None,
         components=reduced["components"] if reduced else None,
         explained_variance=reduced["explained_variance"] if reduced else None,
         explained_variance_ratio=reduced["explained_variance_ratio"] if reduced else None,
@@ -71,14 +68,15 @@ def build_report(
             round(featurized["images_per_second"] / featurized["cores"], 3) if featurized else None
         ),
         model_loads=featurized["model_loads"] if featurized else None,
-        model=featurized["model"] if featurized else None,
+        model=featurized["model"] if featurized else base["model"] if base else None,
         tasks=tasks,
         timing=timing,
         sizing=compared(sizing, cluster, cost) if sizing else None,
         cluster=cluster,
-        cost=cost,
+        # Without a cluster there is no bill; that nothing was asked for is known, where nothing is new.
+        cost=Cost(**{**cost, "actual": 0.0}) if planned and planned["nothing_new"] else cost,  # type: ignore[typeddict-item]
         encryption=encryption,
-        versions=_versions(featurized),
+        versions=_versions(steps),
         failure=first_failure(tasks),
     )
     return redacted(report)
@@ -93,12 +91,28 @@ def first_failure(tasks: list[TaskTime]) -> str | None:
     return f"The run did not get to {', '.join(skipped)}." if skipped else None
 
 
-def _versions(featurized: FeaturizeMetrics | None) -> dict[str, str]:
+def _images(
+    planned: Planned | None, featurized: FeaturizeMetrics | None, reduced: ReduceMetrics | None
+) -> ImageCounts:
+    """The counts as far as the run got. The featurize step knows of its own work alone."""
+    counts = ImageCounts(found=0, new=0, changed=0, processed=0, rejected=0, reused=0, deleted=0)
+    if planned:
+        counts["found"] = planned["images"]
+        counts["new"], counts["changed"] = planned["new"], planned["changed"]
+        counts["reused"], counts["deleted"] = planned["reused"], planned["deleted"]
+    if reduced:
+        counts["processed"], counts["rejected"] = reduced["rows"], reduced["rejected"]
+    elif featurized:
+        counts["processed"], counts["rejected"] = featurized["processed"], featurized["rejected"]
+    return counts
+
+
+def _versions(steps: Sequence[FeaturizeMetrics | ReduceMetrics]) -> dict[str, str]:
     airflow_side = {
         name: version(name)
         for name in ("apache-airflow", "apache-airflow-providers-amazon", "boto3", "pyarrow")
     }
-    return {**airflow_side, **(featurized["versions"] if featurized else {})}
+    return airflow_side | {name: found for step in steps for name, found in step["versions"].items()}
 
 
 def compared(expected: ExpectedSizing, cluster: ClusterFacts, cost: Cost) -> Sizing:

@@ -1,19 +1,27 @@
 """The EMR steps, built from the parameters and the artifacts alone."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
-from fruit_contract.layout import RunLayout
+from fruit_contract.layout import FEATURES_PREFIX, RunLayout
 from fruit_pipeline.artifacts import ArtifactUris
 from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.planned import Planned
 
 FEATURIZE: Final = "featurize"
 REDUCE: Final = "reduce"
 _RUNTIME_FOLDER: Final = "runtime"
 
 
-def featurize_step(parameters: RunParameters, layout: RunLayout, artifacts: ArtifactUris) -> dict[str, Any]:
-    """Work list to features, on the executors' runtime."""
+def featurize_step(
+    parameters: RunParameters, layout: RunLayout, artifacts: ArtifactUris, planned: Planned
+) -> dict[str, Any] | None:
+    """Work list to features, on the executors' runtime; None where the work list is empty."""
+    if not planned["new"] + planned["changed"]:
+        return None
+    # A few bad photos among many good ones that are known already are no reason to fail.
+    flags = ["--allow-no-features"] if planned["reused"] else []
     return _spark_step(
         FEATURIZE,
         artifacts.featurize,
@@ -31,17 +39,33 @@ def featurize_step(parameters: RunParameters, layout: RunLayout, artifacts: Arti
             "--reader": parameters.reader,
         },
         parameters,
+        flags,
     )
 
 
-def reduce_step(parameters: RunParameters, layout: RunLayout, artifacts: ArtifactUris) -> dict[str, Any]:
-    """Features to principal components."""
+def reduce_step(
+    parameters: RunParameters, layout: RunLayout, artifacts: ArtifactUris, planned: Planned
+) -> dict[str, Any]:
+    """The features of all live photos to principal components."""
+    base = planned["base"]
+    current_model = (
+        {"--current-model": base["pca_model"]}
+        if base and parameters.refit == "auto" and base["components"] == parameters.components
+        else {}
+    )
     return _spark_step(
         REDUCE,
         artifacts.reduce,
         artifacts,
         {
-            "--features": layout.uri(layout.features),
+            "--features": layout.uri(FEATURES_PREFIX),
+            "--draft": layout.uri(layout.draft),
+            "--source": layout.source,
+            "--root": layout.uri(""),
+            "--rejected": layout.uri(layout.rejected),
+            "--manifest": layout.uri(layout.manifest),
+            "--compacted": layout.uri(layout.compacted),
+            **current_model,
             "--output": layout.uri(layout.pca_output),
             "--model-output": layout.uri(layout.pca_model),
             "--metrics": layout.uri(layout.reduce_metrics),
@@ -55,7 +79,12 @@ def reduce_step(parameters: RunParameters, layout: RunLayout, artifacts: Artifac
 
 
 def _spark_step(
-    name: str, script: str, artifacts: ArtifactUris, arguments: dict[str, Any], parameters: RunParameters
+    name: str,
+    script: str,
+    artifacts: ArtifactUris,
+    arguments: dict[str, Any],
+    parameters: RunParameters,
+    flags: Sequence[str] = (),
 ) -> dict[str, Any]:
     """A spark-submit step in cluster mode, with the code and the runtime shipped by Spark.
 
@@ -79,6 +108,7 @@ def _spark_step(
     arguments["--time-limit"] = math.ceil(parameters.max_step_hours * 3600)
     for flag, value in arguments.items():
         submit += [flag, str(value)]
+    submit += flags
     return {
         "Name": name,
         "ActionOnFailure": "CONTINUE",

@@ -33,6 +33,7 @@ from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.live_prices import CLIENT_CONFIG, PRICING_REGION, read_prices
 from fruit_pipeline.operators import CREATE_TASK_ID
 from fruit_pipeline.parameters import DEFAULT_WORKER_TYPE, Fleet, ParameterError, RunParameters
+from fruit_pipeline.planned import Planned
 from fruit_pipeline.prices import PriceError
 from fruit_pipeline.regions import EU_REGIONS, ResidencyError
 
@@ -55,19 +56,20 @@ def _parameters() -> RunParameters:
         raise AirflowFailException(str(error)) from error
 
 
-def _layout(parameters: RunParameters) -> RunLayout:
-    return RunLayout(parameters.bucket, run_key(get_current_context()["run_id"]))
+def _layout(parameters: RunParameters, planned: Planned) -> RunLayout:
+    return RunLayout(parameters.bucket, planned["run_key"])
 
 
-def plan() -> dict[str, int]:
+def plan() -> Planned:
     """
-    Lists the photos under `input_prefix` and writes the run's work list to S3 as Parquet, once it is
-    sure that the run stays in the EU and that the bucket lets nobody in without TLS.
+    Lists the photos under `input_prefix`, compares them with those of the current result, and writes
+    the run's work list to S3 as Parquet, once it is sure that the run stays in the EU and that the
+    bucket lets nobody in without TLS.
 
     **When it fails:** the message names the parameter, the bucket, the address or the prefix that is wrong.
     Nothing was created; correct it and trigger a new run.
     """
-    from fruit_pipeline.work_list import write_work_list  # pyarrow is slow to import, so not at parse
+    from fruit_pipeline import planning  # pyarrow is slow to import, so not at parse
 
     context, parameters, deployment = get_current_context(), _parameters(), Deployment()
     artifacts_are = f"s3://{parameters.bucket}/{artifact_key('', '')}"
@@ -78,22 +80,31 @@ def plan() -> dict[str, int]:
         check_residency(parameters.region, parameters.bucket, request)
         s3 = client("s3", parameters.region)
         encryption.check_bucket(s3, parameters.bucket)
-        listing = write_work_list(s3, _layout(parameters), parameters.input_prefix)
-        guards.check_enough_images(listing.images, parameters)
-    except (guards.GuardError, ResidencyError, encryption.EncryptionError) as error:
+        planned = planning.plan(s3, parameters, deployment, run_key(context["run_id"]))
+    except (
+        guards.GuardError,
+        ResidencyError,
+        encryption.EncryptionError,
+        artifacts.MissingArtifactError,
+    ) as error:
         raise AirflowFailException(str(error)) from error
-    return {"images": listing.images, "bytes": listing.image_bytes, "ignored": listing.ignored}
+    log.info(planned["summary"])
+    return planned
 
 
-def check_guards(planned: dict[str, int]) -> dict[str, Any]:
+def check_guards(planned: Planned) -> dict[str, Any]:
     """
-    Chooses the workers where `workers=auto`, and refuses the run before anything costs money:
-    worst-case cost above `budget_eur`, a run that starts by itself above the month's ceiling, a
-    missing role, or no security configuration where one is required. Returns the worst and the
-    expected cost in EUR, and the fleet with the arithmetic of its time.
+    Ends the run here, green and without a cluster, when nothing is new. Else it chooses the workers
+    where `workers=auto`, and refuses the run before anything costs money: worst-case cost above
+    `budget_eur`, a run that starts by itself above the month's ceiling, a missing role, or no security
+    configuration where one is required. Returns the worst and the expected cost in EUR, and the fleet
+    with the arithmetic of its time.
 
     **When it fails:** the message shows the sum, the nearest fleet, or the role, and what to change.
     """
+    if planned["nothing_new"]:
+        log.info(planned["summary"])
+        return {}
     asked, deployment, now = _parameters(), Deployment(), datetime.now(UTC)
     types, workload = sizing.types_to_price(asked), billing.workload_of(planned)
     try:
@@ -129,7 +140,7 @@ def _check_month(parameters: RunParameters, deployment: Deployment, worst_eur: f
         spending.check_month(run_type, month, worst_eur, deployment.monthly_budget_eur)
 
 
-def publish_artifacts(guarded: dict[str, Any]) -> dict[str, Any]:
+def publish_artifacts(guarded: dict[str, Any], planned: Planned) -> dict[str, Any]:
     """
     Uploads code, model and runtime under keys made of their content (once), and describes the
     cluster and its steps.
@@ -150,30 +161,30 @@ def publish_artifacts(guarded: dict[str, Any]) -> dict[str, Any]:
         )
     except artifacts.MissingArtifactError as error:
         raise AirflowFailException(str(error)) from error
-    layout = _layout(parameters)
+    layout = _layout(parameters, planned)
     return {
         "job_flow": job_flow(
             parameters, deployment, uris.hard_lifetime, context["dag"].dag_id, context["run_id"]
         ),
-        "featurize_step": steps.featurize_step(parameters, layout, uris),
-        "pca_step": steps.reduce_step(parameters, layout, uris),
+        "featurize_step": steps.featurize_step(parameters, layout, uris, planned),
+        "pca_step": steps.reduce_step(parameters, layout, uris, planned),
     }
 
 
-def verify(planned: dict[str, int]) -> dict[str, int]:
+def verify(planned: Planned) -> dict[str, int]:
     """
-    Reads what the steps wrote: row counts add up, every vector has `components` finite values, no
-    photo stands twice, the variance is at or above the minimum; and that it all lies encrypted.
+    Reads what the steps wrote: row counts add up, every vector has `components` finite values, every
+    live photo of the manifest has one row, the variance is at or above the minimum; and that it all
+    lies encrypted.
 
     **When it fails:** the message gives the figures. The old result stays current.
     """
     from fruit_pipeline import verification  # pyarrow is slow to import, so not at parse
 
     parameters = _parameters()
-    layout, s3 = _layout(parameters), client("s3", parameters.region)
-    featurized = publication.read_json(s3, layout.bucket, layout.featurize_metrics)
-    reduced = publication.read_json(s3, layout.bucket, layout.reduce_metrics)
-    if featurized is None or reduced is None:
+    layout, s3 = _layout(parameters, planned), client("s3", parameters.region)
+    featurized, reduced = _metrics(s3, layout, planned)
+    if reduced is None or (featurized is None and _has_work(planned)):
         raise AirflowFailException(
             f"The steps left no metrics under {layout.uri(layout.reports)}: see their logs, then run again."
         )
@@ -181,23 +192,69 @@ def verify(planned: dict[str, int]) -> dict[str, int]:
     seen = encryption.seen(s3, client("emr", parameters.region), layout, cluster_id)
     try:
         encryption.check(layout.bucket, seen, Deployment())
-        return verification.verify(s3, layout, parameters, planned["images"], featurized, reduced)
+        return verification.verify(s3, layout, parameters, planned, featurized, reduced)
     except (verification.VerificationError, encryption.EncryptionError) as error:
         raise AirflowFailException(str(error)) from error
 
 
-def publish() -> dict[str, str]:
-    """
-    Moves `Results/pca_output/_latest.json` to this run's result.
+def _has_work(planned: Planned) -> bool:
+    return planned["new"] + planned["changed"] > 0
 
-    **When it fails:** the bucket refused the write; the old result stays current. Clear this task.
+
+def _metrics(s3: Any, layout: RunLayout, planned: Planned | None) -> tuple[Any | None, Any | None]:
+    """What the two steps left, as far as they were to run."""
+    featurized = publication.read_json(s3, layout.bucket, layout.featurize_metrics)
+    reduced = publication.read_json(s3, layout.bucket, layout.reduce_metrics)
+    return featurized if planned and _has_work(planned) else None, reduced if planned else None
+
+
+def publish(planned: Planned) -> dict[str, Any]:
+    """
+    Moves `Results/pca_output/_latest.json` to this run's result, if it still is what `plan` read.
+
+    **When it fails:** the bucket refused the write: clear this task. Or another result has become
+    current since this run was planned: trigger a new run. The current result stays as it is.
     """
     parameters = _parameters()
-    layout = _layout(parameters)
-    return publication.move_pointer(client("s3", parameters.region), layout, get_current_context()["run_id"])
+    layout, s3 = _layout(parameters, planned), client("s3", parameters.region)
+    featurized, reduced = _metrics(s3, layout, planned)
+    model = featurized["model"] if featurized else planned["base"] and planned["base"]["model"]
+    if model is None or reduced is None:
+        raise AirflowFailException(
+            f"The metrics of the run are gone from {layout.uri(layout.reports)} since they were verified: "
+            "trigger a new run."
+        )
+    pointer = publication.pointer_to(
+        layout, get_current_context()["run_id"], planned["features"], model, reduced
+    )
+    try:
+        return publication.move_pointer(s3, layout.bucket, pointer, planned["pointer_etag"])
+    except publication.PublicationError as error:
+        raise AirflowFailException(str(error)) from error
 
 
-def report(planned: dict[str, int] | None, guarded: dict[str, Any] | None) -> str:
+def clean() -> dict[str, Any]:
+    """
+    Removes what the results of the last `FRUITS_KEEP_RUNS` published runs do not refer to, or, with
+    `clean_dry_run`, says what it would remove. Reports stay.
+
+    **When it fails:** the new result is current all the same. Clear this task, or run
+    `python -m fruit_pipeline clean`.
+    """
+    from fruit_pipeline import garbage  # pyarrow is slow to import, so not at parse
+
+    parameters, deployment = _parameters(), Deployment()
+    done = garbage.collect(
+        client("s3", parameters.region),
+        parameters.bucket,
+        deployment.keep_runs,
+        dry_run=parameters.clean_dry_run,
+    )
+    log.info("%s%s.", done, " (dry run)" if parameters.clean_dry_run else "")
+    return {"removed": done.removed, "objects": done.objects, "bytes": done.bytes}
+
+
+def report(planned: Planned | None, guarded: dict[str, Any] | None) -> str:
     """
     Writes `report.json`, for failed runs too, and is the verdict of the run: it fails when any
     task before it has.
@@ -207,7 +264,8 @@ def report(planned: dict[str, int] | None, guarded: dict[str, Any] | None) -> st
     context = get_current_context()
     fleet: ExpectedSizing | None = guarded["sizing"] if guarded else None
     values = reporting.planned_parameters(context["params"], fleet)
-    region, layout = str(values["region"]), RunLayout(str(values["bucket"]), run_key(context["run_id"]))
+    region = str(values["region"])
+    layout = RunLayout(str(values["bucket"]), planned["run_key"] if planned else run_key(context["run_id"]))
     try:
         check_residency(region, layout.bucket)
     except ResidencyError as error:
@@ -217,6 +275,7 @@ def report(planned: dict[str, int] | None, guarded: dict[str, Any] | None) -> st
     ended = list(ti.get_task_breadcrumbs(dag.dag_id, context["run_id"]))
     upstream = {task.task_id: task.upstream_task_ids for task in dag.topological_sort()}
     started = timing.starts(ti, list(upstream))
+    featurized, reduced = _metrics(s3, layout, planned)
     cluster = reporting.cluster_facts(emr, ti.xcom_pull(task_ids=CREATE_TASK_ID))
     steps_seen = reporting.cluster_steps(emr, cluster["id"])
     pricing, ec2 = _price_clients(region)
@@ -239,9 +298,9 @@ def report(planned: dict[str, int] | None, guarded: dict[str, Any] | None) -> st
         tasks=timing.task_times(ended, started, upstream, run_started),
         timing=timing.run_timing(cluster, steps_seen, ended, started, run_started, STEP_SENSORS),
         sizing=fleet,
-        found=planned["images"] if planned else None,
-        featurized=publication.read_json(s3, layout.bucket, layout.featurize_metrics),
-        reduced=publication.read_json(s3, layout.bucket, layout.reduce_metrics),
+        planned=planned,
+        featurized=featurized,
+        reduced=reduced,
         cluster=cluster,
         cost=cost,
         encryption=encryption.seen(s3, emr, layout, cluster["id"]),

@@ -2,17 +2,17 @@
 
 import hashlib
 import math
-import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from fruit_contract.layout import RunLayout
+from fruit_contract.manifest import DEAD, LIVE
 from fruit_contract.report import FeaturizeMetrics, ReduceMetrics
 from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.planned import Planned
+from fruit_pipeline.tables import batches_under, rows_of
 
 
 class VerificationError(RuntimeError):
@@ -23,25 +23,31 @@ def verify(
     s3: Any,
     layout: RunLayout,
     parameters: RunParameters,
-    found: int,
-    featurized: FeaturizeMetrics,
+    planned: Planned,
+    featurized: FeaturizeMetrics | None,
     reduced: ReduceMetrics,
 ) -> dict[str, int]:
     """Read the run's Parquet and compare it with what was planned and what the steps said.
 
-    Returns the counts of processed and rejected images, as read.
+    ``featurized`` is None where there was nothing to featurize. Returns the counts of processed and
+    rejected images, as read.
     """
     processed, paths = _check_components(s3, layout, parameters.components)
+    live = paths.copy()
     rejected = _count_rejected(s3, layout, paths)
+    found = planned["images"]
     _require(
         found == processed + rejected,
         f"{found} images were found, but {processed} were processed and {rejected} rejected",
     )
     _require(
-        (featurized["processed"], featurized["rejected"]) == (processed, rejected),
-        f"the featurize step counted {featurized['processed']} processed and {featurized['rejected']} "
-        f"rejected images, but {processed} and {rejected} are on S3",
+        (reduced["rows"], reduced["rejected"]) == (processed, rejected),
+        f"the reduce step counted {reduced['rows']} processed and {reduced['rejected']} rejected images, but "
+        f"{processed} and {rejected} are on S3",
     )
+    _check_manifest(s3, layout, live, rejected)
+    if featurized is not None:
+        _check_featurized(planned, featurized)
     ratios = reduced["explained_variance_ratio"]
     _require(
         len(ratios) == parameters.components,
@@ -60,11 +66,51 @@ def verify(
     return {"processed": processed, "rejected": rejected}
 
 
+def _check_featurized(planned: Planned, featurized: FeaturizeMetrics) -> None:
+    """The work of this run, which is part of the result, was done whole and with the planned model."""
+    work = planned["new"] + planned["changed"]
+    _require(
+        featurized["processed"] + featurized["rejected"] == work,
+        f"{work} images were to be featurized, but {featurized['processed']} were processed and "
+        f"{featurized['rejected']} rejected",
+    )
+    used, asked = featurized["model"]["fingerprint"], planned["features"]["fingerprint"]
+    _require(
+        used == asked,
+        f"the features are of the model {used[:12]}, and the run was planned for {asked[:12]}: the model was "
+        "replaced meanwhile, so trigger a new run",
+    )
+
+
+def _check_manifest(s3: Any, layout: RunLayout, live: set[bytes], rejected: int) -> None:
+    """The manifest names exactly the photos that have a row, in the order of their keys."""
+    named, refused, last, last_named = 0, 0, "", None
+    for key, state in rows_of(
+        batches_under(s3, layout.bucket, layout.manifest, ["key", "state"]), ("key", "state")
+    ):
+        _require(key >= last, f"the manifest has {key!r} after {last!r}, out of their order")
+        last = key
+        if state == DEAD:
+            continue
+        _require(key != last_named, f"{key!r} stands twice in the manifest")
+        last_named = key
+        if state == LIVE:
+            named += 1
+            _require(_digest(layout.uri(key)) in live, f"{key!r} is in the manifest but has no row")
+        else:
+            refused += 1
+    _require(
+        (named, refused) == (len(live), rejected),
+        f"the manifest names {named} processed and {refused} rejected images, but {len(live)} and {rejected} "
+        "are on S3",
+    )
+
+
 def _check_components(s3: Any, layout: RunLayout, components: int) -> tuple[int, set[bytes]]:
     """Rows of the PCA output, all with ``components`` finite values; and a digest of every path."""
     seen: set[bytes] = set()
     rows = 0
-    for batch in _batches(s3, layout, layout.pca_output, ["path", "features"]):
+    for batch in batches_under(s3, layout.bucket, layout.pca_output, ["path", "features"]):
         features = batch.column("features")
         lengths = pc.unique(pc.list_value_length(features)).to_pylist()
         _require(
@@ -80,7 +126,7 @@ def _check_components(s3: Any, layout: RunLayout, components: int) -> tuple[int,
 
 def _count_rejected(s3: Any, layout: RunLayout, processed: set[bytes]) -> int:
     rows = 0
-    for batch in _batches(s3, layout, layout.rejected, ["path", "reason"]):
+    for batch in batches_under(s3, layout.bucket, layout.rejected, ["path", "reason"]):
         _require(batch.column("reason").null_count == 0, "a rejected image has no reason")
         _add_unique(processed, batch.column("path"), "the processed and rejected images")
         rows += batch.num_rows
@@ -90,20 +136,13 @@ def _count_rejected(s3: Any, layout: RunLayout, processed: set[bytes]) -> int:
 def _add_unique(seen: set[bytes], paths: pa.Array, where: str) -> None:
     """Remember paths by a 16-byte digest, so that millions of long keys fit into memory."""
     for path in paths.to_pylist():
-        digest = hashlib.blake2b(path.encode(), digest_size=16).digest()
+        digest = _digest(path)
         _require(digest not in seen, f"{path!r} stands twice in {where}")
         seen.add(digest)
 
 
-def _batches(s3: Any, layout: RunLayout, prefix: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The rows under a prefix, file by file, a bounded number at a time."""
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=layout.bucket, Prefix=prefix):
-        for entry in page.get("Contents", []):
-            if not entry["Key"].endswith(".parquet"):
-                continue
-            with tempfile.TemporaryFile() as stream:
-                s3.download_fileobj(layout.bucket, entry["Key"], stream)
-                yield from pq.ParquetFile(stream).iter_batches(batch_size=8192, columns=columns)
+def _digest(path: str) -> bytes:
+    return hashlib.blake2b(path.encode(), digest_size=16).digest()
 
 
 def _require(condition: bool, sentence: str) -> None:

@@ -87,6 +87,11 @@ def featurize_parser() -> argparse.ArgumentParser:
         "Java (no EXIF orientation, CMYK or WebP). Default: fast",
     )
     parser.add_argument(
+        "--allow-no-features",
+        action="store_true",
+        help="succeed when all images are rejected: the result has others beside them",
+    )
+    parser.add_argument(
         "--partitions", type=at_least_one, default=None, help="tasks. Default: from the images and the cores"
     )
     _add_time_limit(parser)
@@ -112,7 +117,12 @@ def reduce_parser() -> argparse.ArgumentParser:
         "does not.",
         allow_abbrev=False,
     )
-    parser.add_argument("--features", metavar="ADDRESS", required=True, help="Parquet of the featurize step")
+    parser.add_argument(
+        "--features",
+        metavar="ADDRESS",
+        required=True,
+        help="Parquet of the featurize step; with --draft the folder that holds the folders of such steps",
+    )
     parser.add_argument(
         "--output", metavar="ADDRESS", required=True, help="Parquet written: path, label, features"
     )
@@ -135,6 +145,26 @@ def reduce_parser() -> argparse.ArgumentParser:
         default="blocks",
         help="blocks multiplies in blocks on the executors; spark is pyspark.ml's own PCA. Default: blocks",
     )
+    drafted = parser.add_argument_group("a result that builds on an earlier one")
+    drafted.add_argument(
+        "--draft", metavar="ADDRESS", help="Parquet, the planned manifest: which rows of which folders count"
+    )
+    drafted.add_argument("--source", help="the folder below --features that holds what is new")
+    drafted.add_argument(
+        "--root", default="", help="what stands before a key of the draft in a path, such as s3://bucket/"
+    )
+    drafted.add_argument(
+        "--rejected", metavar="ADDRESS", help="Parquet of the featurize step; earlier runs' are added"
+    )
+    drafted.add_argument("--manifest", metavar="ADDRESS", help="folder written: the manifest of the result")
+    drafted.add_argument(
+        "--compacted", metavar="ADDRESS", help="folder below --features, written when it is time to compact"
+    )
+    drafted.add_argument(
+        "--current-model",
+        metavar="ADDRESS",
+        help="a PCAModel to use again if it explains the variance of what is new as well, to 1 point",
+    )
     _add_time_limit(parser)
     return parser
 
@@ -150,4 +180,11 @@ def _add_time_limit(parser: argparse.ArgumentParser) -> None:
 
 
 def reduce_settings(arguments: list[str]) -> ReduceSettings:
-    return ReduceSettings(**vars(reduce_parser().parse_args(arguments)))
+    parser = reduce_parser()
+    asked = parser.parse_args(arguments)
+    if asked.draft:
+        needed = ("source", "rejected", "manifest", "compacted")
+        missing = [f"--{name}" for name in needed if getattr(asked, name) is None]
+        if missing:
+            parser.error(f"--draft needs {', '.join(missing)} too")
+    return ReduceSettings(**vars(asked))

@@ -6,7 +6,8 @@ the one buffer that NumPy multiplies.
 """
 
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fruit_spark.errors import StepError
 from fruit_spark.readers import s3_file_system
 from fruit_spark.storage import hadoop_uri
 from fruit_spark.without_pandas import map_in_arrow
@@ -23,45 +25,101 @@ if TYPE_CHECKING:
 
 FEATURES: Final = "features"
 Batches = Iterator[pa.RecordBatch]
+LIVE_DDL: Final = "path string, label string, features array<float>"
 ROWS_PER_BLOCK: Final = 2_048
 """10 MB of float32, 21 MB of float64: enough for BLAS to be busy, little for a worker."""
 
 
+Dead = Mapping[str, Sequence[str]]
+"""By source, the folder of the files: paths of the rows that count no more. Compaction keeps them few."""
+
+
+@dataclass(frozen=True)
+class FeatureFiles:
+    """The files of some features, as Spark names them, and which of their rows count no more."""
+
+    files: tuple[str, ...]
+    dead: Dead = field(default_factory=dict)
+
+    def of(self, source: str) -> "FeatureFiles":
+        """Those of one source."""
+        return FeatureFiles(tuple(file for file in self.files if source_of(file) == source), self.dead)
+
+
+def list_features(spark: "SparkSession", folders: Sequence[str], dead: Dead | None = None) -> FeatureFiles:
+    """The feature files in some folders; ``StepError`` when one of these is not there."""
+    from pyspark.errors import AnalysisException
+
+    # Spark lists them: it knows the store, and which names are no data.
+    reader = spark.read.schema(f"{FEATURES} array<float>")
+    try:
+        files = reader.parquet(*(hadoop_uri(spark, folder) for folder in folders)).inputFiles()
+    except AnalysisException as problem:
+        where = folders[0] if len(folders) == 1 else f"{folders[0]} and {len(folders) - 1} more folders"
+        raise StepError(
+            f"There are no features at {where}: run the featurize step first. Spark said: "
+            f"{str(problem).splitlines()[0]}"
+        ) from problem
+    return FeatureFiles(tuple(sorted(files)), dead or {})
+
+
+def source_of(file: str) -> str:
+    """The source of a feature file: the name of its folder.
+
+    >>> source_of("s3a://bucket/Results/features/run=a/part-0.parquet")
+    'run=a'
+    """
+    return urllib.parse.unquote(file.rsplit("/", 2)[-2])
+
+
 def map_features(
     spark: "SparkSession",
-    features: str,
+    features: FeatureFiles,
     columns: list[str],
     tasks: int,
     function: Callable[[Batches], Batches],
     ddl: str,
 ) -> "DataFrame":
-    """``function`` over the rows of ``features`` that have a vector, in ``tasks`` tasks of like size.
+    """``function`` over the rows that count and have a vector, in ``tasks`` tasks of like size.
 
     Each task gets the batches of ``columns`` in its share of the files; what it yields is a DataFrame
     of ``ddl``.
     """
-    # Spark lists them: it knows the store, and which names are no data.
-    files = spark.read.schema(f"{FEATURES} array<float>").parquet(hadoop_uri(spark, features)).inputFiles()
-    ordered = sorted(files)
+    files = features.files
+    # Once an executor, and not once a task: it is a tenth of a kilobyte a row.
+    dead = spark.sparkContext.broadcast(dict(features.dead)) if features.dead else None
 
     def apply(numbers: Batches) -> Batches:
         for batch in numbers:
             for number in batch.column("id").to_pylist():
-                yield from function(_read(ordered[number::tasks], columns))
+                yield from function(_read(files[number::tasks], columns, dead.value if dead else {}))
 
     # One number a partition: a task's own, by which it finds its files.
     return map_in_arrow(spark.range(0, tasks, 1, tasks), apply, ddl)
 
 
-def _read(files: Iterable[str], columns: list[str]) -> Batches:
+def _read(files: Iterable[str], columns: list[str], dead: Dead) -> Batches:
     import pyarrow.parquet as pq
 
     for file in files:
+        passed_over = dead.get(source_of(file))
+        # The paths are read only where some of them are to be passed over.
+        wanted = columns if not passed_over or "path" in columns else [*columns, "path"]
         with _open(file) as stream:
-            for batch in pq.ParquetFile(stream).iter_batches(ROWS_PER_BLOCK, columns=columns):
+            for batch in pq.ParquetFile(stream).iter_batches(ROWS_PER_BLOCK, columns=wanted):
                 vectors = batch.column(FEATURES)
                 # A rejected image has none.
-                yield batch.filter(pc.is_valid(vectors)) if vectors.null_count else batch
+                counts = pc.is_valid(vectors) if vectors.null_count else None
+                if passed_over:
+                    dropped = pc.is_in(batch.column("path"), pa.array(passed_over, pa.string()))
+                    counts = pc.invert(dropped) if counts is None else pc.and_not(counts, dropped)
+                whole = batch if counts is None else batch.filter(counts)
+                yield whole if wanted is columns else whole.select(columns)
+
+
+def live_rows(spark: "SparkSession", features: FeatureFiles, files: int) -> "DataFrame":
+    """path, label and features of the rows that count, in ``files`` partitions."""
+    return map_features(spark, features, ["path", "label", FEATURES], files, lambda rows: rows, LIVE_DDL)
 
 
 def _open(file: str) -> Any:

@@ -39,6 +39,8 @@ class FeaturizeSettings:
     partitions: int | None
     time_limit: int | None
     """Seconds after which the step ends itself; None for never."""
+    allow_no_features: bool = False
+    """Whether it is right that all images are rejected: others are known already."""
 
 
 def featurize(spark: "SparkSession", settings: FeaturizeSettings) -> FeaturizeMetrics:
@@ -56,7 +58,7 @@ def featurize(spark: "SparkSession", settings: FeaturizeSettings) -> FeaturizeMe
         tasks = settings.partitions or image_partitions(left, spark.sparkContext.defaultParallelism)
         _write_features(spark, settings, missing, model, tasks)
     metrics = _write_rejected_and_metrics(spark, settings, source, model, plan.images, plan.images - left)
-    if not metrics["processed"]:
+    if not metrics["processed"] and not settings.allow_no_features:
         raise StepError(
             f"All {plan.images} images were rejected: the reasons are in {settings.rejected}. Check that the "
             "input holds JPEG, PNG, BMP or WebP images."

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fruit_spark.feature_files import FEATURES, ROWS_PER_BLOCK, Batches, as_block, map_features
+from fruit_spark.feature_files import FEATURES, ROWS_PER_BLOCK, Batches, FeatureFiles, as_block, map_features
 from fruit_spark.without_pandas import map_in_arrow
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ class Moments:
         return Moments(rows, self.mean + apart * (other.rows / rows), scatter)
 
 
-def moments_of(spark: "SparkSession", features: str) -> Moments | None:
-    """Of the vectors in the Parquet files of ``features``, all of one length; None where there is none."""
+def moments_of(spark: "SparkSession", features: FeatureFiles) -> Moments | None:
+    """Of the vectors in some feature files, all of one length; None where there is none."""
     tasks = spark.sparkContext.defaultParallelism
     # Few, long tasks: each leaves one partial result, whatever the number of files.
     partial = map_features(spark, features, [FEATURES], tasks, _partial, _DDL)

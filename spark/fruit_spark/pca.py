@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fruit_spark import storage
 from fruit_spark.errors import StepError
-from fruit_spark.feature_files import FEATURES, Batches, as_block, map_features
+from fruit_spark.feature_files import FEATURES, Batches, FeatureFiles, as_block, map_features
 from fruit_spark.moments import Float64, Moments
 from fruit_spark.part_files import ROWS_DDL, mark_complete, write_parts
 from fruit_spark.storage import jvm
@@ -90,6 +90,21 @@ Solver = Callable[["DataFrame", Moments, int], "PCAModel"]
 SOLVERS: Final[dict[str, Solver]] = {"blocks": fit_blocks, "spark": fit_spark}
 
 
+def explained_share(model: "PCAModel", mean: Float64, moments: Moments) -> float | None:
+    """The share of the variance of some vectors, around ``mean``, that a model explains, 0 to 1.
+
+    ``mean`` (float64 [d]) is that of the vectors which the model was fitted on. None where nothing varies.
+    """
+    apart = moments.mean - mean
+    scatter = moments.scatter + moments.rows * np.outer(apart, apart)
+    directions, total = model.pc.toArray(), np.trace(scatter)
+    return (
+        float(np.einsum("dk,de,ek->", directions, scatter, directions, optimize=True) / total)
+        if total > 0
+        else None
+    )
+
+
 def explained_variance_ratio(model: "PCAModel") -> Float64:
     """The share of the whole variance by component, float64 [k], largest first; 0 to 1 each."""
     return np.asarray(model.explainedVariance.toArray(), np.float64)
@@ -105,8 +120,10 @@ def components_for(ratio: Float64, minimum: float) -> int | None:
     return int(reached[0]) + 1 if len(reached) else None
 
 
-def write_projection(spark: "SparkSession", features: str, model: "PCAModel", output: str, files: int) -> int:
-    """path, label, features (k float32) of the files of ``features``, into ``files`` files of ``output``.
+def write_projection(
+    spark: "SparkSession", features: FeatureFiles, model: "PCAModel", output: str, files: int
+) -> int:
+    """path, label, features (k float32) of the rows that count, into ``files`` files of ``output``.
 
     The vectors times the model's ``pc``, as its transform does it. Returns the number of rows.
     """

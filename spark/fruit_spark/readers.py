@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fruit_contract.layout import split_uri
+from fruit_contract.manifest import CHANGED, GONE
 from fruit_spark.errors import RejectedImage, StepError
 from fruit_spark.work_items import ReadImage, WorkItem
 
@@ -105,7 +106,7 @@ def _fetch_local(item: WorkItem) -> bytes:
     try:
         data = Path(item.uri.removeprefix("file://")).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise RejectedImage("gone: the file was there when the work was planned") from None
+        raise RejectedImage(f"{GONE}: the file was there when the work was planned") from None
     except IsADirectoryError:
         raise RejectedImage("not an image: it is a folder") from None
     except OSError as problem:
@@ -118,9 +119,9 @@ def _fetch_local(item: WorkItem) -> bytes:
 
 def _check_unchanged(item: WorkItem, size: int, etag: str) -> None:
     if item.etag and etag and item.etag.strip('"') != etag.strip('"'):
-        raise RejectedImage(f"changed since the plan: its ETag was {item.etag}, now {etag}")
+        raise RejectedImage(f"{CHANGED}: its ETag was {item.etag}, now {etag}")
     if 0 <= item.size != size:
-        raise RejectedImage(f"changed since the plan: it had {item.size} bytes, now {size}")
+        raise RejectedImage(f"{CHANGED}: it had {item.size} bytes, now {size}")
 
 
 def store_for(bucket: str) -> "S3Store":
@@ -188,7 +189,7 @@ def _fetch_from_s3(item: WorkItem) -> bytes:
                 return data
             problem: Exception = EOFError(f"{len(data)} of {meta['size']} bytes arrived")
         except (NotFoundError, FileNotFoundError):
-            raise RejectedImage("gone: the object was there when the work was planned") from None
+            raise RejectedImage(f"{GONE}: the object was there when the work was planned") from None
         except (PermissionDeniedError, UnauthenticatedError) as refused:
             raise StepError(
                 f"S3 refused to read {item.uri}: give the cluster's role s3:GetObject on it and "
@@ -221,7 +222,7 @@ def _fetch_with_arrow(bucket: str, item: WorkItem) -> bytes:
             _check_unchanged(item, file.size(), "")
             return bytes(file.read())
     except FileNotFoundError:
-        raise RejectedImage("gone: the object was there when the work was planned") from None
+        raise RejectedImage(f"{GONE}: the object was there when the work was planned") from None
     except ValueError:
         raise RejectedImage(
             f"unreadable key: {item.key!r} has an empty, '.' or '..' part; rename it"

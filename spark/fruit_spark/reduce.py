@@ -1,21 +1,28 @@
 """Features to principal components: the job behind ``spark/reduce.py``."""
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from fruit_contract.report import ReduceMetrics
 from fruit_spark import storage
+from fruit_spark.carried_rows import Draft, read_draft, read_rejected, write_carried, write_manifest
 from fruit_spark.engines import FEATURE_DIM
 from fruit_spark.errors import StepError
-from fruit_spark.feature_batches import FEATURES_DDL
-from fruit_spark.feature_files import FEATURES
-from fruit_spark.moments import Moments, moments_of
-from fruit_spark.partitions import output_partitions
+from fruit_spark.feature_files import LIVE_DDL, FeatureFiles, list_features, live_rows, source_of
+from fruit_spark.moments import Float64, Moments, moments_of
+from fruit_spark.partitions import (
+    MOST_DEAD_SHARE,
+    compacted_partitions,
+    most_feature_files,
+    output_partitions,
+)
 from fruit_spark.pca import (
     SOLVERS,
     components_for,
+    explained_share,
     explained_variance_ratio,
     principal_components,
     write_projection,
@@ -24,7 +31,17 @@ from fruit_spark.session import seconds_since_launch, versions
 from fruit_spark.variance_plot import draw_variance
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.ml.feature import PCAModel
+    from pyspark.sql import SparkSession
+
+
+NO_FEATURES: Final = (
+    "There is no feature vector: every image was rejected. See the reasons in the rejected images."
+)
+SAME_VARIANCE: Final = 0.01
+"""How much less of the new photos' variance than of its own photos' the current model may explain."""
+_MEAN_NAME: Final = "mean.json"
+"""Beside the PCA model, which has no place for it: the mean of the vectors that it was fitted on."""
 
 
 @dataclass(frozen=True)
@@ -41,45 +58,205 @@ class ReduceSettings:
     solver: str
     time_limit: int | None
     """Seconds after which the step ends itself; None for never."""
+    draft: str | None = None
+    """The draft of the manifest; None to reduce all rows of one folder, without a manifest."""
+    source: str | None = None
+    root: str = ""
+    rejected: str | None = None
+    manifest: str | None = None
+    compacted: str | None = None
+    current_model: str | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A PCA model, and how the run came to it."""
+
+    model: "PCAModel"
+    mean: Float64
+    """Of the vectors that it was fitted on, float64 [1280]."""
+    rows: int
+    """Feature vectors that count."""
+    reused: bool
+    new_variance: float | None
+    moments: Moments | None
+    """Of all that counts; None for a model that is used again."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a run with a draft takes over: its sources, and the reasons of what it has rejected itself."""
+
+    draft: Draft
+    rejected: dict[str, str]
+
+    @property
+    def rows(self) -> int:
+        """Feature vectors that must be there."""
+        return self.draft.live.total() - len(self.rejected)
 
 
 def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:
     """Write components, model, metrics and plot; ``StepError`` when the variance kept is too small.
 
-    Metrics and plot are written before that error, so that there is something to look at.
+    Metrics and plot are written before that error, so that there is something to look at. With a draft,
+    the rejected photos of earlier runs and the manifest are written, too, and the feature files are
+    compacted when they have become many, or hold many rows that count no more.
     """
-    features = _features(spark, settings.features)
-    moments = moments_of(spark, settings.features)
+    carried = _carried(spark, settings) if settings.draft else None
+    features = _features(spark, settings, carried)
+    fit = _fit(spark, settings, features, carried)
+    metrics = _metrics(settings, features, carried, fit)
+    _write_metrics(spark, settings, metrics)
+    storage.write_bytes(
+        spark, settings.plot, draw_variance(explained_variance_ratio(fit.model), settings.min_variance)
+    )
+    if metrics["explained_variance"] < settings.min_variance:
+        assert fit.moments is not None, "a model that keeps too little is not used again"
+        raise StepError(_too_little_variance(fit.moments, settings, metrics["explained_variance"]))
+    _write_model(spark, settings, fit)
+    cores = spark.sparkContext.defaultParallelism
+    write_projection(spark, features, fit.model, settings.output, output_partitions(fit.rows, cores))
+    if carried is not None:
+        if fit.reused:  # otherwise they were counted when it was fitted
+            _check_rows(spark, settings, carried)
+        metrics = _write_manifest(spark, settings, features, carried, metrics)
+    # Written again: now the seconds are those of the whole step.
+    return _write_metrics(spark, settings, metrics)
+
+
+def _carried(spark: "SparkSession", settings: ReduceSettings) -> Carried:
+    assert settings.draft is not None
+    assert settings.source is not None
+    assert settings.rejected is not None
+    draft = read_draft(settings.draft)
+    if settings.source in draft.live:
+        return Carried(draft, read_rejected(spark, settings.rejected, settings.root))
+    # Nothing was to be featurized: what lies there is of an attempt at another plan.
+    storage.delete(spark, settings.rejected)
+    return Carried(draft, {})
+
+
+def _features(spark: "SparkSession", settings: ReduceSettings, carried: Carried | None) -> FeatureFiles:
+    if carried is None:
+        return list_features(spark, [settings.features])
+    if not carried.rows:
+        raise StepError(NO_FEATURES)
+    root = settings.features.rstrip("/")
+    folders = [f"{root}/{source}/" for source in sorted(carried.draft.live)]
+    dead = {source: [f"{settings.root}{key}" for key in keys] for source, keys in carried.draft.dead.items()}
+    return list_features(spark, folders, dead)
+
+
+def _fit(
+    spark: "SparkSession", settings: ReduceSettings, features: FeatureFiles, carried: Carried | None
+) -> Fit:
+    """The current model where it may be used again and is good enough for the new photos, or a new one."""
+    reused, share = None, None
+    if carried is not None and settings.current_model is not None:
+        check_components(carried.rows, settings.components)
+        reused, share = _current_model(spark, settings, features, carried.rows)
+    if reused is not None:
+        return reused
+    moments = moments_of(spark, features)
     rows = moments.rows if moments else 0
+    if carried is not None and rows != carried.rows:
+        raise StepError(_not_whole(settings, rows, carried.rows))
     check_components(rows, settings.components)
     assert moments is not None  # without a row, the check above has raised
-    model = SOLVERS[settings.solver](features, moments, settings.components)
-    ratio = explained_variance_ratio(model)
-    _write_metrics_and_plot(spark, settings, rows, ratio)
-    if ratio.sum() < settings.min_variance:
-        raise StepError(_too_little_variance(moments, settings, float(ratio.sum())))
-    model.write().overwrite().save(storage.hadoop_uri(spark, settings.model_output))
-    cores = spark.sparkContext.defaultParallelism
-    write_projection(spark, settings.features, model, settings.output, output_partitions(rows, cores))
-    # Written again: now the seconds are those of the whole step.
-    return _write_metrics(spark, settings, rows, ratio)
+    frame = live_rows(spark, features, spark.sparkContext.defaultParallelism)
+    model = SOLVERS[settings.solver](frame, moments, settings.components)
+    return Fit(model, moments.mean, rows, False, share, moments)
 
 
-def _features(spark: "SparkSession", features: str) -> "DataFrame":
-    """path, label and features, without the rejected images."""
-    if not storage.exists(spark, features):
-        raise StepError(f"There are no features at {features}: run the featurize step first.")
-    # With the schema at hand, Spark need not open a file to find it.
-    written = spark.read.schema(FEATURES_DDL).parquet(storage.hadoop_uri(spark, features))
-    return written.where("features is not null").select("path", "label", FEATURES)
+def _current_model(
+    spark: "SparkSession", settings: ReduceSettings, features: FeatureFiles, rows: int
+) -> tuple[Fit | None, float | None]:
+    """The current model, or None where it will not do; and what it explains of the new photos' variance."""
+    from pyspark.ml.feature import PCAModel
+
+    assert settings.current_model is not None
+    assert settings.source is not None
+    where = settings.current_model.rstrip("/")
+    model = PCAModel.load(storage.hadoop_uri(spark, where))
+    mean = np.array(json.loads(storage.read_bytes(spark, f"{where}/{_MEAN_NAME}"))["mean"])
+    new = features.of(settings.source)
+    moments = moments_of(spark, new) if new.files else None
+    share = explained_share(model, mean, moments) if moments else None
+    explained = float(explained_variance_ratio(model).sum())
+    enough = share is None or share >= explained - SAME_VARIANCE
+    if model.pc.numCols == settings.components and explained >= settings.min_variance and enough:
+        return Fit(model, mean, rows, True, share, None), share
+    return None, share
+
+
+def _not_whole(settings: ReduceSettings, rows: int, expected: int) -> str:
+    return (
+        f"{expected} feature vectors should lie below {settings.features}, and {rows} were found: run again "
+        "with full_refresh=true, which computes all of them anew."
+    )
+
+
+def _check_rows(spark: "SparkSession", settings: ReduceSettings, carried: Carried) -> None:
+    written = spark.read.schema(LIVE_DDL).parquet(storage.hadoop_uri(spark, settings.output)).count()
+    if written != carried.rows:
+        raise StepError(_not_whole(settings, written, carried.rows))
+
+
+def _write_model(spark: "SparkSession", settings: ReduceSettings, fit: Fit) -> None:
+    fit.model.write().overwrite().save(storage.hadoop_uri(spark, settings.model_output))
+    where = f"{settings.model_output.rstrip('/')}/{_MEAN_NAME}"
+    storage.write_json(spark, where, {"mean": [float(value) for value in fit.mean]})
+
+
+def _write_manifest(
+    spark: "SparkSession",
+    settings: ReduceSettings,
+    features: FeatureFiles,
+    carried: Carried,
+    metrics: ReduceMetrics,
+) -> ReduceMetrics:
+    """Compact where it is time, then write the rejected photos of earlier runs and the manifest.
+
+    The metrics come back with what that has made of the files.
+    """
+    assert settings.rejected is not None
+    assert settings.manifest is not None
+    assert settings.source is not None
+    compacted = _compact(spark, settings, features, carried) if _is_time(features, carried) else None
+    write_carried(carried.draft, settings.root, settings.rejected)
+    source = source_of(compacted.files[0]) if compacted else None
+    write_manifest(carried.draft, settings.source, carried.rejected, source, settings.manifest)
+    if compacted is None:
+        return metrics
+    return {**metrics, "compacted": True, "files_after": len(compacted.files)}
+
+
+def _is_time(features: FeatureFiles, carried: Carried) -> bool:
+    """Whether there are too many feature files, or too many rows in them that count no more.
+
+    One source alone is never compacted for its many files: that would only do its work again.
+    """
+    dead = sum(map(len, features.dead.values()))
+    too_many = len(features.files) > most_feature_files(carried.rows) and len(carried.draft.live) > 1
+    return too_many or dead > MOST_DEAD_SHARE * (carried.rows + dead)
+
+
+def _compact(
+    spark: "SparkSession", settings: ReduceSettings, features: FeatureFiles, carried: Carried
+) -> FeatureFiles:
+    """Write the rows that count anew, to few files of this run."""
+    assert settings.compacted is not None
+    files = compacted_partitions(carried.rows, spark.sparkContext.defaultParallelism)
+    rows = live_rows(spark, features, files)
+    rows.write.mode("overwrite").parquet(storage.hadoop_uri(spark, settings.compacted))
+    return list_features(spark, [settings.compacted])
 
 
 def check_components(rows: int, components: int) -> None:
     """``StepError`` unless ``rows`` feature vectors can give ``components`` principal components."""
     if rows == 0:
-        raise StepError(
-            "There is no feature vector: every image was rejected. See the reasons in the rejected images."
-        )
+        raise StepError(NO_FEATURES)
     if rows == 1:
         raise StepError("There is 1 feature vector, and variance needs at least 2: give more images.")
     if components > FEATURE_DIM:
@@ -110,22 +287,36 @@ def _too_little_variance(moments: Moments, settings: ReduceSettings, kept: float
     return f"{said}{enough} components would do. Set components to {enough}, or lower the minimum variance."
 
 
-def _write_metrics_and_plot(spark: "SparkSession", settings: ReduceSettings, rows: int, ratio: Any) -> None:
-    _write_metrics(spark, settings, rows, ratio)
-    storage.write_bytes(spark, settings.plot, draw_variance(ratio, settings.min_variance))
-
-
-def _write_metrics(spark: "SparkSession", settings: ReduceSettings, rows: int, ratio: Any) -> ReduceMetrics:
-    metrics: ReduceMetrics = {
-        "rows": rows,
+def _metrics(
+    settings: ReduceSettings, features: FeatureFiles, carried: Carried | None, fit: Fit
+) -> ReduceMetrics:
+    """All but what :func:`_write_metrics` and the compaction know."""
+    ratio = explained_variance_ratio(fit.model)
+    return {
+        "rows": fit.rows,
+        "rejected": carried.draft.carried + len(carried.rejected) if carried else 0,
+        "dead_rows": sum(map(len, features.dead.values())),
+        "model": "reused" if fit.reused else "fitted",
+        "new_variance": fit.new_variance,
+        "compacted": False,
+        "files_before": len(features.files),
+        "files_after": len(features.files),
         "feature_dim": FEATURE_DIM,
         "components": settings.components,
         "explained_variance": float(np.sum(ratio)),
         "explained_variance_ratio": [float(value) for value in ratio],
         "components_for_minimum": components_for(ratio, settings.min_variance),
         "solver": settings.solver,
+        "seconds": 0.0,
+        "versions": {},
+    }
+
+
+def _write_metrics(spark: "SparkSession", settings: ReduceSettings, metrics: ReduceMetrics) -> ReduceMetrics:
+    now: ReduceMetrics = {
+        **metrics,
         "seconds": round(seconds_since_launch(spark), 3),
         "versions": versions(spark, "numpy", "pyarrow", "matplotlib"),
     }
-    storage.write_json(spark, settings.metrics, metrics)
-    return metrics
+    storage.write_json(spark, settings.metrics, now)
+    return now

@@ -96,6 +96,9 @@ def needs(
     service: str, operation: str, parameters: Mapping[str, Any], region: str, tags_of: Callable[[str], Any]
 ) -> list[Need]:
     """What a call needs; ``tags_of`` gives the tags of a cluster. ``KeyError`` for an unknown call."""
+    if service == "s3" and operation == "DeleteObjects":
+        keys = [each["Key"] for each in parameters["Delete"]["Objects"]]
+        return [s3_need("DeleteObject", parameters["Bucket"], key) for key in keys]
     if service == "s3":
         return [s3_need(operation, parameters["Bucket"], parameters.get("Key"))]
     if service == "emr":

@@ -25,6 +25,7 @@ from moto.core import enable_iam_authentication
 from moto.iam.access_control import IAMRequestBase, S3IAMRequest
 from moto.iam.models import iam_backends
 
+from fruit_contract.layout import LATEST_KEY
 from fruit_pipeline import tasks
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
@@ -232,6 +233,7 @@ class PipelineRun:
         self._results = {}
         guard = Guard(statements, self._tags_of, self._role_of)
         self._leave_a_cluster()
+        self._leave_a_result()
         self.control.clear()
         if steps == "replayed":
             for name in ("featurize", "reduce"):
@@ -252,7 +254,10 @@ class PipelineRun:
     def _parts(self, guard: Guard) -> Iterator[Part]:
         yield "plan", tasks.plan
         yield "guards", lambda: tasks.check_guards(self._results["plan"])
-        yield "publish_artifacts", lambda: tasks.publish_artifacts(self._results["guards"])
+        yield (
+            "publish_artifacts",
+            lambda: tasks.publish_artifacts(self._results["guards"], self._results["plan"]),
+        )
         yield "a broken upload", lambda: self._broken_upload(guard)
         yield "create_cluster", lambda: self._create()
         yield "wait_for_cluster", lambda: self._wait(ClusterReadySensor)
@@ -264,7 +269,8 @@ class PipelineRun:
             )
         yield "terminate_cluster", self._terminate
         yield "verify", lambda: tasks.verify(self._results["plan"])
-        yield "publish", tasks.publish
+        yield "publish", lambda: tasks.publish(self._results["plan"])
+        yield "clean", tasks.clean
         yield "report", lambda: tasks.report(self._results["plan"], self._results["guards"])
         yield "cluster_reaper", self._reap
         yield "photo notifications", self._hear
@@ -351,6 +357,7 @@ class PipelineRun:
             **self.account.sessions["AirflowRole"],
             # The session is in the environment; in an account the connection becomes the role.
             "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
+            "FRUITS_KEEP_RUNS": "1",
             "FRUITS_RUNTIME_ARCHIVE": str(next((REPOSITORY / ".cache/runtime").glob("*.tar.gz"))),
         }
         self.account.step_environment.update(self.account.sessions["NodeRole"])
@@ -373,6 +380,13 @@ class PipelineRun:
         request["Instances"]["TerminationProtected"] = True
         request["BootstrapActions"] = []
         self.account.admin("emr").run_job_flow(**request)
+
+    def _leave_a_result(self) -> None:
+        """Another run's, current until this one publishes, and then to be removed."""
+        s3 = self.account.admin("s3")
+        older = {"run_key": "older", "run_id": "older", "published_at": "2026-01-01T00:00:00+00:00"}
+        s3.put_object(Bucket=BUCKET, Key=LATEST_KEY, Body=json.dumps(older).encode())
+        s3.put_object(Bucket=BUCKET, Key="Results/pca_output/run=older/part-0.parquet", Body=b"")
 
     def _end_clusters(self) -> None:
         emr = self.account.admin("emr")

@@ -108,7 +108,9 @@ def test_every_action_of_the_nodes_role_is_used_but_those_of_emrs_committer(
     [
         ("s3:GetObject", f"arn:aws:s3:::{BUCKET}/Test/Apple/1.jpg", {}),
         ("s3:PutObject", f"arn:aws:s3:::{BUCKET}/Test/Apple/1.jpg", {}),
-        ("s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/Results/pca_output/run=a/x.parquet", {}),
+        ("s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/Results/pca_output/_latest.json", {}),
+        ("s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/Results/reports/run=a/report.json", {}),
+        ("s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/Test/Apple/1.jpg", {}),
         ("s3:PutObject", f"arn:aws:s3:::{BUCKET}/Results/pca_output/run=a/x.parquet", {}),
         ("s3:PutBucketPolicy", f"arn:aws:s3:::{BUCKET}", {}),
         ("s3:ListBucket", "arn:aws:s3:::another", {}),

@@ -120,7 +120,7 @@ def test_the_dag_has_the_tasks_of_the_design_in_their_order(dag: Any) -> None:
         "wait_for_cluster",
         "add_featurize_step",
     ]
-    chain += ["wait_for_featurize", "add_pca_step", "wait_for_pca", "verify", "publish", "report"]
+    chain += ["wait_for_featurize", "add_pca_step", "wait_for_pca", "verify", "publish", "clean", "report"]
     assert [name for name in order if name in chain] == chain
     assert set(order) - set(chain) == {"terminate_cluster"}
 
@@ -187,7 +187,7 @@ def test_the_verdict_is_the_only_leaf(dag: Any) -> None:
     assert report.is_teardown, "Airflow skips an ordinary task when the run is marked failed"
     assert report.on_failure_fail_dagrun, "its failure must fail the run"
     assert not [up for up in report.upstream_list if up.is_setup], "it must run when no setup succeeded, too"
-    assert {"publish", "terminate_cluster"} <= dag.get_task("report").upstream_task_ids
+    assert {"clean", "terminate_cluster"} <= dag.get_task("report").upstream_task_ids
 
 
 def test_only_one_run_at_a_time(dag: Any) -> None:
@@ -232,8 +232,30 @@ def test_the_default_is_the_recorded_fleet(dag: Any) -> None:
 
 
 def test_the_cluster_is_described_after_its_fleet_is_chosen(dag: Any) -> None:
-    (guarded,) = dag.get_task("publish_artifacts").op_args
-    assert guarded.operator.task_id == "guards"
+    guarded, planned = dag.get_task("publish_artifacts").op_args
+    assert (guarded.operator.task_id, planned.operator.task_id) == ("guards", "plan")
+
+
+def test_where_nothing_is_new_all_but_the_teardowns_is_skipped(dag: Any) -> None:
+    """``guards`` skips what follows it, whatever its trigger rule: that is where all that costs comes."""
+    guards = dag.get_task("guards")
+    assert guards.inherits_from_skipmixin, "guards: make it a short circuit"
+    assert guards.ignore_downstream_trigger_rules
+    skipped = {task.task_id for task in guards.get_flat_relatives() if not task.is_teardown}
+    assert {task.task_id for task in dag.tasks} - skipped == {
+        "plan",
+        "guards",
+        "terminate_cluster",
+        "report",
+    }
+
+
+def test_the_pca_step_runs_when_featurize_was_skipped_and_not_when_it_failed(dag: Any) -> None:
+    pca = dag.get_task("add_pca_step")
+    assert pca.trigger_rule == "none_failed_min_one_success"
+    assert pca.upstream_task_ids == {"wait_for_featurize", "wait_for_cluster"}
+    for name in ("add_featurize_step", "wait_for_featurize", "wait_for_pca", "verify", "publish", "clean"):
+        assert dag.get_task(name).trigger_rule == "all_success", f"{name}: a failure before it must stop it"
 
 
 def test_every_task_notes_when_it_began(dagbag: Any) -> None:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from fruit_spark.errors import StepError
+from fruit_spark.feature_files import list_features
 from fruit_spark.moments import Moments, full_blocks, moments_of
 from fruit_spark.pca import explained_variance_ratio, fit_blocks, fit_spark, principal_components
 
@@ -112,7 +113,7 @@ def test_moments_do_not_depend_on_how_the_rows_are_spread(
     spark: "SparkSession", tmp_path: Path, partitions: int
 ) -> None:
     values = sample(90, 10, offset=5.0)
-    found = moments_of(spark, spread(spark, tmp_path, values, partitions))
+    found = moments_of(spark, list_features(spark, [spread(spark, tmp_path, values, partitions)]))
     assert found is not None
     assert found.rows == 90
     np.testing.assert_allclose(found.mean, values.astype(np.float64).mean(axis=0), atol=1e-12)
@@ -121,7 +122,7 @@ def test_moments_do_not_depend_on_how_the_rows_are_spread(
 
 @pytest.mark.spark
 def test_no_row_anywhere_has_no_moments(spark: "SparkSession", tmp_path: Path) -> None:
-    assert moments_of(spark, spread(spark, tmp_path, [], 2)) is None
+    assert moments_of(spark, list_features(spark, [spread(spark, tmp_path, [], 2)])) is None
 
 
 @pytest.mark.spark
@@ -132,7 +133,7 @@ def test_no_row_anywhere_has_no_moments(spark: "SparkSession", tmp_path: Path) -
 )
 def test_both_solvers_agree(spark: "SparkSession", tmp_path: Path, values: npt.NDArray[np.float32]) -> None:
     written = spread(spark, tmp_path, values, 4)
-    features, found = read(spark, written), moments_of(spark, written)
+    features, found = read(spark, written), moments_of(spark, list_features(spark, [written]))
     assert found is not None
     blocks, reference = (fit(features, found, COMPONENTS) for fit in (fit_blocks, fit_spark))
     np.testing.assert_allclose(

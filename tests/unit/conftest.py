@@ -12,11 +12,21 @@ from moto import mock_aws
 from fruit_contract.layout import RunLayout
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.planned import Planned
+from fruit_pipeline.publication import FeatureIdentity
 from local_aws import moto_gaps
 from local_run import account
 
 BUCKET = "fruits-test"
 REGION = "eu-west-1"
+FEATURES = FeatureIdentity(
+    fingerprint="f" * 64,
+    image_size=224,
+    precision="float32",
+    engine="litert",
+    reader="fast",
+    input_prefix="Test/",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,6 +48,26 @@ def _no_real_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+
+
+def planned(images: int = 3, **changes: Any) -> Planned:
+    """What ``plan`` hands on: as of a first run, but for the changes."""
+    usual = Planned(
+        images=images,
+        new=images,
+        changed=0,
+        deleted=0,
+        reused=0,
+        bytes=6_000 * images,
+        ignored=0,
+        run_key="run-1",
+        features=FEATURES,
+        base=None,
+        pointer_etag=None,
+        nothing_new=False,
+        summary="",
+    )
+    return usual | changes  # type: ignore[return-value]
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from fruit_pipeline.artifacts import ArtifactUris
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
+from tests.unit.conftest import planned
 
 URIS = ArtifactUris(
     "s3://b/f.py",
@@ -196,17 +197,44 @@ def test_several_subnets_and_the_stacks_security_groups_reach_the_request() -> N
 
 @pytest.mark.parametrize("build", [steps.featurize_step, steps.reduce_step])
 def test_a_step_fits_the_service_model_and_names_the_runs_own_keys(build: Any) -> None:
-    step = build(RunParameters(bucket="fruits-test"), RunLayout("fruits-test", "run-1"), URIS)
+    step = build(RunParameters(bucket="fruits-test"), RunLayout("fruits-test", "run-1"), URIS, planned())
     assert problems_of("AddJobFlowSteps", {"JobFlowId": "j-1", "Steps": [step]}) == ""
     args = step["HadoopJarStep"]["Args"]
     assert args[0] == "spark-submit"
-    assert all("run=run-1" in word for word in args if word.startswith("s3://fruits-test/Results/"))
+    results = {word for word in args if word.startswith("s3://fruits-test/Results/")}
+    shared = {"s3://fruits-test/Results/features/"}  # what earlier runs have left there is read
+    assert all("=run-1" in word for word in results - shared)
     assert all(isinstance(word, str) for word in args)
+
+
+def test_there_is_no_featurize_step_where_there_is_nothing_to_featurize() -> None:
+    parameters, layout = RunParameters(bucket="fruits-test"), RunLayout("fruits-test", "run-1")
+    assert steps.featurize_step(parameters, layout, URIS, planned(3, new=0, reused=3)) is None
+
+
+def test_a_few_bad_photos_beside_known_ones_do_not_fail_the_featurize_step() -> None:
+    parameters, layout = RunParameters(bucket="fruits-test"), RunLayout("fruits-test", "run-1")
+    for reused, flagged in ((0, False), (2, True)):
+        step = steps.featurize_step(parameters, layout, URIS, planned(3, new=3 - reused, reused=reused))
+        assert step is not None
+        assert ("--allow-no-features" in step["HadoopJarStep"]["Args"]) is flagged
+
+
+@pytest.mark.parametrize(
+    ("refit", "components", "offered"), [("auto", 8, True), ("always", 8, False), ("auto", 9, False)]
+)
+def test_the_current_model_is_offered_where_it_may_be_used_again(
+    refit: str, components: int, offered: bool
+) -> None:
+    parameters = RunParameters.checked({"bucket": "fruits-test", "refit": refit, "components": components})
+    base: Any = {"run_key": "run-0", "pca_model": "s3://fruits-test/model", "components": 8}
+    step = steps.reduce_step(parameters, RunLayout("fruits-test", "run-1"), URIS, planned(base=base))
+    assert ("s3://fruits-test/model" in step["HadoopJarStep"]["Args"]) is offered
 
 
 @pytest.mark.parametrize("build", [steps.featurize_step, steps.reduce_step])
 def test_a_step_ends_itself_at_max_step_hours_and_is_not_started_twice(build: Any) -> None:
     parameters = RunParameters(bucket="fruits-test", max_step_hours=1.5)
-    args = build(parameters, RunLayout("fruits-test", "run-1"), URIS)["HadoopJarStep"]["Args"]
+    args = build(parameters, RunLayout("fruits-test", "run-1"), URIS, planned())["HadoopJarStep"]["Args"]
     assert args[args.index("--time-limit") + 1] == "5400"
     assert "spark.yarn.maxAppAttempts=1" in args

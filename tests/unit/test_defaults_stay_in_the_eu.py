@@ -21,6 +21,7 @@ from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters, form
 from fruit_pipeline.regions import EU_REGIONS, ResidencyError, check_arns, check_endpoint
 from tests.conftest import REPOSITORY
+from tests.unit.conftest import planned
 
 EXCEPTIONS: Final = {
     ("plugins/fruit_pipeline/regions.py", "eu-west-2"): "named as outside the Union",
@@ -163,8 +164,8 @@ def rendered() -> Iterator[tuple[str, Any]]:
     yield "RunParameters", parameters.model_dump()
     yield "the form", {name: parameter.serialize() for name, parameter in form().items()}
     yield "the job flow", job_flow(parameters, deployment, uris.hard_lifetime, "fruit_features", "run-1")
-    yield "the featurize step", steps.featurize_step(parameters, layout, uris)
-    yield "the reduce step", steps.reduce_step(parameters, layout, uris)
+    yield "the featurize step", steps.featurize_step(parameters, layout, uris, planned())
+    yield "the reduce step", steps.reduce_step(parameters, layout, uris, planned())
 
 
 @pytest.mark.parametrize(("name", "document"), rendered(), ids=[name for name, _ in rendered()])

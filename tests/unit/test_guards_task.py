@@ -17,9 +17,9 @@ from fruit_pipeline import artifacts, tasks
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import Fleet, RunParameters
 from local_run import account
-from tests.unit.conftest import BUCKET, REGION
+from tests.unit.conftest import BUCKET, REGION, planned
 
-PLANNED = {"images": 87_000, "bytes": 2_000_000_000, "ignored": 0}
+PLANNED = planned(87_000, bytes=2_000_000_000)
 Guard = Callable[..., dict[str, Any]]
 
 
@@ -97,7 +97,7 @@ def test_the_cluster_that_is_asked_for_is_the_one_that_was_chosen(
     monkeypatch.setattr(tasks, "get_current_context", lambda: context)
     uris = artifacts.ArtifactUris(*("s3://b/a",) * 6)
     monkeypatch.setattr(artifacts, "publish", lambda *_: uris)
-    core = tasks.publish_artifacts(guarded)["job_flow"]["Instances"]["InstanceFleets"][1]
+    core = tasks.publish_artifacts(guarded, PLANNED)["job_flow"]["Instances"]["InstanceFleets"][1]
     assert {
         "worker_type": core["InstanceTypeConfigs"][0]["InstanceType"],
         "workers": core["TargetSpotCapacity"],

@@ -59,5 +59,5 @@ def test_everything_a_run_writes_carries_its_own_key() -> None:
         for name in dir(run)
         if isinstance(value := getattr(run, name), str) and value.startswith("Results/")
     ]
-    assert len(written) >= 9
-    assert all("/run=some-run/" in key for key in written)
+    assert len(written) >= 12
+    assert all("=some-run/" in key for key in written)

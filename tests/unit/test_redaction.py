@@ -28,6 +28,7 @@ from fruit_pipeline.parameters import RunParameters, form
 from fruit_pipeline.redaction import redacted, redacted_text
 from tests.conftest import REPOSITORY
 from tests.secrets_scan import scan, scan_files
+from tests.unit.conftest import planned
 from tests.unit.test_encryption import RIGHT
 from tests.unit.test_reporting import START
 from tests.unit.test_secrets_scan import ACCESS_KEY, ACCOUNT, PLANTED, SECRET, TEMPORARY_KEY, TOKEN
@@ -104,7 +105,7 @@ def test_a_report_shows_neither_account_nor_keys_whatever_it_is_told() -> None:
             after_last_step=None,
         ),
         sizing=None,
-        found=1,
+        planned=planned(1, summary=dirty),
         featurized=metrics,
         reduced=None,
         cluster=ClusterFacts(
@@ -163,8 +164,8 @@ def test_the_rendered_run_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> No
     uris = artifacts.ArtifactUris(*(f"s3://b-b/artifacts/{name}" for name in "abcdef"))
     rendered = [
         job_flow(values, Deployment(), uris.hard_lifetime, "fruit_features", "r"),
-        steps.featurize_step(values, layout, uris),
-        steps.reduce_step(values, layout, uris),
+        steps.featurize_step(values, layout, uris, planned()),
+        steps.reduce_step(values, layout, uris, planned()),
         {name: parameter.serialize() for name, parameter in form().items()},
     ]
     text = json.dumps(rendered)

@@ -7,6 +7,7 @@ from fruit_contract.report import ChosenFleet, ClusterFacts, Encryption, Expecte
 from fruit_pipeline import billing, reporting, timing
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
+from tests.unit.conftest import planned
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CLUSTER = ClusterFacts(
@@ -38,7 +39,7 @@ def task(name: str, state: str) -> TaskTime:
 
 
 def built(tasks: list[TaskTime], **known: Any) -> Report:
-    nothing: dict[str, Any] = {"found": None, "featurized": None, "reduced": None, "sizing": None}
+    nothing: dict[str, Any] = {"planned": None, "featurized": None, "reduced": None, "sizing": None}
     return reporting.build_report(
         run_id="r",
         started_at=START,
@@ -66,7 +67,7 @@ def test_a_failure_names_the_task_and_not_those_that_waited_for_it() -> None:
 
 
 def test_a_successful_run_has_no_failure() -> None:
-    report = built([task("plan", "success")], found=3)
+    report = built([task("plan", "success")], planned=planned(3))
     assert (report["state"], report["failure"], report["images"]["found"]) == ("success", None, 3)
 
 
@@ -114,3 +115,38 @@ def test_an_instance_has_its_life_and_its_hours_when_it_has_ended() -> None:
     assert (begun["created"], begun["ended"], begun["hours"]) == (START.isoformat(), None, None)
     ended = reporting._life({"CreationDateTime": START, "EndDateTime": START + timedelta(minutes=30)})
     assert ended["hours"] == 0.5
+
+
+def test_a_run_that_found_nothing_new_says_so_and_costs_nothing() -> None:
+    found = planned(3, new=0, reused=3, nothing_new=True, summary="Nothing is new: 3 photos.")
+    report = built([task("guards", "success"), task("publish", "skipped")], planned=found)
+    assert (report["state"], report["nothing_new"], report["failure"]) == ("success", True, None)
+    assert report["changes"] == "Nothing is new: 3 photos."
+    assert report["cost"]["actual"] == 0.0
+    assert (report["images"]["found"], report["images"]["reused"]) == (3, 3)
+
+
+def test_the_result_is_counted_as_the_reduce_step_left_it() -> None:
+    found = planned(340, new=50, changed=5, reused=285, deleted=10)
+    reduced: Any = {
+        "rows": 338,
+        "rejected": 2,
+        "feature_dim": 1280,
+        "components": 2,
+        "explained_variance": 0.9,
+        "explained_variance_ratio": [0.6, 0.3],
+        "versions": {"spark": "3.5.6"},
+    }
+    base: Any = {"run_key": "a", "model": {"name": "m"}, "pca_model": "", "components": 2}
+    report = built([], planned={**found, "base": base}, reduced=reduced)
+    assert report["images"] == {
+        "found": 340,
+        "new": 50,
+        "changed": 5,
+        "processed": 338,
+        "rejected": 2,
+        "reused": 285,
+        "deleted": 10,
+    }
+    assert report["model"] == {"name": "m"}
+    assert (report["feature_dim"], report["versions"]["spark"]) == (1280, "3.5.6")

@@ -1,13 +1,18 @@
 """The table after a local run shows what was expected beside what happened, and where the time went."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from fruit_contract.layout import RunLayout
 from fruit_contract.report import StepTime, TaskTime, Timing
+from fruit_pipeline.publication import write_json
 from local_run import results
+from tests.unit.conftest import BUCKET
+from tests.unit.test_publication import publish
 
 
 @pytest.fixture
@@ -15,7 +20,16 @@ def report() -> Any:
     return {
         "run_id": "r",
         "state": "success",
-        "images": {"found": 60, "processed": 59, "rejected": 1},
+        "nothing_new": False,
+        "images": {
+            "found": 60,
+            "new": 50,
+            "changed": 5,
+            "processed": 59,
+            "rejected": 1,
+            "reused": 5,
+            "deleted": 2,
+        },
         "model": None,
         "images_per_second": 4.0,
         "images_per_second_per_core": 2.0,
@@ -77,3 +91,36 @@ def test_a_run_that_was_refused_has_a_table_too(report: Any) -> None:
     rows = shown(refused)
     assert not {"fleet", "cost", "speed"} & rows.keys()
     assert rows["to the first step"] == "-"
+
+
+def test_what_was_new_stands_beside_the_result(report: Any) -> None:
+    rows = shown(report)
+    assert rows["photos"] == "60 found, 50 new, 5 changed, 2 deleted, 5 reused"
+    assert rows["result"] == "59 processed, 1 rejected"
+    assert results.problems(report) == []
+
+
+def test_a_run_that_found_nothing_new_says_so_and_has_no_cluster(report: Any) -> None:
+    idle = {
+        **report,
+        "nothing_new": True,
+        "cluster": {"id": None, "release": None, "final_state": None},
+    }
+    idle["images"] = {**report["images"], "processed": 0, "rejected": 0}
+    rows = shown(idle)
+    assert rows["nothing is new"] == "no cluster was created; the current result stays"
+    assert "cluster" not in rows
+    assert results.problems(idle) == []
+
+
+def test_where_nothing_was_new_the_current_result_is_fetched(s3: Any, tmp_path: Path) -> None:
+    before, now = RunLayout(BUCKET, "a"), RunLayout(BUCKET, "b")
+    for key in (before.variance_plot, f"{before.pca_output}part-0.parquet", before.report):
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"a")
+    publish(s3, "a", None)
+    write_json(s3, BUCKET, now.report, {"nothing_new": True})
+
+    assert results.fetch(s3, now, tmp_path) == {"nothing_new": True}
+
+    latest = {path.relative_to(tmp_path / "latest").as_posix() for path in tmp_path.rglob("*.*")}
+    assert latest >= {"report.json", "variance.png", "pca_output/part-0.parquet"}

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from fruit_contract.layout import RunLayout
 from fruit_pipeline import tasks
 from fruit_pipeline.publication import write_json
-from tests.unit.conftest import BUCKET, REGION
+from tests.unit.conftest import BUCKET, REGION, planned
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_guards_refuse_a_run_without_the_configuration_that_is_required(
     account.create_roles(boto3.client("iam"), Deployment())
     monkeypatch.setenv("FRUITS_REQUIRE_SECURITY_CONFIGURATION", "true")
     with pytest.raises(AirflowFailException, match="set FRUITS_SECURITY_CONFIGURATION"):
-        tasks.check_guards({"images": 10, "bytes": 1000, "ignored": 0})
+        tasks.check_guards(planned(10))
 
 
 def test_verify_refuses_a_run_that_is_not_encrypted_before_it_reads_the_result(
@@ -86,4 +86,4 @@ def test_verify_refuses_a_run_that_is_not_encrypted_before_it_reads_the_result(
     for key in (layout.featurize_metrics, layout.reduce_metrics):
         write_json(s3, BUCKET, key, {})
     with pytest.raises(AirflowFailException, match=r"2 of 2 objects of the run .* are not encrypted"):
-        tasks.verify({"images": 3})
+        tasks.verify(planned(3))

@@ -9,10 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from fruit_contract.layout import RunLayout
+from fruit_contract.manifest import DEAD, LIVE, REJECTED
+from fruit_pipeline.changes import MANIFEST_SCHEMA, Row
 from fruit_pipeline.parameters import RunParameters
 from fruit_pipeline.verification import VerificationError, verify
-from tests.unit.conftest import BUCKET
+from tests.unit.conftest import BUCKET, planned
 
+A, B, C = (f"s3://{BUCKET}/{key}" for key in "abc")
 COMPONENTS = pa.list_(pa.float32())
 
 
@@ -20,11 +23,23 @@ class Result:
     """A run's files and metrics, right until a test spoils them."""
 
     def __init__(self) -> None:
-        self.features: list[tuple[str, list[float]]] = [("a", [1.0, 2.0]), ("b", [3.0, 4.0])]
-        self.rejected: list[tuple[str, str | None]] = [("c", "empty")]
-        self.found = 3
-        self.featurized: Any = {"processed": 2, "rejected": 1}
-        self.reduced: Any = {"explained_variance_ratio": [0.6, 0.3], "explained_variance": 0.9}
+        self.features: list[tuple[str, list[float]]] = [(A, [1.0, 2.0]), (B, [3.0, 4.0])]
+        self.rejected: list[tuple[str, str | None]] = [(C, "empty")]
+        self.manifest = [
+            Row("a", "0", 1, DEAD, None, "run=0"),
+            Row("a", "1", 1, LIVE, None, "run=0"),
+            Row("b", "1", 1, LIVE, None, "run=run-1"),
+            Row("c", "1", 1, REJECTED, "empty", ""),
+            Row("d", "1", 1, DEAD, None, "run=0"),
+        ]
+        self.planned = planned(3, new=1, changed=1, reused=1)
+        self.featurized: Any = {"processed": 1, "rejected": 1, "model": {"fingerprint": "f" * 64}}
+        self.reduced: Any = {
+            "rows": 2,
+            "rejected": 1,
+            "explained_variance_ratio": [0.6, 0.3],
+            "explained_variance": 0.9,
+        }
 
     def check(self, s3: Any, layout: RunLayout, parameters: RunParameters) -> dict[str, int]:
         paths, vectors = zip(*self.features, strict=True) if self.features else ((), ())
@@ -36,7 +51,9 @@ class Result:
             layout.rejected,
             pa.table({"path": pa.array(names, pa.string()), "reason": pa.array(reasons, pa.string())}),
         )
-        return verify(s3, layout, parameters, self.found, deepcopy(self.featurized), deepcopy(self.reduced))
+        manifest = pa.Table.from_pylist([row._asdict() for row in self.manifest], schema=MANIFEST_SCHEMA)
+        _put(s3, layout.manifest, manifest)
+        return verify(s3, layout, parameters, self.planned, deepcopy(self.featurized), self.reduced)
 
 
 def _put(s3: Any, prefix: str, table: pa.Table) -> None:
@@ -54,19 +71,35 @@ def test_a_right_result_is_accepted(s3: Any, layout: RunLayout, parameters: RunP
     ("spoil", "sentence"),
     [
         (lambda r: r.features.pop(), "3 images were found, but 1 were processed and 1 rejected"),
-        (lambda r: r.features.append(("a", [5.0, 6.0])), "'a' stands twice in PCA output"),
+        (lambda r: r.features.append((A, [5.0, 6.0])), "/a' stands twice in PCA output"),
         (
-            lambda r: r.rejected.append(("a", "corrupt")),
-            "'a' stands twice in the processed and rejected images",
+            lambda r: r.rejected.append((A, "corrupt")),
+            "/a' stands twice in the processed and rejected images",
         ),
-        (lambda r: r.features.__setitem__(0, ("a", [1.0])), "rows of .* values where 2 were asked for"),
-        (lambda r: r.features.__setitem__(0, ("a", [1.0, float("nan")])), "values that are not finite"),
-        (lambda r: r.features.__setitem__(0, ("a", [1.0, float("inf")])), "values that are not finite"),
-        (lambda r: r.rejected.__setitem__(0, ("c", None)), "a rejected image has no reason"),
+        (lambda r: r.features.__setitem__(0, (A, [1.0])), "rows of .* values where 2 were asked for"),
+        (lambda r: r.features.__setitem__(0, (A, [1.0, float("nan")])), "values that are not finite"),
+        (lambda r: r.features.__setitem__(0, (A, [1.0, float("inf")])), "values that are not finite"),
+        (lambda r: r.rejected.__setitem__(0, (C, None)), "a rejected image has no reason"),
+        (
+            lambda r: r.reduced.update(rows=3),
+            "the reduce step counted 3 processed and 1 rejected images, but 2 and 1",
+        ),
         (
             lambda r: r.featurized.update(processed=3),
-            "counted 3 processed and 1 rejected images, but 2 and 1",
+            "2 images were to be featurized, but 3 were processed and 1 rejected",
         ),
+        (
+            lambda r: r.featurized["model"].update(fingerprint="e" * 64),
+            "are of the model eeeeeeeeeeee, and the run was planned for ffffffffffff: the model was replaced",
+        ),
+        (lambda r: r.manifest.pop(2), "names 1 processed and 1 rejected images, but 2 and 1 are on S3"),
+        (lambda r: r.manifest.pop(3), "names 2 processed and 0 rejected images, but 2 and 1 are on S3"),
+        (
+            lambda r: r.manifest.__setitem__(2, Row("bb", "1", 1, LIVE, None, "run=run-1")),
+            "'bb' is in the manifest but has no row",
+        ),
+        (lambda r: r.manifest.insert(2, r.manifest[1]), "'a' stands twice in the manifest"),
+        (lambda r: r.manifest.reverse(), "has 'c' after 'd', out of their order"),
         (
             lambda r: r.reduced.update(explained_variance_ratio=[0.9]),
             "1 explained variance ratios .* 2 components",
@@ -90,4 +123,12 @@ def test_a_spoilt_result_is_refused(
 def test_a_missing_output_is_refused(s3: Any, layout: RunLayout, parameters: RunParameters) -> None:
     right = Result()
     with pytest.raises(VerificationError, match="3 images were found, but 0 were processed and 0 rejected"):
-        verify(s3, layout, parameters, 3, right.featurized, right.reduced)
+        verify(s3, layout, parameters, right.planned, right.featurized, right.reduced)
+
+
+def test_a_run_with_nothing_to_featurize_is_accepted(
+    s3: Any, layout: RunLayout, parameters: RunParameters
+) -> None:
+    result = Result()
+    result.planned, result.featurized = planned(3, new=0, reused=3, deleted=1), None
+    assert result.check(s3, layout, parameters) == {"processed": 2, "rejected": 1}

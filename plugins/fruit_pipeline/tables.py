@@ -1,0 +1,64 @@
+"""Parquet on S3, written and read a bounded number of rows at a time."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROWS_PER_GROUP: Final = 50_000
+"""Some megabytes of keys: enough for Parquet to compress well, little for a worker."""
+_ROWS_PER_BATCH: Final = 8192
+
+
+class RowWriter:
+    """Rows, as tuples in the order of a schema's fields, into one Parquet file on this machine."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path, self.rows = path, 0
+        self._schema, self._held = schema, list[tuple[Any, ...]]()
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+
+    def write(self, row: tuple[Any, ...]) -> None:
+        self._held.append(row)
+        self.rows += 1
+        if len(self._held) == ROWS_PER_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        columns = list(zip(*self._held, strict=True)) or [()] * len(self._schema)
+        arrays = [pa.array(values, field.type) for values, field in zip(columns, self._schema, strict=True)]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._held = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._held:
+            self._flush()
+        self._writer.close()
+
+
+def rows_of(batches: Iterable[pa.RecordBatch], columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+    """The rows of some batches as tuples of the columns."""
+    for batch in batches:
+        yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+
+
+def keys_under(s3: Any, bucket: str, prefix: str, suffix: str = "") -> Iterator[str]:
+    """The keys under a prefix that end like that, in their order."""
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for entry in page.get("Contents", []):
+            if entry["Key"].endswith(suffix):
+                yield entry["Key"]
+
+
+def batches_under(s3: Any, bucket: str, prefix: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of the Parquet files under a prefix, file by file in the order of their names."""
+    for key in keys_under(s3, bucket, prefix, ".parquet"):
+        with tempfile.TemporaryFile() as stream:
+            s3.download_fileobj(bucket, key, stream)
+            yield from pq.ParquetFile(stream).iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns)

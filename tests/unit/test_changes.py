@@ -1,0 +1,241 @@
+"""A run's lists name every photo once, whatever its key and whatever came before, and no other file.
+
+Merging is compared with dicts over random histories of uploads, changes, deletions and runs.
+"""
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fruit_contract.layout import FEATURES_PREFIX, RunLayout
+from fruit_contract.manifest import DEAD, LIVE, REJECTED
+from fruit_pipeline.changes import (
+    MANIFEST_SCHEMA,
+    Changes,
+    OrderError,
+    Photo,
+    Row,
+    count,
+    merged,
+    sources_of,
+    write_lists,
+)
+from tests.unit.conftest import BUCKET
+
+ODD_NAMES = ["a b.jpg", "a+b.jpg", "50%.jpg", "%20.jpg", "a#b.jpg", "épi.jpg", "e\u0301pi.jpg", "a\nb.jpg"]
+ODD_NAMES += ["A.JPEG", "a.jpeg", "\U0001f34e.png", "\uffee.png"]
+
+
+def rows(s3: Any, key: str) -> list[dict[str, Any]]:
+    return list(pq.read_table(io.BytesIO(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())).to_pylist())
+
+
+def put_manifest(s3: Any, layout: RunLayout, manifest: Iterable[Row]) -> None:
+    """The manifest of a published run, and a file in each of the sources that it names."""
+    table = pa.Table.from_pylist([row._asdict() for row in manifest], schema=MANIFEST_SCHEMA)
+    body = io.BytesIO()
+    pq.write_table(table, body)
+    s3.put_object(Bucket=BUCKET, Key=f"{layout.manifest}rows.parquet", Body=body.getvalue())
+    for source in set(table.column("source").to_pylist()) - {""}:
+        s3.put_object(Bucket=BUCKET, Key=f"{FEATURES_PREFIX}{source}/part-0.parquet", Body=b"rows")
+
+
+def put_photo(s3: Any, key: str, body: bytes = b"12345") -> Photo:
+    etag = s3.put_object(Bucket=BUCKET, Key=key, Body=body)["ETag"].strip('"')
+    return Photo(key, etag, len(body))
+
+
+# --- merging -------------------------------------------------------------------------------------------
+
+KEYS = st.sampled_from(["a", "b", "B", "c/d", "c d", "é", "e\u0301", "\uffee", "\U0001f34e", "a\nb", "~"])
+PHOTOS = st.dictionaries(KEYS, st.tuples(st.sampled_from("123"), st.integers(0, 2)))
+
+
+def as_listed(photos: dict[str, tuple[str, int]]) -> list[Photo]:
+    """As S3 lists: by the UTF-8 bytes of the keys."""
+    return [Photo(key, *photos[key]) for key in sorted(photos, key=str.encode)]
+
+
+@given(st.lists(st.tuples(PHOTOS, st.sets(KEYS), st.booleans(), st.booleans(), st.booleans())))
+def test_after_any_history_every_photo_has_one_row_in_the_run_that_saw_it_first(history: Any) -> None:
+    """``history``: for each run the photos there are, the keys it rejects, whether for a reason that may
+    pass, whether it fails before it is published, and whether it compacts."""
+    manifest: list[Row] = []
+    made: dict[tuple[str, str], Photo] = {}  # what each source holds of each key
+    refused: dict[str, Photo] = {}  # rejected for what they are, and not looked at again
+    for number, (photos, rejects, passing, fails, compacts) in enumerate(history):
+        source, changes = f"run={number}", Changes()
+        before = {row.key: row for row in manifest if row.state != DEAD}
+        retried = {key for key, row in before.items() if row.state == REJECTED and key not in refused}
+        listed = as_listed(photos)
+
+        draft = list(merged(listed, manifest, source, changes))
+
+        work = {row.key for row in draft if row.source == source}
+        known = {key: Photo(*row[:3]) for key, row in before.items() if key not in retried}
+        assert work == {photo.key for photo in listed if known.get(photo.key) != photo}
+        assert changes.found == len(photos)
+        assert changes.new == len(photos.keys() - known.keys())
+        assert changes.changed == len(work & known.keys())
+        assert changes.deleted == len(known.keys() - photos.keys())
+        assert changes.reused == len(photos) - len(work)
+        assert [row.key for row in draft] == sorted((row.key for row in draft), key=str.encode)
+        made |= {(source, photo.key): photo for photo in listed if photo.key in work}
+        if fails:
+            continue
+        reason = "gone: by then" if passing else "corrupt: cut off"
+        manifest = [
+            row._replace(state=REJECTED, reason=reason, source="")
+            if row.source == source and row.key in rejects
+            else row
+            for row in draft
+        ]
+        rejected_now = {photo.key: photo for photo in listed if photo.key in work & rejects}
+        refused = {key: photo for key, photo in refused.items() if photos.get(key) == photo[1:]}
+        refused = {key: photo for key, photo in refused.items() if key not in work}
+        refused |= {} if passing else rejected_now
+        if compacts:
+            live = [row for row in manifest if row.state == LIVE]
+            made |= {(f"compacted={number}", row.key): Photo(*row[:3]) for row in live}
+            manifest = [
+                row._replace(source=f"compacted={number}") if row.state == LIVE else row
+                for row in manifest
+                if row.state != DEAD
+            ]
+        # What a reader of the feature files finds: all their rows, less the dead ones.
+        used = {row.source for row in manifest if row.state == LIVE}
+        dead = {(row.source, row.key) for row in manifest if row.state == DEAD}
+        gone = {("run=" + str(number), key) for key in rejected_now}
+        found = [photo for place, photo in made.items() if place[0] in used and place not in dead | gone]
+        found = [photo for photo in found if photo.key not in refused or refused[photo.key] != photo]
+        expected = [photo for photo in listed if photo.key not in refused and photo.key not in rejected_now]
+        assert sorted(found) == sorted(expected)
+
+
+def test_a_photo_that_was_gone_during_the_run_is_tried_again_and_a_corrupt_one_is_not() -> None:
+    photos = [Photo("a", "1", 1), Photo("b", "1", 1)]
+    manifest = [
+        Row("a", "1", 1, REJECTED, "gone: the object was there when the work was planned", ""),
+        Row("b", "1", 1, REJECTED, "corrupt: cut off", ""),
+    ]
+    changes = Changes()
+    draft = list(merged(photos, manifest, "run=2", changes))
+    assert draft == [Row("a", "1", 1, LIVE, None, "run=2"), manifest[1]]
+    assert (changes.new, changes.reused) == (1, 1)
+
+
+def test_rows_of_a_source_that_is_lost_are_computed_anew() -> None:
+    manifest = [
+        Row("a", "0", 1, DEAD, None, "run=1"),
+        Row("a", "1", 1, LIVE, None, "run=2"),
+        Row("b", "1", 1, LIVE, None, "run=1"),
+    ]
+    photos = [Photo("a", "1", 1), Photo("b", "1", 1)]
+    draft = list(merged(photos, manifest, "run=3", Changes(), {"run=1"}))
+    assert draft == [manifest[1], Row("b", "1", 1, LIVE, None, "run=3")]
+
+
+@pytest.mark.parametrize("keys", ["ba", "aa"])
+def test_a_listing_out_of_order_is_refused(keys: str) -> None:
+    photos = [Photo(key, "1", 1) for key in keys]
+    with pytest.raises(OrderError, match=r"The listing has 'a' after '[ab]'"):
+        list(merged(photos, [], "run=1", Changes()))
+
+
+# --- on S3 ---------------------------------------------------------------------------------------------
+
+
+def test_every_photo_is_listed_with_its_key_as_it_is(s3: Any, layout: RunLayout) -> None:
+    for name in ODD_NAMES:
+        put_photo(s3, f"Test/Pink Lady/{name}")
+    put_photo(s3, "Test/Pink Lady/empty.jpg", b"")
+    for key in ("Test/", "Test/Pink Lady/", "Test/notes.txt", "Other/1.jpg"):
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"")
+
+    found, counts = write_lists(s3, layout, "Test/", None)
+
+    assert (found.found, found.new, found.work_bytes, counts.ignored) == (13, 13, 60, 3)
+    work = rows(s3, layout.work_list)
+    assert {row["key"] for row in work} == {f"Test/Pink Lady/{name}" for name in [*ODD_NAMES, "empty.jpg"]}
+    assert all(row["uri"] == f"s3://{BUCKET}/{row['key']}" for row in work)
+    assert all(len(row["etag"]) == 32 for row in work)
+    draft = rows(s3, layout.draft)
+    assert [row["key"] for row in draft] == sorted((row["key"] for row in work), key=str.encode)
+    assert {(row["state"], row["source"], row["reason"]) for row in draft} == {(LIVE, "run=run-1", None)}
+
+
+def test_a_renamed_folder_is_new_photos_and_deleted_ones(s3: Any, layout: RunLayout) -> None:
+    old = [put_photo(s3, f"Test/Aple/{number}.jpg") for number in range(3)]
+    write_lists(s3, layout, "Test/", None)
+    put_manifest(s3, layout, [Row(*photo, LIVE, None, layout.source) for photo in old])
+    for photo in old:
+        s3.delete_object(Bucket=BUCKET, Key=photo.key)
+        put_photo(s3, photo.key.replace("Aple", "Apple"))
+
+    later = RunLayout(BUCKET, "run-2")
+    found, _ = write_lists(s3, later, "Test/", layout.manifest)
+
+    assert (found.found, found.new, found.changed, found.deleted, found.reused) == (3, 3, 0, 3, 0)
+    assert {row["key"].split("/")[1] for row in rows(s3, later.work_list)} == {"Apple"}
+    assert {(row["key"].split("/")[1], row["state"]) for row in rows(s3, later.draft)} == {
+        ("Aple", DEAD),
+        ("Apple", LIVE),
+    }
+
+
+def test_the_same_photo_written_again_is_no_change_whenever_that_was(s3: Any, layout: RunLayout) -> None:
+    """Clocks are not asked: a photo is known by key, ETag and size."""
+    photo = put_photo(s3, "Test/a/1.jpg")
+    put_manifest(s3, layout, [Row(*photo, LIVE, None, layout.source)])
+    put_photo(s3, "Test/a/1.jpg")
+    found = count(s3, BUCKET, "Test/", layout.manifest)
+    assert (found.any, found.reused) == (0, 1)
+    put_photo(s3, "Test/a/1.jpg", b"other")
+    assert count(s3, BUCKET, "Test/", layout.manifest).changed == 1
+
+
+def test_where_all_is_known_there_is_no_work_list(s3: Any, layout: RunLayout) -> None:
+    photo = put_photo(s3, "Test/a/1.jpg")
+    put_manifest(s3, layout, [Row(*photo, LIVE, None, layout.source)])
+    later = RunLayout(BUCKET, "run-2")
+    found, _ = write_lists(s3, later, "Test/", layout.manifest)
+    assert found.any == 0
+    with pytest.raises(s3.exceptions.NoSuchKey):
+        rows(s3, later.work_list)
+
+
+def test_features_that_are_gone_from_the_bucket_are_computed_anew(s3: Any, layout: RunLayout) -> None:
+    photo = put_photo(s3, "Test/a/1.jpg")
+    put_manifest(s3, layout, [Row(*photo, LIVE, None, layout.source)])
+    s3.delete_object(Bucket=BUCKET, Key=f"{layout.features}part-0.parquet")
+    found, _ = write_lists(s3, RunLayout(BUCKET, "run-2"), "Test/", layout.manifest)
+    assert (found.new, found.reused) == (1, 0)
+
+
+def test_the_sources_of_a_manifest_are_those_of_its_live_and_dead_rows(s3: Any, layout: RunLayout) -> None:
+    manifest = [
+        Row("a", "1", 1, LIVE, None, "run=1"),
+        Row("b", "1", 1, DEAD, None, "run=2"),
+        Row("c", "1", 1, REJECTED, "empty", ""),
+    ]
+    put_manifest(s3, layout, manifest)
+    assert sources_of(s3, BUCKET, layout.manifest) == {"run=1", "run=2"}
+
+
+def test_more_than_one_page_of_keys_is_listed(s3: Any, layout: RunLayout) -> None:
+    for number in range(1100):
+        s3.put_object(Bucket=BUCKET, Key=f"Test/a/{number}.jpg", Body=b"")
+    assert write_lists(s3, layout, "Test/", None)[0].found == 1100
+
+
+def test_without_photos_nothing_is_written(s3: Any, layout: RunLayout) -> None:
+    assert write_lists(s3, layout, "Test/", None)[0].found == 0
+    for key in (layout.work_list, layout.draft):
+        with pytest.raises(s3.exceptions.NoSuchKey):
+            rows(s3, key)
