@@ -134,8 +134,8 @@ def publish_artifacts(guarded: dict[str, Any]) -> dict[str, Any]:
     Uploads code, model and runtime under keys made of their content (once), and describes the
     cluster and its steps.
 
-    **When it fails:** an artifact was not built (`make setup`), or the bucket refuses writes.
-    No cluster exists yet; clear this task once that is mended.
+    **When it fails:** an artifact was not built (the message names the command that builds it), or the
+    bucket refuses writes. No cluster exists yet; clear this task once that is mended.
     """
     context, deployment = get_current_context(), Deployment()
     parameters = _parameters().with_fleet(Fleet(**guarded["sizing"]["chosen"]))

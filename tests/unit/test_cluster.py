@@ -1,6 +1,7 @@
 """The RunJobFlow request is what EMR accepts, all Spot, tagged, and made of the parameters alone."""
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -99,6 +100,22 @@ def test_the_lifetime_script_refuses_what_is_no_number_of_minutes(arguments: lis
     done = subprocess.run(["bash", script, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "give a whole number of minutes" in done.stderr
+
+
+@pytest.mark.parametrize(("up", "left"), [(0, 180), (7, 173), (179, 1), (5000, 1)])
+def test_the_lifetime_counts_from_the_boot_of_the_node(up: int, left: int, tmp_path: Path) -> None:
+    """A node is paid for from its launch, and bootstrap actions come minutes after it."""
+    script = Deployment().code_dir / "bootstrap" / "hard_lifetime.sh"
+    for name, text in {
+        "sudo": f'echo "$@" > {tmp_path}/ordered',
+        "uptime": f"""[ "$*" = -s ] && date -d '{up} minutes ago' '+%Y-%m-%d %H:%M:%S'""",
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    subprocess.run(
+        ["bash", script, "180"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, check=True
+    )
+    assert (tmp_path / "ordered").read_text().startswith(f"shutdown -P +{left} ")
 
 
 @pytest.mark.parametrize(
