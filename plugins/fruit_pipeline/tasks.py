@@ -30,6 +30,7 @@ from fruit_pipeline import (
 from fruit_pipeline.clients import check_residency, client
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.identity import RunIdError, check_run_id
 from fruit_pipeline.live_prices import CLIENT_CONFIG, PRICING_REGION, read_prices
 from fruit_pipeline.operators import CREATE_TASK_ID
 from fruit_pipeline.parameters import Fleet, ParameterError, RunParameters
@@ -70,6 +71,10 @@ def plan() -> dict[str, int]:
     from fruit_pipeline.work_list import write_work_list  # pyarrow is slow to import, so not at parse
 
     context, parameters, deployment = get_current_context(), _parameters(), Deployment()
+    try:
+        check_run_id(context["run_id"])
+    except RunIdError as error:
+        raise AirflowFailException(str(error)) from error
     artifacts_are = f"s3://{parameters.bucket}/{artifact_key('', '')}"
     # The fleet is chosen from what is found here; where the request reaches to does not depend on it.
     some = parameters.with_fleet(Fleet(parameters.primary_type, 1))
