@@ -139,7 +139,7 @@ AIRFLOW_PYTEST := $(AIRFLOW_VENV)/bin/python -m pytest
 SPARK_PYTEST := $(SPARK_VENV)/bin/python -m pytest
 
 .PHONY: test
-test: setup  ## every test: unit, DAG integrity, Spark, local AWS, end to end
+test: setup  ## unit, DAG integrity, Spark, local AWS, end to end, a few of chaos (the template's: infra-test)
 	@$(AIRFLOW_PYTEST) tests/unit tests/integrity tests/local_aws tests/e2e
 	@$(AIRFLOW_PYTEST) tests/chaos
 	@$(SPARK_PYTEST) tests/spark

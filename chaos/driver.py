@@ -54,6 +54,10 @@ class Scenario:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     real_steps: bool = False
     """Whether Spark runs. Otherwise both steps end at once, and their output is that of the first run."""
+    retried: tuple[str, ...] = ()
+    """Tasks that were struck, and so must have needed a second attempt."""
+    seconds_after: float = 1.0
+    """How long a cluster may outlive the run: not at all, unless the teardown is broken or comes after."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Seen:
             self.end == self.scenario.expected
             and not self.left
             and not self.duplicates
+            and self.seconds_after <= self.scenario.seconds_after
             and self.old_result_readable
             and self.problem is None
         )
@@ -96,6 +101,10 @@ class Arena:
             # The photos are the same in every scenario: without it there would be nothing to do.
             "full_refresh": True,
         }
+        self.settings: Mapping[str, str] = {}
+        """Environment variables of the components that are started from now on."""
+        self.replayed: set[str] = set()
+        """The armed moves that only replay a step, and are nobody's fault."""
         self.first_run = ""
         self.rows = 0
 
@@ -113,7 +122,14 @@ class Arena:
         self.child(component).process.wait()
 
     def restart(self, component: str) -> None:
-        self.stack.children.append(self.stack.airflow.start(component, self.stack.environment))
+        environment = {**self.stack.environment, **self.settings}
+        self.stack.children.append(self.stack.airflow.start(component, environment))
+
+    def change_settings(self, settings: Mapping[str, str]) -> None:
+        """Tasks run with these from now on: they are processes of the scheduler's."""
+        self.settings = settings
+        self.kill("scheduler")
+        self.restart("scheduler")
 
     def play(self, scenario: Scenario) -> Seen:
         """Play one scenario to its end; afterwards nothing of it is left."""
@@ -123,12 +139,14 @@ class Arena:
         problem, ended_at = None, None
         try:
             self.control.clear()
+            self.replayed.clear()
             if not scenario.real_steps:
                 run.replay_steps()
             scenario.arm(self)
             self.api.trigger(DAG_ID, run.run_id, {**self.parameters, **scenario.parameters})
             scenario.act(run)
             ended_at = run.wait_until_ended()
+            self._check_struck(run, scenario)
         except Exception as error:  # whatever it was, it belongs into the table, and the others are played
             problem = f"{type(error).__name__}: {error}"
             run.give_up()
@@ -147,6 +165,26 @@ class Arena:
             seconds=time.monotonic() - began,
             problem=problem,
         )
+
+    def _check_struck(self, run: "Running", scenario: Scenario) -> None:
+        """A run that met no fault shows nothing: every rule, move and retry must have been."""
+        missed = [
+            f"{record.fault.operation} was never struck"
+            for record in self.control.faults()
+            if not record.hits
+        ]
+        missed += [
+            f"{record.armed.move.move} was never made ({record.problem or 'its moment never came'})"
+            for record in self.control.armed()
+            if record.id not in self.replayed and (record.cluster_id is None or record.problem)
+        ]
+        if scenario.retried:
+            tries = {
+                task["task_id"]: task["try_number"] for task in self.api.task_instances(DAG_ID, run.run_id)
+            }
+            missed += [f"{name} needed no second attempt" for name in scenario.retried if tries[name] < 2]
+        if missed:
+            raise ScenarioError("; ".join(missed))
 
     def _wait_for_clusters(self, known: set[str]) -> list[ledger.Life]:
         deadline = time.monotonic() + _CLUSTERS_SECONDS
@@ -179,6 +217,7 @@ class Running:
         self.arena, self.run_id = arena, run_id
         self.layout = RunLayout(arena.bucket, run_key(run_id))
         self.end: str | None = None
+        self.ended_at: datetime | None = None
         self.over_at: datetime | None = None
         """Since when nothing works for the run any more, where that is not its own end."""
 
@@ -195,7 +234,7 @@ class Running:
                     CopySource={"Bucket": self.arena.bucket, "Key": key},
                 )
         for step in (FEATURIZE, REDUCE):
-            self.arena.control.arm(CompleteStep(), step=step)
+            self.arena.replayed.add(self.arena.control.arm(CompleteStep(), step=step))
 
     # --- waiting for the moment ---------------------------------------------------------------
 
@@ -218,13 +257,21 @@ class Running:
             run = self.arena.api.run(DAG_ID, self.run_id)
             if run["state"] in _ENDED:
                 self.end = str(run["state"])
-                return datetime.fromisoformat(run["end_date"])
+                self.ended_at = datetime.fromisoformat(run["end_date"])
             time.sleep(_POLL_SECONDS)
         if self.end is None:
             raise ScenarioError(f"the run did not end in {_RUN_SECONDS:.0f} s")
-        return None
+        return self.ended_at
 
     # --- what machines do ---------------------------------------------------------------------
+
+    def until_struck(self, fault_id: str) -> None:
+        """Wait until a call meets the rule."""
+        deadline = time.monotonic() + _RUN_SECONDS
+        while not self.arena.control.fault(fault_id).hits:
+            if time.monotonic() > deadline:
+                raise ScenarioError(f"{self.arena.control.fault(fault_id).fault.operation} was never called")
+            time.sleep(_POLL_SECONDS)
 
     def kill_task(self, task_id: str) -> None:
         """SIGKILL to the process that runs the task."""
@@ -274,14 +321,18 @@ class Running:
             self._call("PATCH", f"/dags/{DAG_ID}", {"is_paused": False})
 
     def reap(self) -> None:
-        """Run the DAG cluster_reaper now, as its schedule would."""
+        """Run the DAG cluster_reaper now, as its schedule would; it is paused otherwise."""
         reaping = f"reap-{time.time_ns()}"
-        self.arena.api.trigger(REAPER_ID, reaping, {})
-        deadline = time.monotonic() + _RUN_SECONDS
-        while (state := self.arena.api.run_state(REAPER_ID, reaping)) not in _ENDED:
-            if time.monotonic() > deadline:
-                raise ScenarioError("cluster_reaper did not end")
-            time.sleep(_POLL_SECONDS)
+        self._call("PATCH", f"/dags/{REAPER_ID}", {"is_paused": False})
+        try:
+            self.arena.api.trigger(REAPER_ID, reaping, {})
+            deadline = time.monotonic() + _RUN_SECONDS
+            while (state := self.arena.api.run_state(REAPER_ID, reaping)) not in _ENDED:
+                if time.monotonic() > deadline:
+                    raise ScenarioError("cluster_reaper did not end")
+                time.sleep(_POLL_SECONDS)
+        finally:
+            self._call("PATCH", f"/dags/{REAPER_ID}", {"is_paused": True})
         if state != "success":
             raise ScenarioError("cluster_reaper failed")
 
@@ -321,6 +372,17 @@ class Running:
     def release(self, cluster_id: str) -> None:
         """Let a held cluster go on."""
         self.arena.control.move(cluster_id, Release())
+
+    def wait_until_step_failed(self, name: str) -> None:
+        """Until a step of the run's cluster has failed, with the cluster still there to tell it."""
+        deadline = time.monotonic() + _RUN_SECONDS
+        while time.monotonic() < deadline:
+            for cluster_id in self.alive():
+                steps = self.arena.emr.list_steps(ClusterId=cluster_id)["Steps"]
+                if any(step["Name"] == name and step["Status"]["State"] == "FAILED" for step in steps):
+                    return
+            time.sleep(_POLL_SECONDS)
+        raise ScenarioError(f"step {name} did not fail while its cluster was there")
 
     def wait_until_no_cluster(self) -> None:
         deadline = time.monotonic() + _RUN_SECONDS

@@ -10,7 +10,16 @@ from typing import Final
 from chaos.driver import GONE, Arena, Running, Scenario, ScenarioError
 from chaos.outside import reap_from_the_command_line
 from fruit_pipeline.steps import FEATURIZE, REDUCE
-from local_aws.emr.moves import CompleteStep, FailBootstrap, FailStep, HangStep, Hold, Move, ReclaimSpot
+from local_aws.emr.moves import (
+    CompleteStep,
+    FailBootstrap,
+    FailStep,
+    HangStep,
+    Hold,
+    Move,
+    ReclaimSpot,
+    WithholdSpot,
+)
 from local_aws.faults import Delay, Drop, Error, Fault, Throttle
 
 SUCCESS: Final = "success"
@@ -19,18 +28,18 @@ DENIED: Final = Error(status=403, code="AccessDenied", message="Access Denied")
 BROKEN: Final = Error(status=500, code="InternalServerException", message="An internal error occurred.")
 A_MINUTE: Final = 60.0
 
-CALLS: Final = {
+TASKS: Final = {
     "plan": Fault(service="s3", operation="ListObjectsV2", key_prefix="Test/", effect=Delay(seconds=1)),
-    "guards": Fault(service="s3", operation="GetBucketLocation", effect=Delay(seconds=1)),
+    "guards": Fault(service="iam", operation="GetRole", effect=Delay(seconds=1)),
     "publish_artifacts": Fault(
         service="s3", operation="HeadObject", key_prefix="artifacts/", effect=Delay(seconds=1)
     ),
     "create_cluster": Fault(service="emr", operation="RunJobFlow", effect=Delay(seconds=1)),
-    "wait_for_cluster": Fault(service="emr", operation="DescribeCluster", first=3, effect=Delay(seconds=1)),
+    "wait_for_cluster": Fault(service="emr", operation="DescribeCluster", effect=Delay(seconds=1)),
     "add_featurize_step": Fault(service="emr", operation="AddJobFlowSteps", effect=Delay(seconds=1)),
     "wait_for_featurize": Fault(service="emr", operation="DescribeStep", effect=Delay(seconds=1)),
-    "add_pca_step": Fault(service="emr", operation="AddJobFlowSteps", first=2, effect=Delay(seconds=1)),
-    "wait_for_pca": Fault(service="emr", operation="DescribeStep", first=2, effect=Delay(seconds=1)),
+    "add_pca_step": Fault(service="emr", operation="AddJobFlowSteps", effect=Delay(seconds=1)),
+    "wait_for_pca": Fault(service="emr", operation="DescribeStep", effect=Delay(seconds=1)),
     "terminate_cluster": Fault(service="emr", operation="TerminateJobFlows", effect=Delay(seconds=1)),
     "verify": Fault(
         service="s3", operation="GetObject", key_prefix="Results/pca_output/run=", effect=Delay(seconds=1)
@@ -50,14 +59,37 @@ CALLS: Final = {
 }
 """For each task a call that it makes: delayed, the task is there long enough to be killed or to time out."""
 
+LOOKS: Final = {
+    "create_cluster": "ListClusters",
+    "add_featurize_step": "ListSteps",
+    "add_pca_step": "ListSteps",
+}
+"""What these ask before their call, which would take effect long after they have given up waiting for it."""
+
+AFTER: Final = {
+    "create_cluster": "publish_artifacts",
+    "wait_for_cluster": "create_cluster",
+    "add_featurize_step": "wait_for_cluster",
+    "wait_for_featurize": "add_featurize_step",
+    "add_pca_step": "wait_for_featurize",
+    "wait_for_pca": "add_pca_step",
+}
+"""Tasks whose call others make too: its rule is put in force when the task before has succeeded."""
+
+PARTS: Final = (
+    ("plan", "guards", "publish_artifacts"),
+    tuple(AFTER),
+    ("terminate_cluster", "verify", "publish", "report"),
+)
+"""Every task once: before there is a cluster, while there is one, and those that end it."""
+_ON_ITS_WAY: Final = 2.0
+"""Seconds that a request is under way whose sender was killed: less than a second attempt needs to begin."""
+_LONG: Final = 120.0
+"""Seconds that a cluster may live on where it ends by a limit of its own, or by somebody's hand."""
+
 
 def fault(rule: Fault) -> Callable[[Arena], object]:
     return lambda arena: arena.control.add_fault(rule)
-
-
-def delayed(task_id: str, seconds: float) -> Callable[[Arena], object]:
-    """The task's first attempt waits on its call; later ones do not."""
-    return fault(CALLS[task_id].model_copy(update={"effect": Delay(seconds=seconds), "calls": 1}))
 
 
 def when_step_runs(move: Move, step: str) -> Callable[[Arena], object]:
@@ -80,8 +112,10 @@ def scenarios() -> Iterator[Scenario]:
 
 def timeouts() -> Iterator[Scenario]:
     """Scenarios for an Airflow whose tasks may take a few seconds only."""
-    for task_id in CALLS:
-        yield Scenario(f"{task_id} times out once", SUCCESS, arm=delayed(task_id, 45))
+    for names in PARTS:
+        yield Scenario(
+            f"every task times out once: {', '.join(names)}", SUCCESS, act=_time_out(names), retried=names
+        )
 
 
 def _creating() -> Iterator[Scenario]:
@@ -135,6 +169,12 @@ def _on_the_cluster() -> Iterator[Scenario]:
         real_steps=True,
     )
     yield Scenario(
+        "one of two workers is reclaimed during featurize",
+        SUCCESS,
+        arm=when_step_runs(ReclaimSpot(role="CORE", count=1), FEATURIZE),
+        real_steps=True,
+    )
+    yield Scenario(
         "the featurize step fails", FAILED, arm=when_step_runs(FailStep(), FEATURIZE), real_steps=True
     )
     yield Scenario("the PCA step fails", FAILED, arm=when_step_runs(FailStep(), REDUCE), real_steps=True)
@@ -158,12 +198,19 @@ def _on_the_cluster() -> Iterator[Scenario]:
 
 
 def _aws_unwell() -> Iterator[Scenario]:
-    for operation in ("DescribeCluster", "TerminateJobFlows"):
-        for name, effect in (("throttled", Throttle()), ("answered with 500", BROKEN)):
-            rule = {"service": "emr", "operation": operation, "seconds": A_MINUTE, "effect": effect}
-            yield Scenario(
-                f"{operation} is {name} for a minute", SUCCESS, arm=fault(Fault.model_validate(rule))
-            )
+    for name, effect in (("throttled", Throttle()), ("answered with 500", BROKEN)):
+        yield Scenario(
+            f"DescribeCluster and TerminateJobFlows are {name} for a minute each",
+            SUCCESS,
+            arm=_unwell_for_a_minute(effect),
+        )
+    yield Scenario(
+        "TerminateJobFlows is denied for good: the idle limit",
+        FAILED,
+        arm=_never_terminate,
+        act=_let_idle_after_the_end,
+        seconds_after=_LONG,
+    )
     yield Scenario(
         "the answer of AddJobFlowSteps is lost",
         SUCCESS,
@@ -193,12 +240,12 @@ def _aws_unwell() -> Iterator[Scenario]:
 
 
 def _processes_die() -> Iterator[Scenario]:
-    for task_id in CALLS:
+    for names in PARTS:
         yield Scenario(
-            f"the process of {task_id} is killed",
+            f"the process of every task is killed once: {', '.join(names)}",
             SUCCESS,
-            arm=delayed(task_id, 8),
-            act=_kill(task_id),
+            act=_kill(names),
+            retried=names,
         )
     yield Scenario(
         "the triggerer is killed and restarted", SUCCESS, arm=_start_slowly, act=_restart("triggerer")
@@ -207,17 +254,47 @@ def _processes_die() -> Iterator[Scenario]:
         "the scheduler is killed and restarted", SUCCESS, arm=_start_slowly, act=_restart("scheduler")
     )
     yield Scenario(
+        "the triggerer is killed for good and a step hangs",
+        FAILED,
+        arm=when_step_runs(HangStep(), FEATURIZE),
+        act=_without_triggerer,
+        parameters={"max_step_hours": 0.006},
+        real_steps=True,
+    )
+    yield Scenario(
+        "the scheduler is killed for good and Spot has nothing to give: the fleet's time limit",
+        GONE,
+        arm=when_cluster_is("STARTING", WithholdSpot()),
+        act=_abandon("wait_for_cluster"),
+        seconds_after=_LONG,
+    )
+    yield Scenario(
+        "the scheduler is killed for good and a step is slow: the step's time limit, then the idle limit",
+        GONE,
+        arm=fault(
+            Fault(service="s3", operation="GetObject", key_prefix="Test/", effect=Delay(seconds=A_MINUTE))
+        ),
+        act=_abandon("wait_for_featurize", lambda run: run.wait_until_step_failed(FEATURIZE)),
+        parameters={"max_step_hours": 0.006},
+        real_steps=True,
+        seconds_after=_LONG,
+    )
+    yield Scenario(
         "the scheduler is killed for good while the cluster is idle: the idle limit",
         GONE,
         arm=_start_slowly,
         act=_abandon("wait_for_cluster", _go_on),
+        seconds_after=_LONG,
     )
     yield Scenario(
         "the scheduler is killed for good and a step hangs: the hard lifetime",
         GONE,
         arm=when_step_runs(HangStep(), FEATURIZE),
         act=_abandon("wait_for_featurize"),
+        # As the idle limit, but counted from the node's boot.
+        parameters={"max_hours": 0.75},
         real_steps=True,
+        seconds_after=_LONG,
     )
     yield Scenario(
         "the scheduler is killed for good and a step hangs: the command line",
@@ -225,19 +302,24 @@ def _processes_die() -> Iterator[Scenario]:
         arm=when_step_runs(HangStep(), FEATURIZE),
         act=_abandon("wait_for_featurize", reap_from_the_command_line),
         real_steps=True,
+        seconds_after=_LONG,
     )
 
 
 def _people() -> Iterator[Scenario]:
-    yield Scenario("the run is marked failed", FAILED, arm=_start_slowly, act=_mark("failed"))
-    yield Scenario("the run is marked success", SUCCESS, arm=_start_slowly, act=_mark("success"))
+    for state in (FAILED, SUCCESS):
+        yield Scenario(
+            f"the run is marked {state}", state, arm=_start_slowly, act=_mark(state), seconds_after=_LONG
+        )
     yield Scenario(
         "create_cluster is cleared while the run waits", SUCCESS, arm=_start_slowly, act=_clear_task
     )
     yield Scenario("the run is cleared while it waits", SUCCESS, arm=_start_slowly, act=_clear)
-    yield Scenario("the run is deleted: the reaper", GONE, arm=_never_start, act=_delete)
+    yield Scenario("the run is deleted: the reaper", GONE, arm=_never_start, act=_delete, seconds_after=_LONG)
     yield Scenario("the DAG is paused for good: the idle limit", FAILED, arm=_start_slowly, act=_pause)
-    yield Scenario("two runs at once", SUCCESS, act=_second_run)
+    yield Scenario(
+        "two runs at once, one of which is marked failed", SUCCESS, arm=_start_slowly, act=_two_at_once
+    )
     yield Scenario("the same run is triggered twice", SUCCESS, arm=_start_slowly, act=_trigger_again)
     yield Scenario("the run is cleared after its end", SUCCESS, act=_run_again)
 
@@ -253,6 +335,28 @@ def _start_slowly(arena: Arena) -> None:
 _never_start = _start_slowly
 
 
+def _unwell_for_a_minute(effect: Throttle | Error) -> Callable[[Arena], None]:
+    def arm(arena: Arena) -> None:
+        for operation in ("DescribeCluster", "TerminateJobFlows"):
+            arena.control.add_fault(
+                Fault(service="emr", operation=operation, seconds=A_MINUTE, effect=effect)
+            )
+
+    return arm
+
+
+def _never_terminate(arena: Arena) -> None:
+    """Nobody may end the cluster, and it is not idle for long enough before the run has seen that."""
+    denied = Error(status=400, code="AccessDeniedException", message="You may not.")
+    arena.control.add_fault(Fault(service="emr", operation="TerminateJobFlows", effect=denied))
+    arena.control.arm(Hold(), state="WAITING")
+
+
+def _let_idle_after_the_end(run: Running) -> None:
+    run.wait_until_ended()
+    _go_on(run)
+
+
 def _go_on(run: Running) -> None:
     for cluster_id in run.alive():
         run.release(cluster_id)
@@ -264,8 +368,46 @@ def _protect(run: Running) -> None:
         run.arena.emr.set_termination_protection(JobFlowIds=[cluster_id], TerminationProtected=True)
 
 
-def _kill(task_id: str) -> Callable[[Running], None]:
-    return lambda run: run.kill_task(task_id)
+def _delayed(run: Running, task_id: str, seconds: float, operation: str) -> str:
+    """The task's first attempt waits on its call; later ones do not. The rule's id."""
+    changes = {"effect": Delay(seconds=seconds), "calls": 1, "operation": operation}
+    return run.arena.control.add_fault(TASKS[task_id].model_copy(update=changes))
+
+
+def _one_after_the_other(
+    names: tuple[str, ...],
+    arm: Callable[[Running, str], str],
+    strike: Callable[[Running, str, str], None],
+) -> Callable[[Running], None]:
+    """Every task's rule in its time, and then what happens to the task that has met it."""
+
+    def act(run: Running) -> None:
+        rules = {name: arm(run, name) for name in names if name not in AFTER}
+        for name in names:
+            if name in AFTER:
+                run.until(AFTER[name], "success")
+                rules[name] = arm(run, name)
+            run.until_struck(rules[name])
+            strike(run, name, rules[name])
+
+    return act
+
+
+def _kill(names: tuple[str, ...]) -> Callable[[Running], None]:
+    def arm(run: Running, name: str) -> str:
+        return _delayed(run, name, _ON_ITS_WAY if name in LOOKS else 8, TASKS[name].operation)
+
+    return _one_after_the_other(names, arm, lambda run, name, _: run.kill_task(name))
+
+
+def _time_out(names: tuple[str, ...]) -> Callable[[Running], None]:
+    """The rules last longer than a task may take, of which the teardown has twice as long."""
+
+    def arm(run: Running, name: str) -> str:
+        seconds = 40 if name == "terminate_cluster" else 20
+        return _delayed(run, name, seconds, LOOKS.get(name, TASKS[name].operation))
+
+    return _one_after_the_other(names, arm, lambda *_: None)
 
 
 def _restart(component: str) -> Callable[[Running], None]:
@@ -276,6 +418,16 @@ def _restart(component: str) -> Callable[[Running], None]:
         _go_on(run)
 
     return act
+
+
+def _without_triggerer(run: Running) -> None:
+    """Nobody waits for the step any more: the scheduler wakes the sensor at the time limit that it left."""
+    run.until("wait_for_featurize", "deferred")
+    run.arena.kill("triggerer")
+    try:
+        run.wait_until_ended()
+    finally:
+        run.arena.restart("triggerer")
 
 
 def _abandon(task_id: str, then: Callable[[Running], None] = lambda _: None) -> Callable[[Running], None]:
@@ -328,11 +480,20 @@ def _pause(run: Running) -> None:
         run.wait_until_no_cluster()
 
 
-def _second_run(run: Running) -> None:
+def _two_at_once(run: Running) -> None:
+    """Both have a cluster at the same time; one run's end ends its own and not the other's."""
+    run.until("wait_for_cluster", "deferred")
+    _start_slowly(run.arena)
     other = run.twin()
-    other.wait_until_ended()
-    if other.end != SUCCESS:
-        raise ScenarioError(f"the other run ended as {other.end}")
+    other.until("wait_for_cluster", "deferred")
+    mine, theirs = run.alive(), other.alive()
+    if (len(mine), len(theirs)) != (1, 1) or mine == theirs:
+        raise ScenarioError(f"the runs had the clusters {mine} and {theirs}")
+    other.mark("failed")
+    other.wait_until_no_cluster()
+    if run.alive() != mine:
+        raise ScenarioError("the teardown of one run ended the other's cluster")
+    _go_on(run)
 
 
 def _trigger_again(run: Running) -> None:

@@ -1,14 +1,15 @@
 """The running system that scenarios are played on: local AWS in a hurry, and an Airflow quick to notice."""
 
 import contextlib
+import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
-from chaos.driver import DAG_ID, PREFIX, Arena
+from chaos.driver import DAG_ID, PREFIX, REAPER_ID, Arena
 from local_aws.control import Control
 from local_run import account, images, upload
 from local_run.airflow_server import free_port
@@ -34,23 +35,23 @@ _QUICK_TO_NOTICE: Final = {
 _KEEP_ALL: Final = {"FRUITS_KEEP_RUNS": "100"}
 """The first run's output is what later ones are said to have made."""
 FEW_SECONDS: Final = {"FRUITS_TASK_MINUTES": "0.25"}
-
 """Tasks that take longer than 15 seconds are cut off."""
 
 
 @contextlib.contextmanager
-def arena(settings: Mapping[str, str]) -> Iterator[Arena]:
-    """Everything up, with photos in the bucket; ``settings`` are environment variables of Airflow's."""
+def arena() -> Iterator[Arena]:
+    """Everything up, with photos in the bucket, and the reaper paused: it is one of the scenarios."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         repository = Path(__file__).resolve().parents[1]
         paths = Paths(repository, Path(folder), Path(folder) / "out")
+        python_path = (repository / "plugins", repository / "chaos" / "policy")
         stack = Stack(
             paths,
             free_port(),
             BUCKET,
             TIME_FACTOR,
             limit_factor=LIMIT_FACTOR,
-            settings={**_QUICK_TO_NOTICE, **_KEEP_ALL, **settings},
+            settings={**_QUICK_TO_NOTICE, **_KEEP_ALL, "PYTHONPATH": os.pathsep.join(map(str, python_path))},
         )
         stack.airflow.migrate()
         with running(stack):
@@ -60,5 +61,7 @@ def arena(settings: Mapping[str, str]) -> Iterator[Arena]:
             account.create_roles(stack.client("iam"), stack.deployment)
             photos = images.generate(paths.state / "images", PHOTOS)
             upload.mirror(there.s3, photos, BUCKET, PREFIX, Console(quiet=True))
-            api.wait_until_ready(DAG_ID)
+            for dag_id in (DAG_ID, REAPER_ID):
+                api.wait_until_ready(dag_id)
+            api.call("PATCH", f"/dags/{REAPER_ID}", {"is_paused": True}).raise_for_status()
             yield there

@@ -59,12 +59,16 @@ def verdict(found: Sequence[Seen]) -> str:
     )
 
 
-def write(path: Path, found: Sequence[Seen], seed: int, sequences: int) -> None:
-    """Replace what stands between the marks of the document by this table."""
+def write(path: Path, found: Sequence[Seen], seed: int, sequences: int | None) -> None:
+    """Replace what stands between the marks of the document by this table.
+
+    ``sequences`` is how many random ones were played; None before they were.
+    """
+    kept = "Random sequences: not played yet." if sequences is None else ""
     lines = [
         _BEGIN,
         f"{datetime.now(UTC):%Y-%m-%d}, SEED={seed}: {verdict(found)} "
-        f"{sequences} random sequences kept every promise.",
+        f"{kept or f'{sequences} random sequences kept every promise.'}",
         "",
         f"| {' | '.join(COLUMNS)} |",
         f"|{'---|' * len(COLUMNS)}",

@@ -27,17 +27,13 @@ _POLL_SECONDS: Final = 10.0
 
 def end_clusters(account: Account, installation: str, poll_seconds: float = _POLL_SECONDS) -> list[str]:
     """End every cluster of the installation, in every EU region, and wait until it has ended; its ids."""
-    ended: list[str] = []
-    for region in EU_REGIONS:
-        emr = account.client("emr", region)
-        done = reaper.sweep(
-            [(region, emr)], installation, datetime.now(UTC), None, dry_run=False, reap_all=True
-        )
-        if done.failed:
-            raise StackError(f"Clusters could not be ended, so nothing was removed: {done.failed}")
-        terminate_and_wait(emr, done.terminated, poll_seconds)
-        ended += done.terminated
-    return ended
+    clients = {region: account.client("emr", region) for region in EU_REGIONS}
+    done = reaper.sweep(clients.items(), installation, datetime.now(UTC), None, dry_run=False, reap_all=True)
+    if done.failed:
+        raise StackError(f"Clusters could not be ended, so nothing was removed: {done.failed}")
+    for found in done.findings:
+        terminate_and_wait(clients[found.region], [found.cluster_id], poll_seconds)
+    return done.terminated
 
 
 def clusters(account: Account, installation: str) -> list[str]:

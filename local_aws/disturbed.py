@@ -19,6 +19,7 @@ from local_aws.calls import Call, CallLog
 from local_aws.clock import Clock
 from local_aws.emr.moves import Move, MoveError
 from local_aws.faults import Drop, Error, Faults, ServiceName, Throttle
+from local_aws.iam_operations import iam_operation
 from local_aws.loopback import WsgiApp
 from local_aws.s3_operations import s3_operation
 
@@ -71,6 +72,28 @@ class EmrFace:
     def error_body(self, error: Error, request_id: str) -> tuple[str, bytes]:
         body = json.dumps({"__type": error.code, "message": error.message})
         return "application/x-amz-json-1.1", body.encode()
+
+
+class IamFace:
+    service: ServiceName = "iam"
+    throttled = Error(status=400, code="Throttling", message="Rate exceeded")
+
+    def identify(self, environ: Environ) -> Identified | None:
+        scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+        if scope is None or scope["service"] != "iam":
+            return None
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        operation = iam_operation(body)
+        return Identified(operation, None) if operation else None
+
+    def error_body(self, error: Error, request_id: str) -> tuple[str, bytes]:
+        text = (
+            f"<ErrorResponse><Error><Code>{escape(error.code)}</Code>"
+            f"<Message>{escape(error.message)}</Message></Error>"
+            f"<RequestId>{request_id}</RequestId></ErrorResponse>"
+        )
+        return "text/xml", text.encode()
 
 
 class S3Face:

@@ -2,8 +2,9 @@
 
 A bootstrap action runs in a throw-away folder with a small environment, whose PATH begins with
 stand-ins for what it must not do to this machine: ``sudo`` runs the command as oneself, ``shutdown``
-tells the endpoint when the simulated primary ends. A call of ``/sbin/shutdown`` by its full path goes
-past the stand-in, except through ``sudo``. Background processes end with their action.
+tells the endpoint when the simulated primary ends, ``uptime`` knows the node's boot, not this machine's.
+A call of ``/sbin/shutdown`` by its full path goes past the stand-in, except through ``sudo``.
+Background processes end with their action.
 """
 
 import logging
@@ -66,6 +67,11 @@ case "$order" in
   *) echo "shutdown: $order is not a number of minutes." >&2; exit 1 ;;
 esac
 printf '%s' "$order" > "$0.order.partial" && mv "$0.order.partial" "$0.order"
+"""
+_UPTIME = """#!/bin/bash
+# Since when the simulated node is up: it boots right before its first bootstrap action.
+if [ "$*" != -s ]; then echo "uptime: only -s is understood here." >&2; exit 1; fi
+exec date -r "$0" '+%Y-%m-%d %H:%M:%S'
 """
 
 Shutdown = Callable[[float | None], None]
@@ -144,7 +150,7 @@ class LocalBootstrap:
         shutil.rmtree(node, ignore_errors=True)  # of an earlier run that the endpoint's end cut short
         stand_ins = node / "bin"
         stand_ins.mkdir(parents=True)
-        for name, text in (("sudo", _SUDO), ("shutdown", _SHUTDOWN)):
+        for name, text in (("sudo", _SUDO), ("shutdown", _SHUTDOWN), ("uptime", _UPTIME)):
             (stand_ins / name).write_text(text.replace("#!/bin/bash\n", "#!/bin/bash\nshopt -s extglob\n", 1))
             (stand_ins / name).chmod(0o755)
         for number, action in enumerate(cluster.request["BootstrapActions"], start=1):

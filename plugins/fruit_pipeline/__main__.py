@@ -42,10 +42,11 @@ def reap(
     for name in region:
         if name not in EU_REGIONS:
             raise typer.BadParameter(f"{name!r} is not in the EU: choose among {', '.join(EU_REGIONS)}.")
-    config = Config(**retries.PATIENT)
+    # Made in any case: it refuses an endpoint that the environment names outside the EU.
+    deployment, config = Deployment(), Config(**retries.PATIENT)
     done = reaper.sweep(
         [(name, boto3.client("emr", region_name=name, config=config)) for name in region],
-        installation or Deployment().installation,
+        installation or deployment.installation,
         datetime.now(UTC),
         is_alive=None,
         dry_run=dry_run,

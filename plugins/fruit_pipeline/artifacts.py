@@ -4,7 +4,7 @@ import hashlib
 import io
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ _CHUNK: Final = 1 << 20
 
 
 class MissingArtifactError(FileNotFoundError):
-    """Something that `make setup` or `make runtime` builds is not there."""
+    """Something that a run ships has not been built; the message says how to."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,6 @@ class ArtifactUris:
     runtime: str
     hard_lifetime: str
     """The bootstrap action that limits the cluster's life."""
-
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
 
 
 def model_fingerprint(model_dir: Path, model_file: str) -> str:
@@ -69,7 +66,8 @@ def publish(
     model_files = (FACTS_FILE, model_file)
     for path in (code_dir / "featurize.py", runtime_archive, *(model_dir / name for name in model_files)):
         if not path.exists():
-            raise MissingArtifactError(f"The artifact {path.name} is missing: build it with `make setup`.")
+            builder = _runtime_builder(path) if path == runtime_archive else "make setup"
+            raise MissingArtifactError(f"The artifact {path.name} is missing: build it with `{builder}`.")
     scripts = [code_dir / name for name in ("featurize.py", "reduce.py", "bootstrap/hard_lifetime.sh")]
     models = [model_dir / name for name in model_files]
     files = [*scripts, *models, runtime_archive]
@@ -93,6 +91,12 @@ def publish(
         runtime=runtime,
         hard_lifetime=hard_lifetime,
     )
+
+
+def _runtime_builder(path: Path) -> str:
+    """`make setup` builds the runtime of this machine's processor alone, and clusters are Graviton."""
+    platform = " --platform aarch64" if "aarch64" in path.name else ""
+    return f".venv/tools/bin/python -m artifacts.runtime --output {path.parent}{platform}"
 
 
 def _publish_bytes(s3: Any, bucket: str, name: str, content: bytes) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from fruit_contract.layout import LOGS_PREFIX, RunLayout
 from fruit_contract.report import (
@@ -55,7 +55,9 @@ def _or_why(name: str, look: Callable[[], _Part], not_seen: dict[str, str]) -> _
         return look()
     except ClientError as error:
         not_seen[name] = f"{error.operation_name}: {error.response['Error']['Code']}"
-        return None
+    except BotoCoreError as error:  # no answer at all
+        not_seen[name] = type(error).__name__
+    return None
 
 
 def check_bucket(s3: Any, bucket: str) -> None:
@@ -102,12 +104,19 @@ def _check_objects(bucket: str, objects: ObjectEncryption | None, not_seen: dict
 
 
 def _check_cluster(encryption: Encryption) -> None:
+    """At rest is two things: what EMR writes to S3, and the disks of the nodes, where the shuffle lies."""
     cluster = encryption["cluster"]
-    if not cluster or not cluster["at_rest"] or not cluster["in_transit"]:
+    at_rest = cluster["at_rest"] if cluster else None
+    parts = {
+        "on S3": bool(at_rest and at_rest["s3"]),
+        "on the nodes' disks": bool(at_rest and at_rest["local_disk"] and at_rest["ebs"]),
+        "in transit": bool(cluster and cluster["in_transit"]),
+    }
+    if missing := [part for part, encrypted in parts.items() if not encrypted]:
         raise EncryptionError(
-            f"FRUITS_REQUIRE_SECURITY_CONFIGURATION is set, but the cluster was not encrypted at rest and in "
-            f"transit (seen: {json.dumps(redacted(cluster or encryption['not_seen']))}): mend the security "
-            "configuration, and run again."
+            "FRUITS_REQUIRE_SECURITY_CONFIGURATION is set, but the cluster was not shown to be encrypted "
+            f"{', '.join(missing)} (seen: {json.dumps(redacted(cluster or encryption['not_seen']))}): "
+            "mend the security configuration, and run again."
         )
 
 

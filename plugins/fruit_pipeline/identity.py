@@ -4,6 +4,7 @@ RunJobFlow has no client token, so these tags are what keeps one run at one clus
 the reaper a cluster of this installation from anybody else's.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -14,6 +15,21 @@ PROJECT: Final = "fruit-features"
 BILLABLE_STATES: Final = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING")
 LIVE_STATES: Final = (*BILLABLE_STATES, "TERMINATING")
 ENDED_STATES: Final = ("TERMINATED", "TERMINATED_WITH_ERRORS")
+_TAG_VALUE: Final = re.compile(r"[\w\s.:/=+@-]{1,256}")
+"""https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-plan-tags-restrictions.html"""
+
+
+class RunIdError(ValueError):
+    """The run's id cannot be a tag of its cluster; the message says what to do."""
+
+
+def check_run_id(run_id: str) -> None:
+    """Airflow's default pattern allows ``~`` in the id of a triggered run; EMR's tags do not."""
+    if not _TAG_VALUE.fullmatch(run_id):
+        raise RunIdError(
+            f"Run id {run_id!r} cannot be a tag of the run's cluster: trigger a run whose id has at most 256 "
+            "letters, digits, spaces and _ . : / = + - @."
+        )
 
 
 def cluster_name(dag_id: str, run_id: str) -> str:

@@ -100,8 +100,11 @@ class CreateClusterOperator(_OnceOnly, EmrCreateJobFlowOperator):
 
     def execute(self, context: Context) -> str:
         emr, run_job_flow = self._patient_client(), super().execute
-        self._once(lambda: self._clusters(emr, context), lambda: run_job_flow(context))
-        oldest, *others = self._clusters(emr, context)
+        ids = self._once(
+            lambda: [cluster["Id"] for cluster in self._clusters(emr, context)],
+            lambda: [run_job_flow(context)],
+        )
+        oldest, *others = self._clusters(emr, context) or [self._not_listed(emr, str(ids[0]))]
         for other in others:
             self.log.warning("Cluster %s is a second one of this run: terminating it", other["Id"])
             terminate(emr, other["Id"])
@@ -112,6 +115,20 @@ class CreateClusterOperator(_OnceOnly, EmrCreateJobFlowOperator):
         """The run's clusters that can still work, oldest first."""
         found = clusters_of_run(emr, *_run_of(context), BILLABLE_STATES)
         return sorted(found, key=lambda cluster: (creation_time(cluster), cluster["Id"]))
+
+    def _not_listed(self, emr: Any, cluster_id: str) -> dict[str, Any]:
+        """The cluster that EMR does not list yet; fails for good if it has ended, as an invalid one does.
+
+        Nothing may look for another then: a retry would make it, and it would end like this one.
+        """
+        cluster: dict[str, Any] = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
+        status = cluster["Status"]
+        if status["State"] not in BILLABLE_STATES:
+            why = status.get("StateChangeReason", {})
+            raise AirflowFailException(
+                f"Cluster {cluster_id} is {status['State']} already: {why.get('Code')}: {why.get('Message')}"
+            )
+        return cluster
 
     def on_kill(self) -> None:
         """Leave the cluster to the run's teardown: a killed task may be retried, and then adopts it."""

@@ -18,12 +18,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fruit_pipeline import interactive
 from fruit_pipeline.identity import BILLABLE_STATES, PROJECT, creation_time, tags_of
 from fruit_pipeline.parameters import LONGEST_HOURS
+from fruit_pipeline.regions import OPT_IN_REGIONS
 from fruit_pipeline.termination import terminate
 
 log = logging.getLogger(__name__)
 
 OVER_AGE_GRACE: Final = timedelta(minutes=10)
-"""What a cluster may be older than ``max_hours``, for its lifetime counts only from its bootstrap."""
+"""What a cluster may be older than ``max_hours``, for its lifetime counts from the start of its nodes."""
+
+_NOT_ENABLED: Final = frozenset(
+    {"AuthFailure", "InvalidClientTokenId", "OptInRequired", "UnrecognizedClientException"}
+)
+"""What a region that the account has not switched on answers. It says the same to wrong credentials: believed
+only of an opt-in region, and only while another region takes the credentials."""
 
 IsAlive = Callable[[str, str], bool]
 """Whether the DAG run of this dag_id and run_id is queued or running."""
@@ -58,6 +65,8 @@ class Sweep:
     terminated: list[str]
     failed: dict[str, str]
     """Cluster id or region, and the error that kept it from being looked at or ended."""
+    not_enabled: dict[str, str]
+    """Opt-in regions that the account has not switched on, where no cluster can be, and their answer."""
 
     def __str__(self) -> str:
         reaped = sum(finding.reason is not None for finding in self.findings)
@@ -108,31 +117,77 @@ def sweep(
     ``clients`` are (region, EMR client). One region or cluster that fails does not keep the others
     from being reaped.
     """
-    done = Sweep([], [], {})
+
+    def reason_of(cluster: dict[str, Any], until: datetime | None) -> str | None:
+        return "all were asked for" if reap_all else reason_to_reap(cluster, now, is_alive, until)
+
+    done, answered = Sweep([], [], {}, {}), False
     for region, emr in clients:
         try:
-            clusters = list(_ours(emr, installation))
-        except (ClientError, BotoCoreError) as error:
+            for cluster_id in _that_cost_money(emr):
+                answered = True
+                try:
+                    finding = _look_at(region, emr, cluster_id, installation, now, reason_of)
+                    if finding is None:
+                        continue
+                    done.findings.append(finding)
+                    if finding.reason and not dry_run:
+                        terminate(emr, cluster_id)
+                        done.terminated.append(cluster_id)
+                except Exception as error:  # whatever it was, the next one is judged all the same
+                    done.failed[cluster_id] = str(error)
+                    log.exception("Cluster %s could not be judged or ended", cluster_id)
+            answered = True
+        except ClientError as error:
+            where = done.not_enabled if _is_not_enabled(region, error) else done.failed
+            where[region] = str(error)
+        except BotoCoreError as error:
             done.failed[region] = str(error)
-            log.warning("%s could not be looked at: %s", region, error)
-            continue
-        for cluster in clusters:
-            until = _interactive_until(emr, cluster)
-            reason = "all were asked for" if reap_all else reason_to_reap(cluster, now, is_alive, until)
-            finding = Finding(
-                region,
-                cluster["Id"],
-                cluster["Name"],
-                cluster["Status"]["State"],
-                now - creation_time(cluster),
-                reason,
-                until,
-            )
-            done.findings.append(finding)
-            log.info("%s", finding)
-            if reason and not dry_run:
-                _reap(emr, cluster["Id"], done)
+    if not answered:
+        done.failed |= done.not_enabled
+        done.not_enabled.clear()
+    for region, why in done.not_enabled.items():
+        log.info("%s is not switched on in this account, so nothing can be there: %s", region, why)
+    for what, why in done.failed.items():
+        log.warning("%s could not be looked at or ended: %s", what, why)
     return done
+
+
+def _is_not_enabled(region: str, error: ClientError) -> bool:
+    return region in OPT_IN_REGIONS and error.response["Error"]["Code"] in _NOT_ENABLED
+
+
+def _that_cost_money(emr: Any) -> Iterator[str]:
+    """Ids of everybody's clusters that still cost money."""
+    for page in emr.get_paginator("list_clusters").paginate(ClusterStates=list(BILLABLE_STATES)):
+        yield from (summary["Id"] for summary in page["Clusters"])
+
+
+def _look_at(
+    region: str,
+    emr: Any,
+    cluster_id: str,
+    installation: str,
+    now: datetime,
+    reason_of: Callable[[dict[str, Any], datetime | None], str | None],
+) -> Finding | None:
+    """What is found of one cluster; None for somebody else's. Its name does not matter, its tags do."""
+    cluster = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
+    tags = tags_of(cluster)
+    if tags.get("project") != PROJECT or tags.get("installation") != installation:
+        return None
+    until = _interactive_until(emr, cluster)
+    finding = Finding(
+        region,
+        cluster_id,
+        cluster["Name"],
+        cluster["Status"]["State"],
+        now - creation_time(cluster),
+        reason_of(cluster, until),
+        until,
+    )
+    log.info("%s", finding)
+    return finding
 
 
 def _interactive_until(emr: Any, cluster: dict[str, Any]) -> datetime | None:
@@ -142,22 +197,3 @@ def _interactive_until(emr: Any, cluster: dict[str, Any]) -> datetime | None:
     except (ClientError, BotoCoreError) as error:
         log.warning("The steps of %s could not be looked at: %s", cluster["Id"], error)
         return None
-
-
-def _reap(emr: Any, cluster_id: str, done: Sweep) -> None:
-    try:
-        terminate(emr, cluster_id)
-        done.terminated.append(cluster_id)
-    except (ClientError, BotoCoreError) as error:
-        done.failed[cluster_id] = str(error)
-        log.exception("Cluster %s could not be terminated", cluster_id)
-
-
-def _ours(emr: Any, installation: str) -> Iterator[dict[str, Any]]:
-    """This installation's clusters that still cost money; their names do not matter, their tags do."""
-    for page in emr.get_paginator("list_clusters").paginate(ClusterStates=list(BILLABLE_STATES)):
-        for summary in page["Clusters"]:
-            cluster = emr.describe_cluster(ClusterId=summary["Id"])["Cluster"]
-            tags = tags_of(cluster)
-            if tags.get("project") == PROJECT and tags.get("installation") == installation:
-                yield cluster

@@ -25,7 +25,11 @@ Sovereign Cloud (partition ``aws-eusc``) is in the Union, but its accounts, name
 its own, and nothing here has been tried in it: it is not offered.
 """
 
-SERVICES: Final = ("s3", "emr", "iam", "sts", "sqs", "pricing")
+OPT_IN_REGIONS: Final = frozenset({"eu-south-1", "eu-south-2"})
+"""Milan and Spain answer only accounts that have switched them on
+(https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html)."""
+
+SERVICES: Final = ("s3", "emr", "ec2", "iam", "sts", "sqs", "pricing")
 """The services that the pipeline may call, by boto3's names."""
 
 GLOBAL_HOSTS: Final = {

@@ -32,14 +32,14 @@ the EU (the message names what and where).
 """
 
 WAIT_FOR_FEATURIZE: Final = """
-Waits for the featurize step, without a worker slot, at most `max_hours`.
+Waits for the featurize step, without a worker slot, at most `max_step_hours` (and a twentieth of it).
 
 **When it fails:** the log names EMR's reason and the step's log file on S3; its last line says
 what was wrong. The cluster is terminated, the old result stays current.
 """
 
 WAIT_FOR_PCA: Final = """
-Waits for the PCA step, without a worker slot, at most `max_hours`.
+Waits for the PCA step, without a worker slot, at most `max_step_hours` (and a twentieth of it).
 
 **When it fails:** the step's log says why. Too little variance: raise `components` to the number it
 names, or lower `minimum_variance`. The cluster is terminated, the old result stays current.

@@ -30,6 +30,7 @@ from fruit_pipeline import (
 from fruit_pipeline.clients import check_residency, client
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.identity import RunIdError, check_run_id
 from fruit_pipeline.live_prices import CLIENT_CONFIG, PRICING_REGION, read_prices
 from fruit_pipeline.operators import CREATE_TASK_ID
 from fruit_pipeline.parameters import DEFAULT_WORKER_TYPE, Fleet, ParameterError, RunParameters
@@ -72,6 +73,10 @@ def plan() -> Planned:
     from fruit_pipeline import planning  # pyarrow is slow to import, so not at parse
 
     context, parameters, deployment = get_current_context(), _parameters(), Deployment()
+    try:
+        check_run_id(context["run_id"])
+    except RunIdError as error:
+        raise AirflowFailException(str(error)) from error
     artifacts_are = f"s3://{parameters.bucket}/{artifact_key('', '')}"
     # The fleet is chosen from what is found here; where the request reaches to does not depend on it.
     some = parameters.with_fleet(Fleet(DEFAULT_WORKER_TYPE, 1))
@@ -145,8 +150,8 @@ def publish_artifacts(guarded: dict[str, Any], planned: Planned) -> dict[str, An
     Uploads code, model and runtime under keys made of their content (once), and describes the
     cluster and its steps.
 
-    **When it fails:** an artifact was not built (`make setup`), or the bucket refuses writes.
-    No cluster exists yet; clear this task once that is mended.
+    **When it fails:** an artifact was not built (the message names the command that builds it), or the
+    bucket refuses writes. No cluster exists yet; clear this task once that is mended.
     """
     context, deployment = get_current_context(), Deployment()
     parameters = _parameters().with_fleet(Fleet(**guarded["sizing"]["chosen"]))

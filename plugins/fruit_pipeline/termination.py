@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from fruit_pipeline.identity import ENDED_STATES
 
 log = logging.getLogger(__name__)
@@ -23,10 +25,20 @@ def terminate(emr: Any, cluster_id: str) -> None:
 
 
 def terminate_and_wait(emr: Any, cluster_ids: Iterable[str], poll_seconds: float) -> None:
-    """End every cluster, all before waiting for any, and return when EMR says that they have ended."""
+    """End every cluster, all before waiting for any, and return when EMR says that they have ended.
+
+    One that cannot be asked does not keep the others from being asked; its error is raised after that.
+    """
     ids = sorted(set(cluster_ids))
+    errors: list[Exception] = []
     for cluster_id in ids:
-        terminate(emr, cluster_id)
+        try:
+            terminate(emr, cluster_id)
+        except (ClientError, BotoCoreError) as error:
+            log.warning("Cluster %s could not be asked to end: %s", cluster_id, error)
+            errors.append(error)
+    if errors:
+        raise errors[0]
     for cluster_id in ids:
         while (state := _state(emr, cluster_id)) not in ENDED_STATES:
             log.info("Cluster %s is %s", cluster_id, state)

@@ -10,7 +10,7 @@ from chaos.system import arena
 
 PLAYED = (
     "the answer of RunJobFlow is lost",
-    "the process of create_cluster is killed",
+    "TerminateJobFlows is denied for good: the idle limit",
     "the output of PCA is short",
     "the run is marked failed",
     "the run is deleted: the reaper",
@@ -21,7 +21,7 @@ ALL = {scenario.name: scenario for scenario in scenarios()}
 
 @pytest.fixture(scope="module")
 def there() -> Iterator[Arena]:
-    with arena({}) as running:
+    with arena() as running:
         first = running.play(next(iter(ALL.values())))
         assert first.as_expected, first
         yield running

@@ -119,6 +119,28 @@ def test_neither_report_nor_logs_show_a_key_or_the_account(good: Any, system: Sy
     assert scan_files(logs) == []
 
 
+def test_nothing_that_the_run_put_on_s3_shows_a_key_or_the_account(good: Any, system: System) -> None:
+    """EMR's logs, code, model and runtime, the work list, both steps' metrics, the report and the results."""
+    run = f"run={good.layout.run_key}/"
+    scanned: list[str] = []
+    for prefix in ("logs/", "artifacts/", "Results/"):
+        for page in system.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix):
+            for key in (entry["Key"] for entry in page.get("Contents", [])):
+                if prefix != "Results/" or run in key:
+                    assert scan(system.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read(), key) == []
+                    scanned.append(key)
+    for part in (
+        "stderr.gz",
+        "code.zip",
+        "model.json",
+        "runtime",
+        "hard_lifetime.sh",
+        "work_list",
+        "report.json",
+    ):
+        assert any(part in key for key in scanned), f"no {part} among {scanned}"
+
+
 def assert_failed_safely(ended: Any, system: System, task: str) -> None:
     """Red, the right task named, no cluster left, the old result still current and readable."""
     assert ended.state == "failed", ended.output

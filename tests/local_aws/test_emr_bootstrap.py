@@ -55,6 +55,15 @@ def test_actions_run_in_their_order_with_their_arguments_and_leave_logs_where_em
     assert listed[0] == {"Name": "set-up.sh", "ScriptPath": note, "Args": ["a b", "c"]}
 
 
+def test_an_action_learns_when_its_node_booted_and_not_this_machine(
+    emr: BaseClient, s3: BaseClient, bucket: str
+) -> None:
+    ask = 'echo $(($(date +%s) - $(date -d "$(uptime -s)" +%s)))'
+    cluster_id = start(emr, bucket, action(s3, bucket, ask))
+    cluster_in(emr, cluster_id, "WAITING")
+    assert int(log(emr, s3, bucket, cluster_id, "stdout")) < 60
+
+
 def test_an_action_sees_local_aws_and_nothing_of_the_developers_environment(
     aws: LocalAws, emr: BaseClient, s3: BaseClient, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,7 +161,16 @@ def test_other_services_of_the_same_server_meet_no_fault_of_s3(aws: LocalAws, co
     control.add_fault(Fault(service="s3", operation="*", effect=Throttle()))
     client(aws, "sqs", attempts=1).create_queue(QueueName="undisturbed")
     assert client(aws, "iam", attempts=1).list_roles()["ResponseMetadata"]["HTTPStatusCode"] == 200
-    assert control.calls().counts == []
+    assert control.calls(service="s3").counts == []
+
+
+def test_a_call_of_iam_can_be_refused_and_is_counted(aws: LocalAws, control: Control) -> None:
+    control.add_fault(Fault(service="iam", operation="ListRoles", calls=1, effect=Throttle()))
+    iam = client(aws, "iam", attempts=1)
+    with pytest.raises(ClientError, match="Throttling"):
+        iam.list_roles()
+    assert iam.list_roles()["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert (control.calls().seen("ListRoles"), control.calls().took_effect("ListRoles")) == (2, 1)
 
 
 def test_rules_are_listed_and_removed_one_by_one_or_all(once_emr: Any, control: Control) -> None:

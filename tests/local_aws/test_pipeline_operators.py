@@ -20,8 +20,8 @@ from fruit_pipeline.operators import (
     TerminateClusterOperator,
 )
 from local_aws.control import Control
-from local_aws.emr.moves import Hold
-from local_aws.faults import Drop, Fault, Throttle
+from local_aws.emr.moves import Hold, LosePrimary
+from local_aws.faults import Drop, Fault, MoveCluster, Throttle
 from local_aws.server import LocalAws
 from local_run import account
 
@@ -87,6 +87,25 @@ def test_two_attempts_that_raced_each_other_settle_on_the_older_cluster(emr: Bas
     assert create() == older
     cluster_in(emr, younger, "TERMINATED")
     assert alive(emr) == [older]
+
+
+def test_a_cluster_that_has_ended_before_it_is_looked_at_fails_for_good_with_emrs_reason(
+    aws: LocalAws, emr: BaseClient
+) -> None:
+    """A retry would make another, and it would end like the first."""
+    control = Control(aws.emr_url)
+    ending = MoveCluster(move=LosePrimary())
+    control.add_fault(Fault(service="emr", operation="RunJobFlow", effect=ending))
+    with pytest.raises(AirflowFailException, match=r"is TERMINAT\w+ already: INSTANCE_FAILURE"):
+        create()
+    assert control.calls("emr").took_effect("RunJobFlow") == 1
+
+
+def test_a_cluster_that_is_not_listed_yet_is_the_runs_all_the_same(
+    emr: BaseClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fruit_pipeline.operators.clusters_of_run", lambda *_: iter(()))
+    assert [create()] == alive(emr)
 
 
 def test_a_step_is_added_once(emr: BaseClient) -> None:

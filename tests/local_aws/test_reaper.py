@@ -7,12 +7,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from botocore.client import BaseClient
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 from emr_client import cluster_in, job_flow
 
 from fruit_pipeline import reaper
 from fruit_pipeline.identity import cluster_name, cluster_tags
+from fruit_pipeline.termination import terminate_and_wait
+from local_aws.control import Control
+from local_aws.faults import Error, Fault
 from local_aws.server import LocalAws
 from tests.conftest import REPOSITORY
 
@@ -104,9 +111,6 @@ def test_a_protected_cluster_is_ended_all_the_same(emr: BaseClient, made: Callab
 def test_a_region_that_cannot_be_asked_does_not_shield_the_others(
     emr: BaseClient, made: Callable[..., str]
 ) -> None:
-    import boto3
-    from botocore.config import Config
-
     silent = boto3.client(
         "emr",
         region_name="eu-south-1",
@@ -122,12 +126,90 @@ def test_a_region_that_cannot_be_asked_does_not_shield_the_others(
     assert done.failed.keys() == {"eu-south-1"}
 
 
-def reap(aws: LocalAws, *options: str) -> subprocess.CompletedProcess[str]:
+def refusing(region: str, code: str) -> Any:
+    """A client of a region that answers its first call with an error."""
+    client = boto3.client(
+        "emr", region_name=region, aws_access_key_id="testing", aws_secret_access_key="testing"
+    )
+    stubber = Stubber(client)
+    stubber.add_client_error("list_clusters", code, "The security token included in the request is invalid.")
+    stubber.activate()
+    return client
+
+
+@pytest.mark.parametrize("code", ["UnrecognizedClientException", "OptInRequired"])
+def test_a_region_that_the_account_has_not_switched_on_is_no_error(
+    emr: BaseClient, made: Callable[..., str], code: str
+) -> None:
+    dead = made("dead")
+    regions = [("eu-south-1", refusing("eu-south-1", code)), ("eu-west-1", emr)]
+    done = reaper.sweep(regions, INSTALLATION, datetime.now(UTC), lambda *_: False, dry_run=False)
+    assert (done.terminated, done.failed) == ([dead], {})
+    assert done.not_enabled.keys() == {"eu-south-1"}
+
+
+@pytest.mark.parametrize(
+    ("region", "code"),
+    [("eu-south-1", "AccessDeniedException"), ("eu-north-1", "UnrecognizedClientException")],
+)
+def test_a_region_that_refuses_to_be_looked_at_is_an_error(emr: BaseClient, region: str, code: str) -> None:
+    regions = [(region, refusing(region, code)), ("eu-west-1", emr)]
+    done = reaper.sweep(regions, INSTALLATION, datetime.now(UTC), lambda *_: False, dry_run=False)
+    assert (done.failed.keys(), done.not_enabled) == ({region}, {})
+
+
+def test_credentials_that_no_region_takes_are_an_error_everywhere() -> None:
+    regions = ("eu-south-1", "eu-west-1")
+    clients = [(region, refusing(region, "UnrecognizedClientException")) for region in regions]
+    done = reaper.sweep(clients, INSTALLATION, datetime.now(UTC), lambda *_: False, dry_run=False)
+    assert (done.failed.keys(), done.not_enabled) == (set(regions), {})
+
+
+def test_a_run_that_cannot_be_asked_about_shields_neither_old_clusters_nor_others(
+    emr: BaseClient, made: Callable[..., str]
+) -> None:
+    unknown, old, dead = made("unknown"), made("old", max_hours="0.1"), made("dead")
+
+    def is_alive(dag_id: str, run_id: str) -> bool:
+        if run_id != "dead":
+            raise RuntimeError("Airflow does not answer")
+        return False
+
+    later = datetime.now(UTC) + timedelta(hours=0.5)
+    done = reaper.sweep([("eu-west-1", emr)], INSTALLATION, later, is_alive, dry_run=False)
+    assert sorted(done.terminated) == sorted([old, dead])
+    assert done.failed == {unknown: "Airflow does not answer"}
+
+
+def test_a_cluster_that_cannot_be_described_does_not_shield_the_others(
+    emr: BaseClient, made: Callable[..., str], control: Control
+) -> None:
+    made("dead")
+    made("dead")
+    denied = Error(status=400, code="AccessDeniedException", message="no")
+    control.add_fault(Fault(service="emr", operation="DescribeCluster", calls=1, effect=denied))
+    done = swept(emr, set())
+    assert (len(done.terminated), len(done.failed)) == (1, 1)
+
+
+def test_all_clusters_are_asked_to_end_before_an_error_is_raised(
+    emr: BaseClient, made: Callable[..., str], control: Control
+) -> None:
+    ids = sorted([made("one"), made("two")])
+    denied = Error(status=400, code="AccessDeniedException", message="no")
+    control.add_fault(Fault(service="emr", operation="TerminateJobFlows", calls=1, effect=denied))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        terminate_and_wait(emr, ids, 0)
+    assert [state_of(emr, each) in ENDED for each in ids] == [False, True]
+
+
+def reap(aws: LocalAws, *options: str, **more: str) -> subprocess.CompletedProcess[str]:
     """The command line, with nothing of Airflow's around it."""
     environment = {
         **aws.environment,
         "PYTHONPATH": str(REPOSITORY / "plugins"),
         "FRUITS_INSTALLATION": INSTALLATION,
+        **more,
     }
     command = [sys.executable, "-m", "fruit_pipeline", "reap", *options]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -158,6 +240,13 @@ def test_the_command_line_looks_in_the_eu_alone(aws: LocalAws) -> None:
     done = reap(aws, "--region", "us-east-1")
     assert done.returncode == 2
     assert "'us-east-1' is not in the EU" in done.stderr
+
+
+def test_the_command_line_refuses_an_endpoint_outside_the_eu(aws: LocalAws) -> None:
+    elsewhere = {"AWS_ENDPOINT_URL_EMR": "https://elasticmapreduce.us-east-1.amazonaws.com"}
+    done = reap(aws, "--region", "eu-west-1", "--installation", INSTALLATION, **elsewhere)
+    assert done.returncode != 0
+    assert "'us-east-1', which is not an EU region" in done.stderr
 
 
 def test_the_command_line_says_what_it_could_not_reach(aws: LocalAws, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_publishing_twice_uploads_once(s3: Any, built: dict[str, Any]) -> None:
     versions = len(s3.list_object_versions(Bucket=BUCKET)["Versions"])
     assert artifacts.publish(s3, BUCKET, **built) == first
     assert len(s3.list_object_versions(Bucket=BUCKET)["Versions"]) == versions
-    for uri in first.as_dict().values():
+    for uri in vars(first).values():
         assert any(key.startswith(uri.removeprefix(f"s3://{BUCKET}/")) for key in keys(s3))
 
 
@@ -74,5 +74,15 @@ def test_a_missing_artifact_is_named(s3: Any, built: dict[str, Any]) -> None:
     (built["model_dir"] / "mobilenetv2.tflite").unlink()
     with pytest.raises(
         artifacts.MissingArtifactError, match=r"mobilenetv2.tflite is missing: build it with `make setup`"
+    ):
+        artifacts.publish(s3, BUCKET, **built)
+
+
+def test_a_missing_runtime_names_the_command_that_builds_it_for_its_processor(
+    s3: Any, built: dict[str, Any], tmp_path: Path
+) -> None:
+    built["runtime_archive"] = tmp_path / "runtime-aarch64.tar.gz"
+    with pytest.raises(
+        artifacts.MissingArtifactError, match=r"artifacts\.runtime --output .* --platform aarch64`"
     ):
         artifacts.publish(s3, BUCKET, **built)

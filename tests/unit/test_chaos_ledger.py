@@ -40,6 +40,7 @@ def test_a_scenario_is_as_expected_only_when_everything_is() -> None:
         {"end": "failed"},
         {"left": 1},
         {"duplicates": 1},
+        {"seconds_after": 1.1},
         {"old_result_readable": False},
         {"problem": "it hung"},
     ):

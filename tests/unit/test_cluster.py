@@ -1,6 +1,7 @@
 """The RunJobFlow request is what EMR accepts, all Spot, tagged, and made of the parameters alone."""
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -149,6 +150,22 @@ def test_a_fleet_that_may_grow_has_a_policy_in_its_own_units() -> None:
 def test_a_fleet_that_may_be_on_demand_may_grow_on_demand(spot: str) -> None:
     limits = built(max_workers=7, spot=spot)["ManagedScalingPolicy"]["ComputeLimits"]
     assert limits["MaximumOnDemandCapacityUnits"] == 7
+
+
+@pytest.mark.parametrize(("up", "left"), [(0, 180), (7, 173), (179, 1), (5000, 1)])
+def test_the_lifetime_counts_from_the_boot_of_the_node(up: int, left: int, tmp_path: Path) -> None:
+    """A node is paid for from its launch, and bootstrap actions come minutes after it."""
+    script = Deployment().code_dir / "bootstrap" / "hard_lifetime.sh"
+    for name, text in {
+        "sudo": f'echo "$@" > {tmp_path}/ordered',
+        "uptime": f"""[ "$*" = -s ] && date -d '{up} minutes ago' '+%Y-%m-%d %H:%M:%S'""",
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    subprocess.run(
+        ["bash", script, "180"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, check=True
+    )
+    assert (tmp_path / "ordered").read_text().startswith(f"shutdown -P +{left} ")
 
 
 @pytest.mark.parametrize(

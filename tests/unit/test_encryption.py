@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from fruit_contract.layout import RunLayout
 from fruit_contract.report import (
@@ -227,8 +228,21 @@ SPOILT: dict[str, Callable[[Any], Any]] = {
         objects=None, not_seen={"objects": "HeadObject: 403"}
     ),
     r"REQUIRE_SECURITY_CONFIGURATION is set.*\"security_configuration\": null": without_a_configuration,
-    r"in transit \(seen: .*\"in_transit\": false": lambda seen: seen["cluster"].update(in_transit=False),
-    r"at rest .*\"at_rest\": null": lambda seen: seen["cluster"].update(at_rest=None),
+    r"encrypted in transit \(seen: .*\"in_transit\": false": lambda seen: seen["cluster"].update(
+        in_transit=False
+    ),
+    r"encrypted on S3, on the nodes' disks \(seen: .*\"at_rest\": null": lambda seen: seen["cluster"].update(
+        at_rest=None
+    ),
+    r"encrypted on the nodes' disks \(seen: .*\"local_disk\": null": lambda seen: seen["cluster"].update(
+        at_rest=AtRest(s3="SSE-S3", local_disk=None, ebs=False)
+    ),
+    r"encrypted on the nodes' disks \(seen: .*\"ebs\": false": lambda seen: seen["cluster"].update(
+        at_rest=AtRest(s3="SSE-S3", local_disk="AwsKms", ebs=False)
+    ),
+    r"encrypted on S3 \(seen: .*\"s3\": null": lambda seen: seen["cluster"].update(
+        at_rest=AtRest(s3=None, local_disk="AwsKms", ebs=True)
+    ),
     r"seen: \{\"cluster\": \"DescribeCluster": lambda seen: seen.update(
         cluster=None, not_seen={"cluster": "DescribeCluster: AccessDenied"}
     ),
@@ -266,6 +280,18 @@ def test_a_real_run_without_encryption_is_refused(s3: Any, layout: RunLayout) ->
     seen = encryption.seen(s3, boto3.client("emr", region_name=REGION), layout, None)
     with pytest.raises(EncryptionError, match=r"1 of 1 objects of the run .*report\.json"):
         encryption.check(BUCKET, seen, Deployment())
+
+
+def test_a_service_that_does_not_answer_is_named_as_not_seen(s3: Any, layout: RunLayout) -> None:
+    silent = boto3.client(
+        "emr",
+        region_name=REGION,
+        endpoint_url="http://127.0.0.1:9",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    seen = encryption.seen(s3, silent, layout, "j-1")
+    assert seen["cluster"] is None
+    assert seen["not_seen"] == {"cluster": "EndpointConnectionError"}
 
 
 def test_what_was_seen_is_json(s3: Any, layout: RunLayout) -> None:

@@ -1,5 +1,6 @@
 """A run that would leave the EU, by a region, a bucket, a copy or an endpoint, never starts."""
 
+import ast
 import json
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ from fruit_pipeline.regions import (
     check_environment,
 )
 from local_run import account
+from tests.conftest import REPOSITORY
 from tests.unit.conftest import BUCKET, REGION
 
 NOT_IN_THE_UNION = {"eu-west-2": "London", "eu-central-2": "Zurich"}
@@ -168,6 +170,30 @@ def test_any_other_endpoint_is_refused(url: str, why: str) -> None:
 def test_an_endpoint_without_tls_is_refused() -> None:
     with pytest.raises(ResidencyError, match="not encrypted in transit: write it with https"):
         check_endpoint("http://s3.eu-west-1.amazonaws.com", "The endpoint")
+
+
+def services_asked_for() -> set[str]:
+    """The service of every client that the plugins make, wherever they make it."""
+    return {
+        argument.value
+        for path in (REPOSITORY / "plugins" / "fruit_pipeline").glob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in ("client", "_hook", "boto3.client")
+        for argument in call.args[:1]
+        if isinstance(argument, ast.Constant)
+    }
+
+
+def test_every_service_that_is_called_is_checked() -> None:
+    assert {"ec2", "emr", "s3"} <= services_asked_for()
+    assert services_asked_for() <= set(SERVICES)
+
+
+@pytest.mark.parametrize("service", [service for service in SERVICES if service != "iam"])
+def test_an_endpoint_outside_the_eu_in_the_environment_is_refused(service: str) -> None:
+    url = f"https://{service}.us-east-1.amazonaws.com"
+    with pytest.raises(ResidencyError, match="'us-east-1', which is not an EU region"):
+        check_environment({f"AWS_ENDPOINT_URL_{service.upper()}": url})
 
 
 @pytest.mark.parametrize("region", EU_REGIONS)

@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from fruit_contract.layout import RunLayout
 from fruit_pipeline import tasks
+from fruit_pipeline.identity import check_run_id
 from fruit_pipeline.publication import write_json
 from tests.unit.conftest import BUCKET, REGION, planned
 
@@ -36,6 +37,24 @@ def keys(bucket: str = BUCKET, region: str = REGION) -> list[str]:
 def test_plan_goes_as_far_as_the_photos_where_all_is_right(params: dict[str, Any]) -> None:
     with pytest.raises(AirflowFailException, match="There are no images under"):
         tasks.plan()
+
+
+@pytest.mark.parametrize("run_id", ["spare~1", "a#b", "r" * 257])
+def test_plan_refuses_a_run_id_that_no_tag_of_emr_can_be(
+    params: dict[str, Any], run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = {**tasks.get_current_context(), "run_id": run_id}
+    monkeypatch.setattr(tasks, "get_current_context", lambda: context)
+    with pytest.raises(
+        AirflowFailException, match="cannot be a tag of the run's cluster: trigger a run whose id"
+    ):
+        tasks.plan()
+    assert keys() == []
+
+
+@pytest.mark.parametrize("run_id", ["manual__2026-11-22T10:00:00+00:00", "nightly 7", "épi@home", "r" * 256])
+def test_what_airflow_names_its_runs_is_a_tag(run_id: str) -> None:
+    check_run_id(run_id)
 
 
 def test_plan_refuses_a_bucket_without_tls_and_writes_nothing(params: dict[str, Any], s3: Any) -> None:
