@@ -15,17 +15,17 @@ from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
 
 from bench.interleave import interleaved
 from fruit_spark.feature_batches import work_items
-from fruit_spark.listing import list_images
 from fruit_spark.readers import read_images
 from fruit_spark.session import start_session
 from fruit_spark.without_pandas import map_in_arrow
+from fruit_spark.work_list import listed_work
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
 
 
 def read_fast(spark: "SparkSession", prefix: str) -> "Row":
-    images = list_images(spark, prefix).repartition(spark.sparkContext.defaultParallelism)
+    images = listed_work(spark, prefix).rows.repartition(spark.sparkContext.defaultParallelism)
     return _sum(map_in_arrow(images, _lengths, "bytes long, crc long"))
 
 

@@ -27,7 +27,7 @@ class Plan:
 
     images: int
     work_list: str
-    """Sum of the hashes of address, ETag and size of every image."""
+    """The work list's identity."""
     model: str
     """SHA-256 of the model file, hex."""
     engine: str

@@ -77,13 +77,12 @@ class LiteRtEngine:
                 f"The model cannot be used by LiteRT at {image_size} x {image_size} pixels: {problem}. "
                 f"{_TFLITE_NEEDED}"
             ) from problem
-        self._photo = np.empty((1, image_size, image_size, 3), np.float32)
 
     def predict(self, images: npt.NDArray[np.uint8]) -> Features:
         features: list[npt.NDArray[np.float32]] = []
         for image in images:
-            np.divide(image, np.float32(255), out=self._photo[0])
-            self._interpreter.set_tensor(self._input, self._photo)
+            # Straight into the model's own memory; no reference to it may be left when the model runs.
+            np.divide(image, np.float32(255), out=self._interpreter.tensor(self._input)()[0])
             self._interpreter.invoke()
             features.append(self._interpreter.get_tensor(self._output))
         return np.concatenate(features).astype(np.float32, copy=False)

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 from fruit_contract.report import FeaturizeMetrics
 from fruit_spark import storage
 from fruit_spark.attempts import Plan, forget_attempt, not_done_yet, write_by_task
+from fruit_spark.driver_tables import open_table
 from fruit_spark.engines import FEATURE_DIM
 from fruit_spark.errors import StepError
-from fruit_spark.feature_batches import FEATURES_DDL, featurize_work_list
-from fruit_spark.listing import WORK_LIST_DDL, list_images
+from fruit_spark.feature_batches import featurize_work_list
 from fruit_spark.model_broadcast import BroadcastModel, broadcast_model
 from fruit_spark.model_source import ModelSource, read_model
+from fruit_spark.part_files import mark_complete, write_table
 from fruit_spark.partitions import image_partitions
 from fruit_spark.session import seconds_since_launch, versions
 from fruit_spark.spark_image_reader import featurize_with_spark_images
+from fruit_spark.work_list import WorkList, listed_work, read_work_list
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -50,10 +52,17 @@ def featurize(spark: "SparkSession", settings: FeaturizeSettings) -> FeaturizeMe
     """
     source = read_model(spark, settings.model, settings.engine, settings.precision)
     model = broadcast_model(spark.sparkContext, source.content, settings.engine, settings.image_size)
-    images = _images(spark, settings)
-    plan = _plan(images, settings, model)
-    missing = not_done_yet(spark, images, settings.features, plan)
-    left = plan.images if missing is images else missing.count()
+    work = _work(spark, settings)
+    plan = Plan(
+        images=work.images,
+        work_list=work.identity,
+        model=model.fingerprint,
+        engine=model.engine,
+        image_size=model.image_size,
+        reader=settings.reader,
+    )
+    missing = not_done_yet(spark, work.rows, settings.features, plan)
+    left = plan.images if missing is work.rows else missing.count()
     if left:
         tasks = settings.partitions or image_partitions(left, spark.sparkContext.defaultParallelism)
         _write_features(spark, settings, missing, model, tasks)
@@ -66,42 +75,11 @@ def featurize(spark: "SparkSession", settings: FeaturizeSettings) -> FeaturizeMe
     return metrics
 
 
-def _images(spark: "SparkSession", settings: FeaturizeSettings) -> "DataFrame":
-    if settings.work_list is None:
-        assert settings.input is not None
-        return list_images(spark, settings.input)
-    if not storage.exists(spark, settings.work_list):
-        raise StepError(
-            f"There is no work list at {settings.work_list}: check the address, or list with --input."
-        )
-    # With the schema at hand, Spark runs no job to find it; a column that is not there reads as null.
-    return spark.read.schema(WORK_LIST_DDL).parquet(storage.hadoop_uri(spark, settings.work_list))
-
-
-def _plan(images: "DataFrame", settings: FeaturizeSettings, model: BroadcastModel) -> Plan:
-    """Count and identify the work in one pass over the work list; ``StepError`` for one that is no use."""
-    from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
-
-    wanted = images.columns
-    # A sum does not depend on the order; decimal(38) holds it for any number of images.
-    digest = F.sum(F.xxhash64("uri", "etag", "size").cast("decimal(38,0)"))
-    found, identity, *filled = images.agg(F.count("*"), digest, *map(F.count, wanted)).collect()[0]
-    if not found:
-        raise StepError(f"The work list {settings.work_list} has no images: nothing to featurize.")
-    missing = [name for name, count in zip(wanted, filled, strict=True) if count < found]
-    if missing:
-        raise StepError(
-            f"The work list {settings.work_list} has no {', '.join(missing)} in some or all of its rows: it "
-            f"needs {', '.join(wanted)} in each."
-        )
-    return Plan(
-        images=found,
-        work_list=str(identity),
-        model=model.fingerprint,
-        engine=model.engine,
-        image_size=model.image_size,
-        reader=settings.reader,
-    )
+def _work(spark: "SparkSession", settings: FeaturizeSettings) -> WorkList:
+    if settings.work_list is not None:
+        return read_work_list(spark, settings.work_list)
+    assert settings.input is not None
+    return listed_work(spark, settings.input)
 
 
 def _write_features(
@@ -125,12 +103,15 @@ def _write_rejected_and_metrics(
     reused: int,
 ) -> FeaturizeMetrics:
     """Both from the features as they were written, so that they cannot disagree with them."""
-    from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
+    from pyarrow import dataset
 
-    written = spark.read.schema(FEATURES_DDL).parquet(storage.hadoop_uri(spark, settings.features))
-    refused = written.where("reason is not null").select("path", "reason").coalesce(1)
-    refused.write.mode("overwrite").parquet(storage.hadoop_uri(spark, settings.rejected))
-    rows, rejected = written.agg(F.count("*"), F.count("reason")).collect()[0]
+    written = open_table(settings.features)
+    rows = written.count_rows()
+    refused = written.to_table(["path", "reason"], filter=dataset.field("reason").is_valid())
+    rejected = refused.num_rows
+    storage.delete(spark, settings.rejected)
+    write_table(refused, settings.rejected)
+    mark_complete(spark, settings.rejected)
     if rows != found:
         forget_attempt(spark, settings.features)
         raise StepError(

@@ -3,27 +3,21 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fruit_contract.layout import is_image_key, split_uri
 from fruit_spark.errors import StepError
 from fruit_spark.readers import store_for
 from fruit_spark.work_items import WorkItem
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
 
-WORK_LIST_DDL = "key string, uri string, etag string, size long"
-
-
-def list_images(spark: "SparkSession", source: str) -> "DataFrame":
+def list_images(source: str) -> list[WorkItem]:
     """The images below a folder or an ``s3://`` prefix, as a work list. Hidden files are images too."""
     found = list(_list_s3(source) if source.startswith(("s3://", "s3a://")) else _list_folder(source))
     if not found:
         raise StepError(
             f"No images below {source}: give a folder with .jpg, .jpeg, .png, .bmp or .webp files."
         )
-    return spark.createDataFrame(found, WORK_LIST_DDL)
+    return found
 
 
 def _list_folder(source: str) -> Iterator[WorkItem]:

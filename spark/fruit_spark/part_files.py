@@ -51,6 +51,15 @@ def write_parts(
     return write
 
 
+def write_table(table: pa.Table, folder: str) -> None:
+    """One small table as the one file of ``folder``, from the driver."""
+    _write(table.to_batches() or [_no_rows(table.schema)], folder, "part-00000.parquet", ())
+
+
+def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema=schema)
+
+
 def mark_complete(spark: "SparkSession", folder: str) -> None:
     """Leave the marker that Spark's own writer leaves when every task is done."""
     from fruit_spark import storage
@@ -70,7 +79,7 @@ def _write(batches: Iterable[pa.RecordBatch], folder: str, name: str, repetitive
             writer = writer or pq.ParquetWriter(
                 file, table.schema, compression="snappy", use_dictionary=list(repetitive)
             )
-            writer.write_table(table, row_group_size=table.num_rows)
+            writer.write_table(table, row_group_size=max(1, table.num_rows))
             rows += table.num_rows
         if writer is not None:
             writer.close()
