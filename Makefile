@@ -120,7 +120,7 @@ $(BENCH_VENV)/.installed: requirements/bench.txt | $(TOOLS_VENV)/.installed
 
 # Two settings that some machines have for older OpenBLAS builds slow the current one, on every side.
 BENCH := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE PYTHONPATH=.:plugins:spark $(BENCH_VENV)/bin/python -m bench
-BENCH_SET_UP := $(BENCH_VENV)/.installed $(CACHE)/jars/.complete $(CACHE)/model/model.json
+BENCH_SET_UP := $(BENCH_VENV)/.installed $(AIRFLOW_VENV)/.installed $(CACHE)/jars/.complete $(CACHE)/model/model.json
 
 .PHONY: bench
 bench:  ## measure against the peers and judge the targets: 20 minutes; IMAGES=folder

@@ -5,6 +5,7 @@ generated, for moto would need gigabytes for a million objects.
 """
 
 import contextlib
+import logging
 import multiprocessing
 import time
 from bisect import bisect_left, bisect_right
@@ -81,10 +82,7 @@ def _serve(ready: Connection, count: int, folders: int, seconds: float) -> None:
     )
     from werkzeug.serving import make_server
 
-    class Quiet(MotoRequestHandler):
-        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-            """No line per request."""
-
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # no line a request
     keys, moto = generated_keys(count, folders), DomainDispatcherApplication(create_backend_app)
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -97,6 +95,6 @@ def _serve(ready: Connection, count: int, folders: int, seconds: float) -> None:
         start_response("200 OK", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
         return [body]
 
-    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
     ready.send(f"http://127.0.0.1:{server.server_address[1]}")
     server.serve_forever()

@@ -4,6 +4,7 @@ import gzip
 import itertools
 import json
 import os
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import fmean
@@ -22,6 +23,7 @@ from bench.spark_process import CORES, LOCAL, ROOT, Run, spark_environment, subm
 from fruit_spark.engines import Features
 
 MODEL: Final = ROOT / ".cache" / "model"
+AIRFLOW_PYTHON: Final = ROOT / ".venv" / "airflow" / "bin" / "python"
 FEATURIZE: Final = ROOT / "spark" / "featurize.py"
 APPLICATIONS: Final = ROOT / "bench" / "applications"
 PEERS: Final = ROOT / "bench" / "peers"
@@ -59,6 +61,7 @@ class Bench:
             "executors": self.executors,
             "first_prediction": self.first_prediction,
             "resume": self.resume,
+            "plan": self.plan,
         }
 
     def featurize(self) -> Measured:
@@ -216,6 +219,18 @@ class Bench:
             "rows": len(paths),
             "different_rows": len(paths.unique()),
         }
+
+    def plan(self) -> Measured:
+        """The plan over generated keys, in a process of its own and in Airflow's environment."""
+        command = [str(AIRFLOW_PYTHON), "-m", "bench.listings", "--keys", str(self._sizes.keys)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join((".", "plugins"))}
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        if ended.returncode:
+            raise RuntimeError(f"bench.listings ended with {ended.returncode}:\n{ended.stderr[-2000:]}")
+        measured: Measured = json.loads(ended.stdout)
+        return measured
 
     def _peers(self) -> dict[str, int]:
         return {"notebook": self._sizes.notebook, "scalar_udf": self._sizes.scalar}

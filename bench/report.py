@@ -107,6 +107,10 @@ def _figures(results: Results) -> list[tuple[str, str, str]]:
             "",
         )
     )
+    plan = results["plan"]
+    rows.append(_figure(f"plan over {plan['keys']:,} keys, s", [plan["seconds"]]))
+    rows.append(_figure("its process before the listing, MiB", [plan["peak_before_mib"]]))
+    rows.append(_figure("at its peak, MiB", [plan["peak_mib"]]))
     return rows
 
 

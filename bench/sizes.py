@@ -24,6 +24,8 @@ class Sizes:
     executors: int
     """Photos at each number of executors."""
     resume: int
+    keys: int
+    """Of the plan, generated."""
     repeats: int
 
 
@@ -39,6 +41,7 @@ FULL: Final = Sizes(
     components=256,
     executors=1_000,
     resume=4_000,
+    keys=1_000_000,
     repeats=3,
 )
 QUICK: Final = Sizes(
@@ -53,5 +56,6 @@ QUICK: Final = Sizes(
     components=64,
     executors=256,
     resume=2_560,
+    keys=50_000,
     repeats=1,
 )

@@ -38,7 +38,7 @@ def _rounded(value: float) -> str:
 
 def judge(results: Results) -> list[Verdict]:
     """A verdict for every target."""
-    return [*_featurize(results), *_reduce(results), *_also(results)]
+    return [*_featurize(results), *_reduce(results), *_also(results), *_plan(results["plan"])]
 
 
 def ours_images_per_second(results: Results) -> float:
@@ -176,6 +176,20 @@ def _also(results: Results) -> list[Verdict]:
             resume["recomputed"] - unfinished + resume["rows"] - resume["different_rows"],
             "at most",
             0,
+        ),
+    ]
+
+
+def _plan(plan: Mapping[str, Any]) -> list[Verdict]:
+    keys = f"plan over {plan['keys']:,} keys"
+    return [
+        Verdict(f"{keys}, listing on loopback included", plan["seconds"], "at most", 60, " s"),
+        Verdict(
+            f"{keys}: peak memory of its process, Airflow's included",
+            plan["peak_mib"],
+            "at most",
+            400,
+            " MiB",
         ),
     ]
 

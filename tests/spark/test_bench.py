@@ -73,6 +73,7 @@ RESULTS: dict[str, Any] = {
         "rows": 4_000,
         "different_rows": 4_000,
     },
+    "plan": {"keys": 1_000_000, "seconds": 30.0, "peak_before_mib": 190.0, "peak_mib": 290.0},
 }
 
 
@@ -101,6 +102,7 @@ def test_every_target_is_met_by_good_results_and_missed_by_bad_ones() -> None:
     bad["partitions"]["many"] = {"partitions": 1_000, "seconds": [50.0], "driver_peak_mib": [6_000.0]}
     bad["first_prediction"]["seconds"] = [9.0]
     bad["resume"]["recomputed"] = 4_000
+    bad["plan"] |= {"seconds": 90.0, "peak_mib": 900.0}
     assert not any(verdict.met for verdict in judge(bad)), [v.target for v in judge(bad) if v.met]
 
 
