@@ -2,7 +2,7 @@
 
 The worst case has as many nodes as there may be, each of the dearest type that may come, at its bid for
 the hard lifetime, and every S3 request repeated as often as Spark tries a task. The expected one has the
-nodes asked for and the hours that the photos need at measured rates.
+nodes asked for, the hours that the photos need at measured rates, and the interactive time.
 """
 
 import math
@@ -112,7 +112,8 @@ def estimate(parameters: RunParameters, workload: Workload, prices: Prices) -> E
         raise PriceError(
             "There are no images to estimate a cost for: upload photos, or correct input_prefix."
         )
-    hours = min(expected_hours(parameters, workload), parameters.max_hours)
+    work = min(expected_hours(parameters, workload), parameters.max_hours)
+    hours = work + parameters.interactive_minutes / 60
     return Estimate(
         worst=worst_lines(parameters, workload, prices),
         expected=invoice_lines(
@@ -127,12 +128,12 @@ def estimate(parameters: RunParameters, workload: Workload, prices: Prices) -> E
 def worst_lines(parameters: RunParameters, workload: Workload, prices: Prices) -> list[CostLine]:
     """Every node for the whole lifetime at the on-demand price, which is also the Spot bid."""
     hours = parameters.lifetime_hours
-    use = s3_use(parameters, workload, hours, attempts=TASK_ATTEMPTS)
+    use = s3_use(parameters, workload, hours, TASK_ATTEMPTS, parameters.most_workers)
     return invoice_lines(_worst_nodes(parameters, hours, prices), use, replace(prices, spot={}))
 
 
 def expected_hours(parameters: RunParameters, workload: Workload) -> float:
-    """The life of the cluster in hours, at the rates above; one core is the driver's."""
+    """The work's part of the cluster's life in hours, at the rates above; one core is the driver's."""
     seconds = START_SECONDS + step_seconds(parameters, workload) + END_SECONDS
     return seconds / 3600
 
@@ -164,9 +165,18 @@ def images_per_core_second(parameters: RunParameters) -> float:
     return IMAGES_PER_CORE_SECOND[parameters.engine] / SHARE_OF_224[parameters.image_size]
 
 
-def s3_use(parameters: RunParameters, workload: Workload, hours: float, attempts: int = 1) -> S3Use:
-    """Requests and storage from the counts alone, when Spark tries each task ``attempts`` times."""
-    nodes = parameters.most_workers + 1
+def s3_use(
+    parameters: RunParameters,
+    workload: Workload,
+    hours: float,
+    attempts: int = 1,
+    workers: int | None = None,
+) -> S3Use:
+    """Requests and storage from the counts alone, when Spark tries each task ``attempts`` times.
+
+    ``workers`` are those asked for, where no other number is given.
+    """
+    nodes = (workers or parameters.fleet.workers) + 1
     files = TABLES * math.ceil(workload.rows / IMAGES_PER_FILE)
     listed = math.ceil((workload.rows + workload.ignored) / LIST_PAGE)
     logged = nodes * hours * LOG_PUTS_PER_NODE_HOUR

@@ -143,8 +143,15 @@ def test_the_worst_case_takes_the_dearest_types_the_largest_fleet_and_the_intera
 
 def test_the_expected_cost_is_of_what_was_asked_for() -> None:
     asked = estimate.estimate(RunParameters(diversify=False), FRUITS_360, IRELAND).expected
-    diverse = estimate.estimate(RunParameters(interactive_minutes=60), FRUITS_360, IRELAND).expected
+    diverse = estimate.estimate(RunParameters(max_workers=9), FRUITS_360, IRELAND).expected
     assert total_usd(diverse) == pytest.approx(total_usd(asked))
+
+
+def test_interactive_time_is_expected_to_be_used() -> None:
+    without = estimate.estimate(RunParameters(), FRUITS_360, IRELAND)
+    hour = estimate.estimate(RunParameters(interactive_minutes=60), FRUITS_360, IRELAND)
+    assert hour.expected_hours == pytest.approx(without.expected_hours + 1)
+    assert total_usd(hour.expected) > 2 * total_usd(without.expected)
 
 
 def test_a_fleet_that_may_grow_is_made_to_fit_by_its_maximum() -> None:
