@@ -75,7 +75,7 @@ $(AIRFLOW_DB): | $(AIRFLOW_VENV)/.installed
 
 .PHONY: lock
 lock: $(TOOLS_VENV)/.installed  ## compile requirements/*.in into hash-locked requirements/*.txt
-	@for name in bootstrap airflow airflow-dev spark-runtime spark bench weights infra; do \
+	@for name in bootstrap airflow airflow-dev airflow-oldest docker mwaa-image local-aws spark-runtime spark bench weights infra; do \
 	  $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $$([ $$name = weights ] && echo --no-deps) \
 	    requirements/$$name.in -o requirements/$$name.txt; done
@@ -142,6 +142,7 @@ SPARK_PYTEST := $(SPARK_VENV)/bin/python -m pytest
 test: setup  ## unit, DAG integrity, Spark, local AWS, end to end, a few of chaos (the template's: infra-test)
 	@$(AIRFLOW_PYTEST) tests/unit tests/integrity tests/local_aws tests/e2e
 	@$(AIRFLOW_PYTEST) tests/chaos
+	@$(AIRFLOW_PYTEST) tests/airflow_versions
 	@$(SPARK_PYTEST) tests/spark
 
 .PHONY: test-unit
@@ -154,6 +155,10 @@ lint: setup  ## ruff, mypy and shellcheck
 	@$(AIRFLOW_VENV)/bin/mypy
 	@MYPYPATH=plugins:spark $(AIRFLOW_VENV)/bin/mypy --python-executable $(SPARK_VENV)/bin/python spark artifacts bench
 	@$(AIRFLOW_VENV)/bin/shellcheck .ci/run spark/bootstrap/*.sh
+
+.PHONY: compose-test
+compose-test: setup  ## docker-compose.yaml brought up for real, a run with restarts in it, and down again
+	@$(AIRFLOW_PYTEST) tests/compose
 
 .PHONY: chaos
 chaos: setup  ## break everything in turn, and show that no cluster is left: SEED=1, ONLY="words of a scenario"
@@ -198,6 +203,11 @@ destroy: $(AIRFLOW_VENV)/.installed  ## end the clusters, empty the bucket, dele
 .PHONY: doctor
 doctor: $(AIRFLOW_VENV)/.installed  ## look whether a run would find what it needs in your account: ARGS=--dry-run
 	@exec $(INFRA) doctor $(ARGS)
+
+.PHONY: mwaa
+mwaa: setup  ## write what Amazon MWAA takes for your stack into out/mwaa
+	@$(TOOLS_VENV)/bin/python -m artifacts.runtime --output $(CACHE)/runtime --platform aarch64
+	@exec $(INFRA) mwaa $(ARGS)
 
 .PHONY: clean
 clean:  ## remove local state and results, and keep what was installed

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -13,9 +14,10 @@ from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
 from fruit_pipeline.regions import ResidencyError
 from infra import doctor as checks
+from infra import mwaa as managed_airflow
 from infra import removal
 from infra.account import Account
-from infra.environment import exports
+from infra.environment import exports, variables
 from infra.stack import Change, Stack, StackError
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -74,9 +76,30 @@ def deploy(
 
 
 @cli.command()
-def env(region: Region = _REGION, stack: Name = _STACK) -> None:
+def env(
+    region: Region = _REGION,
+    stack: Name = _STACK,
+    plain: Annotated[bool, typer.Option(help="NAME=value lines, as docker compose reads them")] = False,
+) -> None:
     """Print the FRUITS_* variables of a deployed stack, for a shell to read."""
-    sys.stdout.write(exports(Stack(Account(region).client("cloudformation"), stack).outputs()))
+    outputs = Stack(Account(region).client("cloudformation"), stack).outputs()
+    if plain:
+        sys.stdout.writelines(f"{name}={value}\n" for name, value in variables(outputs).items())
+    else:
+        sys.stdout.write(exports(outputs))
+
+
+@cli.command()
+def mwaa(
+    output: Annotated[Path, typer.Option(help="folder to write; what is in it goes")] = Path("out/mwaa"),
+    region: Region = _REGION,
+    stack: Name = _STACK,
+) -> None:
+    """Write what Amazon MWAA takes to run the DAGs with a deployed stack."""
+    outputs = Stack(Account(region).client("cloudformation"), stack).outputs()
+    repository = Path(__file__).resolve().parents[1]
+    for path in managed_airflow.build(managed_airflow.Parts(repository), outputs, output):
+        console.print(f"{path} {path.stat().st_size / 1e6:.1f} MB", highlight=False)
 
 
 @cli.command()
@@ -182,7 +205,7 @@ def main() -> int:
     logging.getLogger("botocore").setLevel(logging.WARNING)
     try:
         cli()
-    except (StackError, ResidencyError) as error:
+    except (StackError, ResidencyError, managed_airflow.MissingPartError) as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False)
     except ClientError as error:
         console.print(f"[bold red]error:[/] AWS refuses: {error}", highlight=False)

@@ -1,0 +1,78 @@
+"""``python -m local_run.seed [FOLDER]``: what a run expects to find in a local account, made there.
+
+The bucket, the two roles, and photos: those of a folder with one sub-folder per label, or generated
+ones where the bucket has none yet. Which account is what the environment says, as for the pipeline;
+one that is not on this machine is refused.
+"""
+
+import os
+import sys
+import tempfile
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import boto3
+import typer
+from botocore.config import Config
+from rich.console import Console
+
+from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.parameters import RunParameters
+from local_run import account, images, upload
+
+
+class NotLocalError(Exception):
+    """The account is not a local one; the message says what to set."""
+
+
+def check_is_local(url: str | None) -> None:
+    """Only an endpoint on loopback may be given a bucket, roles and photos of nobody's asking."""
+    host = urlsplit(url or "").hostname or ""
+    try:
+        local = ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    if not local:
+        raise NotLocalError(
+            f"AWS_ENDPOINT_URL is {url!r}, which is not on this machine: photos and roles are made in local "
+            "AWS only. Set it to local AWS's address."
+        )
+
+
+def seed(folder: Path | None, count: int, console: Console) -> None:
+    """Make bucket, roles and photos; what is there is kept, unless ``folder`` says which photos to have."""
+    check_is_local(os.environ.get("AWS_ENDPOINT_URL"))
+    deployment = Deployment()
+    s3 = boto3.client("s3", config=Config(max_pool_connections=upload.IN_FLIGHT))
+    account.create_bucket(s3, deployment.bucket, deployment.region)
+    account.create_roles(boto3.client("iam"), deployment)
+    prefix = str(RunParameters.model_fields["input_prefix"].default)
+    if folder is None and s3.list_objects_v2(Bucket=deployment.bucket, Prefix=prefix, MaxKeys=1)["KeyCount"]:
+        console.print(f"Photos are there already: s3://{deployment.bucket}/{prefix} is left as it is")
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        source = folder or images.generate(Path(scratch), count)
+        summary = upload.mirror(s3, source, deployment.bucket, prefix, console)
+    console.print(
+        f"s3://{deployment.bucket}/{prefix}: {summary.uploaded} photos uploaded, "
+        f"{summary.already_there} already there, {summary.removed} removed"
+    )
+
+
+def main(
+    folder: Annotated[Path | None, typer.Argument(help="folder with one sub-folder per label")] = None,
+    count: Annotated[int, typer.Option(help="how many photos to generate without a folder", min=1)] = 600,
+) -> None:
+    """Make the bucket, the roles and the photos that a run needs, in local AWS."""
+    console = Console(soft_wrap=True)
+    try:
+        seed(folder, count, console)
+    except (NotLocalError, upload.ImagesError) as error:
+        console.print(f"[bold red]error:[/] {error}", highlight=False)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    typer.run(main)
