@@ -1,10 +1,10 @@
 """Photos in a bucket to features for robots and phones: one Spot EMR cluster a run."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, task
 
-from fruit_pipeline import clients, parameters, retries, runbook, tasks, timing
+from fruit_pipeline import clients, drop_assets, parameters, retries, runbook, tasks, timing
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.operators import (
     AddStepOperator,
@@ -35,8 +35,8 @@ the cluster in every case. Read the current result through `Results/pca_output/_
 **When a run is red:** `report` names the task that failed; that task's documentation says what to
 do. The result of the last green run stays current. Trigger a new run once the cause is mended.
 """,
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    schedule=None,
+    # No start_date: with one, Airflow would make up for the last time of the schedule when first unpaused.
+    schedule=drop_assets.schedule(DEPLOYMENT),
     catchup=False,
     max_active_runs=1,
     params=parameters.form(),

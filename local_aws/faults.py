@@ -14,8 +14,10 @@ from local_aws.clock import Clock
 from local_aws.emr.moves import Move
 from local_aws.emr.validation import emr_model
 from local_aws.s3_operations import s3_model
+from local_aws.sqs_operations import sqs_model
 
-ServiceName = Literal["emr", "s3"]
+ServiceName = Literal["emr", "s3", "sqs"]
+_MODELS = {"emr": emr_model, "s3": s3_model, "sqs": sqs_model}
 ANY = "*"
 
 
@@ -24,7 +26,7 @@ class _Effect(BaseModel):
 
 
 class Throttle(_Effect):
-    """EMR's ThrottlingException (400) or S3's SlowDown (503); the call has no effect."""
+    """EMR's ThrottlingException (400), S3's SlowDown (503), SQS's RequestThrottled (403); no effect."""
 
     kind: Literal["throttle"] = "throttle"
 
@@ -81,12 +83,12 @@ class Fault(BaseModel):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        known = (emr_model() if self.service == "emr" else s3_model()).operation_names
+        known = _MODELS[self.service]().operation_names
         if self.operation not in (ANY, *known):
             raise ValueError(f"operation {self.operation!r} is not one of {self.service}'s; use * for any")
-        if self.service == "emr" and (self.key_prefix is not None or self.key_pattern is not None):
+        if self.service != "s3" and (self.key_prefix is not None or self.key_pattern is not None):
             raise ValueError("key_prefix and key_pattern are for service s3 only")
-        if self.service == "s3" and isinstance(self.effect, MoveCluster):
+        if self.service != "emr" and isinstance(self.effect, MoveCluster):
             raise ValueError("effect move is for service emr only")
         if self.key_pattern is not None:
             try:

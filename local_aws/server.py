@@ -19,7 +19,7 @@ from local_aws import moto_server, persistence
 from local_aws.calls import CallLog
 from local_aws.clock import Clock, FactorClock
 from local_aws.control_api import ControlApi, UnknownClusterError
-from local_aws.disturbed import INTERNAL_AGENT, Disturbed, EmrFace, Face, MakeMove, S3Face
+from local_aws.disturbed import INTERNAL_AGENT, Disturbed, EmrFace, Face, MakeMove, S3Face, SqsFace
 from local_aws.emr.armed import ArmedMoves
 from local_aws.emr.bootstrap import LocalBootstrap
 from local_aws.emr.clusters import Durations
@@ -120,7 +120,9 @@ class LocalAws:
 
         stack.callback(moto_server.forget_everything)
         persistence.restore(settings.state_dir, self._say)
-        moto = moto_server.moto_server(settings.aws_port, lambda app: self._disturbed(app, S3Face()))
+        moto = moto_server.moto_server(
+            settings.aws_port, lambda app: self._disturbed(self._disturbed(app, S3Face()), SqsFace())
+        )
         stack.callback(self._save)
         stack.callback(moto.stop)
         self.aws_url = moto.url
