@@ -82,7 +82,7 @@ def _set_delete_marker(self: S3Backend, bucket_name: str, key_name: str) -> Fake
 def _is_retained(self: SQSBackend, queue_name: str, message: Message) -> bool:
     """moto works out the queue's attributes, and so counts its messages, for each that it hands out."""
     retained = int(self.get_queue(queue_name).message_retention_period)
-    return _milliseconds() < message.sent_timestamp + 1000 * retained
+    return bool(_milliseconds() < message.sent_timestamp + 1000 * retained)
 
 
 def _milliseconds() -> float:

@@ -7,33 +7,24 @@ of its processes dies.
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
-from airflow.sdk import Asset, BaseSensorOperator, Context, get_current_context
+from airflow.sdk import Asset, BaseSensorOperator, Context, Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
 from fruit_pipeline import waiting
 from fruit_pipeline.clients import check_residency, client
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.drop_assets import PHOTO_CHECK, PHOTO_DROP
-from fruit_pipeline.drops import Patience, judge
+from fruit_pipeline.drops import STARTED_DAG_ID, Patience, judge
 from fruit_pipeline.parameters import RunParameters
 from fruit_pipeline.regions import ResidencyError
-
-if TYPE_CHECKING:
-    from airflow.sdk import Param
-
-STARTED_DAG_ID: Final = "fruit_features"
-"""The DAG that an announced drop starts."""
-_HOUR_OF_GRACE: Final = 3600.0
 
 log = logging.getLogger(__name__)
 
 
-def form() -> "dict[str, Param]":
+def form() -> dict[str, Param]:
     """The parameters of a run of photo_drops; their defaults are the installation's."""
-    from airflow.sdk import Param
-
     deployment = Deployment()
     return {
         "quiet_minutes": Param(
@@ -69,8 +60,7 @@ class DropCompleteSensor(BaseSensorOperator):
     """
 
     def __init__(self, *, photo_events: Asset, **kwargs: Any) -> None:
-        longest = timedelta(hours=Deployment().drop_max_wait_hours).total_seconds()
-        super().__init__(mode="reschedule", timeout=longest + _HOUR_OF_GRACE, **kwargs)
+        super().__init__(mode="reschedule", **kwargs)
         self.photo_events = photo_events
 
     def execute(self, context: Context) -> dict[str, Any]:

@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
+
+STARTED_DAG_ID: Final = "fruit_features"
+"""The DAG that a complete drop starts."""
 
 
 @dataclass(frozen=True)

@@ -273,8 +273,8 @@ class _Heartbeat:
         if seconds < HEARTBEAT_SECONDS:
             return None
         line = (
-            f"The queue {self.queue} is watched: {self.looks} looks in {seconds:.0f} s, {self.changes} changes "
-            f"of photos, {self.ignored} other changes, {self.left} messages that are no event of S3."
+            f"The queue {self.queue} is watched: {self.looks} looks in {seconds:.0f} s, {self.changes} "
+            f"changes of photos, {self.ignored} others, {self.left} messages that are no event of S3."
         )
         self.since, self.looks, self.changes, self.ignored, self.left = time.monotonic(), 0, 0, 0, 0
         return line
