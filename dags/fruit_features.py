@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, task
 
-from fruit_pipeline import clients, drop_assets, parameters, retries, runbook, tasks, timing
+from fruit_pipeline import clients, drop_assets, origin, parameters, retries, runbook, tasks, timing
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.operators import (
     AddStepOperator,
@@ -21,6 +21,7 @@ AWS = {
     "botocore_config": retries.PATIENT,
 }
 POLL = DEPLOYMENT.poll_seconds
+NOTES = [clients.mask_account, timing.note_start]
 
 with DAG(
     dag_id="fruit_features",
@@ -47,11 +48,11 @@ do. The result of the last green run stays current. Trigger a new run once the c
         "execution_timeout": timedelta(minutes=DEPLOYMENT.task_minutes),
         "retries": 2,
         "retry_delay": timedelta(seconds=POLL),
-        "on_execute_callback": [clients.mask_account, timing.note_start],
+        "on_execute_callback": NOTES,
     },
     tags=["fruits", "emr"],
 ) as dag:
-    plan = task(tasks.plan)()
+    plan = task(on_execute_callback=[*NOTES, origin.note_origin])(tasks.plan)()
     guards = task(task_id="guards")(tasks.check_guards)(plan)
     publish_artifacts = task(tasks.publish_artifacts)(guards)
 
