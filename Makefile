@@ -133,6 +133,7 @@ SPARK_PYTEST := $(SPARK_VENV)/bin/python -m pytest
 .PHONY: test
 test: setup  ## every test: unit, DAG integrity, Spark, local AWS, end to end
 	@$(AIRFLOW_PYTEST) tests/unit tests/integrity tests/local_aws tests/e2e
+	@$(AIRFLOW_PYTEST) tests/drops
 	@$(AIRFLOW_PYTEST) tests/chaos
 	@$(SPARK_PYTEST) tests/spark
 
