@@ -141,6 +141,7 @@ SPARK_PYTEST := $(SPARK_VENV)/bin/python -m pytest
 .PHONY: test
 test: setup  ## unit, DAG integrity, Spark, local AWS, end to end, a few of chaos (the template's: infra-test)
 	@$(AIRFLOW_PYTEST) tests/unit tests/integrity tests/local_aws tests/e2e
+	@$(AIRFLOW_PYTEST) tests/drops
 	@$(AIRFLOW_PYTEST) tests/chaos
 	@$(AIRFLOW_PYTEST) tests/airflow_versions
 	@$(SPARK_PYTEST) tests/spark

@@ -1,10 +1,10 @@
 """Photos in a bucket to features for robots and phones: one Spot EMR cluster a run."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, TriggerRule, task
 
-from fruit_pipeline import clients, parameters, retries, runbook, tasks, timing
+from fruit_pipeline import clients, drop_assets, origin, parameters, retries, runbook, tasks, timing
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.operators import (
     AddStepOperator,
@@ -21,6 +21,7 @@ AWS = {
     "botocore_config": retries.PATIENT,
 }
 POLL = DEPLOYMENT.poll_seconds
+NOTES = [clients.mask_account, timing.note_start]
 
 with DAG(
     dag_id="fruit_features",
@@ -36,8 +37,8 @@ after `guards`, without a cluster. Read the current result through `Results/pca_
 **When a run is red:** `report` names the task that failed; that task's documentation says what to
 do. The result of the last green run stays current. Trigger a new run once the cause is mended.
 """,
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    schedule=None,
+    # No start_date: with one, Airflow would make up for the last time of the schedule when first unpaused.
+    schedule=drop_assets.schedule(DEPLOYMENT),
     catchup=False,
     max_active_runs=1,
     params=parameters.form(),
@@ -48,11 +49,11 @@ do. The result of the last green run stays current. Trigger a new run once the c
         "execution_timeout": timedelta(minutes=DEPLOYMENT.task_minutes),
         "retries": 2,
         "retry_delay": timedelta(seconds=POLL),
-        "on_execute_callback": [clients.mask_account, timing.note_start],
+        "on_execute_callback": NOTES,
     },
     tags=["fruits", "emr"],
 ) as dag:
-    plan = task(multiple_outputs=False)(tasks.plan)()
+    plan = task(multiple_outputs=False, on_execute_callback=[*NOTES, origin.note_origin])(tasks.plan)()
     # Returns nothing where nothing is new: then all that follows is skipped, but for the teardowns.
     guards = task.short_circuit(task_id="guards", multiple_outputs=False)(tasks.check_guards)(plan)
     publish_artifacts = task(tasks.publish_artifacts)(guards, plan)

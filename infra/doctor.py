@@ -117,6 +117,7 @@ def settings(patient: Patient) -> Iterator[Finding]:
             ("FRUITS_INSTANCE_PROFILE", deployment.instance_profile == outputs["InstanceProfile"]),
             ("FRUITS_SUBNET_ID", deployment.subnet_id == outputs["SubnetId"]),
             ("FRUITS_INSTALLATION", deployment.installation == outputs["Installation"]),
+            ("FRUITS_QUEUE_URL", deployment.queue_url == outputs["QueueUrl"]),
         )
         if not value
     ]

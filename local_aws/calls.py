@@ -9,14 +9,14 @@ _MOST_KEPT = 10_000
 
 
 class Call(BaseModel):
-    """One call of EMR or S3."""
+    """One call of EMR, S3 or SQS."""
 
     at: float
     """Seconds since the epoch."""
     service: str
     operation: str
     target: str | None
-    """The object's key as ``bucket/key``, or the cluster's id."""
+    """The object's key as ``bucket/key``, the cluster's id, or the queue's name."""
     status: int | None
     """The HTTP status the caller saw; None where the connection was closed instead."""
     took_effect: bool

@@ -22,6 +22,7 @@ from local_aws.faults import Drop, Error, Faults, ServiceName, Throttle
 from local_aws.iam_operations import iam_operation
 from local_aws.loopback import WsgiApp
 from local_aws.s3_operations import s3_operation
+from local_aws.sqs_operations import TARGET_PREFIX
 
 Environ = dict[str, Any]
 MakeMove = Callable[[str, Move], None]
@@ -94,6 +95,25 @@ class IamFace:
             f"<RequestId>{request_id}</RequestId></ErrorResponse>"
         )
         return "text/xml", text.encode()
+
+
+class SqsFace:
+    """SQS in the JSON protocol that clients of today speak; the old query protocol meets no fault."""
+
+    service: ServiceName = "sqs"
+    throttled = Error(status=403, code="RequestThrottled", message="Request is throttled.")
+
+    def identify(self, environ: Environ) -> Identified | None:
+        prefix, _, operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
+        if prefix != TARGET_PREFIX:
+            return None
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        return Identified(operation, _queue_name(body))
+
+    def error_body(self, error: Error, request_id: str) -> tuple[str, bytes]:
+        body = json.dumps({"__type": f"com.amazonaws.sqs#{error.code}", "message": error.message})
+        return "application/x-amz-json-1.0", body.encode()
 
 
 class S3Face:
@@ -193,7 +213,7 @@ class Disturbed:
         headers = [
             ("Content-Type", content_type),
             ("Content-Length", str(len(body))),
-            ("x-amzn-RequestId" if self._face.service == "emr" else "x-amz-request-id", request_id),
+            ("x-amz-request-id" if self._face.service == "s3" else "x-amzn-RequestId", request_id),
         ]
         known = {each.value: each.phrase for each in HTTPStatus}
         start_response(f"{error.status} {known.get(error.status, 'Error')}", headers)
@@ -258,6 +278,18 @@ def _cluster_id(body: bytes) -> str | None:
     several = parameters.get("JobFlowIds")
     named = [parameters.get(name) for name in _EMR_IDS] + (several if isinstance(several, list) else [])
     return next((each for each in named if isinstance(each, str)), None)
+
+
+def _queue_name(body: bytes) -> str | None:
+    """The queue that a request names, by its address or its name."""
+    try:
+        parameters = json.loads(body or b"{}")
+    except ValueError:
+        return None
+    named = (
+        parameters.get("QueueUrl") or parameters.get("QueueName") if isinstance(parameters, dict) else None
+    )
+    return named.rpartition("/")[2] if isinstance(named, str) else None
 
 
 def _read_to_its_end(environ: Environ) -> None:

@@ -15,9 +15,10 @@ from local_aws.emr.moves import Move
 from local_aws.emr.validation import emr_model
 from local_aws.iam_operations import iam_model
 from local_aws.s3_operations import s3_model
+from local_aws.sqs_operations import sqs_model
 
-ServiceName = Literal["emr", "s3", "iam"]
-_MODELS = {"emr": emr_model, "s3": s3_model, "iam": iam_model}
+ServiceName = Literal["emr", "s3", "iam", "sqs"]
+_MODELS = {"emr": emr_model, "s3": s3_model, "iam": iam_model, "sqs": sqs_model}
 ANY = "*"
 
 
@@ -26,7 +27,8 @@ class _Effect(BaseModel):
 
 
 class Throttle(_Effect):
-    """EMR's ThrottlingException (400), IAM's Throttling (400) or S3's SlowDown (503); no effect."""
+    """No effect. EMR's ThrottlingException and IAM's Throttling (400), S3's SlowDown (503), SQS's
+    RequestThrottled (403)."""
 
     kind: Literal["throttle"] = "throttle"
 

@@ -1,17 +1,22 @@
 """What moto (5.2) does otherwise than S3, mended in this process.
 
-TLS-only bucket policies, newlines in keys, and folders of a versioned bucket whose objects are all
-deleted.
+TLS-only bucket policies, newlines in keys, folders of a versioned bucket whose objects are all
+deleted, the notifications of a versioned bucket's deletions, and the time that a full queue takes.
 """
 
+import time
 from typing import Any
 
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto.moto_server import werkzeug_app
 from moto.moto_server.utilities import RegexConverter
 from moto.s3.models import FakeBucket, FakeDeleteMarker, S3Backend
+from moto.s3.notifications import S3NotificationEvent, send_event
+from moto.sqs import models as sqs_models
+from moto.sqs.models import Message, SQSBackend
 
 _list = S3Backend.list_objects
+_mark_deleted = S3Backend._set_delete_marker
 _evaluate = IAMPolicyStatement.is_action_permitted
 
 
@@ -61,8 +66,35 @@ def _list_objects(
     return keys, folders, *rest
 
 
+def _set_delete_marker(self: S3Backend, bucket_name: str, key_name: str) -> FakeDeleteMarker:
+    """moto tells nobody when an object of a versioned bucket is deleted."""
+    bucket = self.get_bucket(bucket_name)
+    newest = bucket.keys[key_name]
+    marker = _mark_deleted(self, bucket_name, key_name)
+    while isinstance(newest, FakeDeleteMarker):  # deleted already: the event has the key of the object below
+        newest = newest.key
+    send_event(
+        self.account_id, S3NotificationEvent.OBJECT_REMOVED_DELETE_MARKER_CREATED_EVENT, bucket, newest
+    )
+    return marker
+
+
+def _is_retained(self: SQSBackend, queue_name: str, message: Message) -> bool:
+    """moto works out the queue's attributes, and so counts its messages, for each that it hands out."""
+    retained = int(self.get_queue(queue_name).message_retention_period)
+    return bool(_milliseconds() < message.sent_timestamp + 1000 * retained)
+
+
+def _milliseconds() -> float:
+    """moto's own takes the way over four datetimes, twice for each message of a queue at each call."""
+    return time.time() * 1000
+
+
 def mend() -> None:
     """Mend moto in this process, before its server is made."""
     IAMPolicyStatement.is_action_permitted = _permitted
     S3Backend.list_objects = _list_objects
+    S3Backend._set_delete_marker = _set_delete_marker
+    SQSBackend.is_message_valid_based_on_retention_period = _is_retained
+    sqs_models.unix_time_millis = _milliseconds
     werkzeug_app.RegexConverter = _AnyCharacter

@@ -19,7 +19,7 @@ from local_aws import moto_server, persistence
 from local_aws.calls import CallLog
 from local_aws.clock import Clock, FactorClock
 from local_aws.control_api import ControlApi, UnknownClusterError
-from local_aws.disturbed import INTERNAL_AGENT, Disturbed, EmrFace, Face, IamFace, MakeMove, S3Face
+from local_aws.disturbed import INTERNAL_AGENT, Disturbed, EmrFace, Face, IamFace, MakeMove, S3Face, SqsFace
 from local_aws.emr.armed import ArmedMoves
 from local_aws.emr.bootstrap import LocalBootstrap
 from local_aws.emr.clusters import Durations
@@ -120,9 +120,7 @@ class LocalAws:
 
         stack.callback(moto_server.forget_everything)
         persistence.restore(settings.state_dir, self._say)
-        moto = moto_server.moto_server(
-            settings.aws_port, lambda app: self._disturbed(self._disturbed(app, S3Face()), IamFace())
-        )
+        moto = moto_server.moto_server(settings.aws_port, self._disturbed_by_service)
         stack.callback(self._save)
         stack.callback(moto.stop)
         self.aws_url = moto.url
@@ -163,6 +161,11 @@ class LocalAws:
         stack.callback(engine.stop)
         stack.callback(server.stop)
         return server
+
+    def _disturbed_by_service(self, app: WsgiApp) -> WsgiApp:
+        for face in (S3Face(), IamFace(), SqsFace()):
+            app = self._disturbed(app, face)
+        return app
 
     def _disturbed(self, app: WsgiApp, face: Face, move: MakeMove | None = None) -> WsgiApp:
         return Disturbed(app, face, self._faults, self._calls, self._clock, move)

@@ -19,6 +19,8 @@ from local_run.processes import ChildEndedError
 from local_run.stack import Paths, Stack, running
 
 DAG_ID = "fruit_features"
+QUEUE = "photos"
+"""What `make up` watches for drops of photos."""
 _WRONG_INPUT = 2
 _INTERRUPTED = 130
 
@@ -136,10 +138,12 @@ def up(port: Port = 8080, time_factor: TimeFactor = 1000.0, state_dir: StateDir 
     """Keep local AWS and Airflow up until Ctrl-C, to use the UI and the AWS CLI by hand."""
     paths = _paths(state_dir)
     _check(paths, port)
-    stack = Stack(paths, port or free_port(), _bucket(RunParameters().region), time_factor, console)
+    bucket = _bucket(RunParameters().region)
+    stack = Stack(paths, port or free_port(), bucket, time_factor, console, queue=QUEUE)
     with running(stack):
         api = stack.start_airflow()
-        _prepare_account(stack, None)
+        s3, prefix = _prepare_account(stack, None), RunParameters().input_prefix
+        account.tell_queue(s3, stack.client("sqs"), bucket, prefix, stack.queue_url)
         api.wait_until_ready(DAG_ID)
         for name, value in stack.aws.items():
             console.print(f"export {name}={value}", highlight=False)

@@ -1,11 +1,14 @@
-"""What the pipeline expects to find in an account, made in the local one: a bucket and two roles."""
+"""What the pipeline expects to find in an account, made in the local one: a bucket, a queue, two roles."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from fruit_pipeline.deployment import Deployment
+
+MAX_RECEIVE_COUNT: Final = 5
+"""So often is a message received before it goes to the dead-letter queue."""
 
 
 def create_bucket(s3: Any, bucket: str, region: str) -> None:
@@ -48,6 +51,40 @@ def tls_only_policy(bucket: str) -> dict[str, Any]:
             }
         ],
     }
+
+
+def create_queue(sqs: Any, name: str) -> str:
+    """The queue that S3 tells of photos, with its dead-letter queue, as the template makes them; its URL."""
+    dead_letters = sqs.create_queue(
+        QueueName=f"{name}-dead-letters", Attributes={"MessageRetentionPeriod": "1209600"}
+    )["QueueUrl"]
+    redrive = {"deadLetterTargetArn": _queue_arn(sqs, dead_letters), "maxReceiveCount": MAX_RECEIVE_COUNT}
+    url = sqs.create_queue(
+        QueueName=name, Attributes={"VisibilityTimeout": "120", "RedrivePolicy": json.dumps(redrive)}
+    )["QueueUrl"]
+    return str(url)
+
+
+def tell_queue(s3: Any, sqs: Any, bucket: str, prefix: str, queue_url: str) -> None:
+    """Have S3 tell the queue of every object below the prefix that is written or removed."""
+    told = {
+        "QueueArn": _queue_arn(sqs, queue_url),
+        "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": prefix}]}},
+    }
+    s3.put_bucket_notification_configuration(
+        Bucket=bucket,
+        NotificationConfiguration={
+            "QueueConfigurations": [
+                {**told, "Events": ["s3:ObjectCreated:*"]},
+                {**told, "Events": ["s3:ObjectRemoved:*"]},
+            ]
+        },
+    )
+
+
+def _queue_arn(sqs: Any, url: str) -> str:
+    asked = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    return str(asked["Attributes"]["QueueArn"])
 
 
 def create_roles(iam: Any, deployment: Deployment) -> None:

@@ -18,7 +18,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.identity import ENDED_STATES, LIVE_STATES
-from local_run import upload
+from local_run import account, upload
 from local_run.airflow_server import COMPONENTS, AirflowApi, AirflowHome
 from local_run.processes import Child, stop
 
@@ -62,8 +62,12 @@ class Stack:
         *,
         limit_factor: float = 1.0,
         settings: Mapping[str, str] | None = None,
+        queue: str | None = None,
     ) -> None:
-        """``settings`` are further environment variables of Airflow's components."""
+        """``settings`` are further environment variables of Airflow's components.
+
+        ``queue`` is the name of a queue that Airflow watches for drops of photos; without it none does.
+        """
         self.paths = paths
         self.console = console or Console(quiet=True)
         self.children: list[Child] = []
@@ -71,17 +75,25 @@ class Stack:
         self._settings = {
             "FRUITS_BUCKET": bucket,
             "FRUITS_POLL_SECONDS": "1",
+            # A local system is up for minutes: what runs in it is what somebody started.
+            "FRUITS_SCHEDULE": "",
             "FRUITS_CODE_DIR": str(paths.repository / "spark"),
             "FRUITS_MODEL_DIR": str(paths.cache / "model"),
             "FRUITS_RUNTIME_ARCHIVE": str(paths.cache / "runtime" / f"runtime-{platform.machine()}.tar.gz"),
         }
         self._more_settings = dict(settings or {})
         self._time_factor, self._limit_factor = time_factor, limit_factor
+        self._queue = queue
         self.aws: dict[str, str] = {}
 
     @property
     def deployment(self) -> Deployment:
         return Deployment(bucket=self._settings["FRUITS_BUCKET"])
+
+    @property
+    def queue_url(self) -> str:
+        """Of the watched queue; empty without one."""
+        return self._settings.get("FRUITS_QUEUE_URL", "")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -126,6 +138,8 @@ class Stack:
             stop=stop_after_delay(_AWS_READY_SECONDS),
         )(ready)
         self.aws = dict(_read_exports(exports))
+        if self._queue:
+            self._settings["FRUITS_QUEUE_URL"] = account.create_queue(self.client("sqs"), self._queue)
 
     def start_airflow(self) -> AirflowApi:
         """Start Airflow's components; ``AirflowApi.wait_until_ready`` tells when they serve."""

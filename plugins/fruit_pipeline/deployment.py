@@ -7,15 +7,20 @@ once: names of roles, where the artifacts lie, how often to ask EMR.
 import os
 from datetime import date
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fruit_pipeline.publication import REMEMBERED
-from fruit_pipeline.regions import check_arns, check_environment, check_region
+from fruit_pipeline.regions import check_arns, check_endpoint, check_environment, check_region
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
+
+PERSISTED_SECONDS: Final = 5.0
+"""How long the watcher keeps messages that it has told Airflow of: a triggerer that dies before it has stored
+the event finds them again. Airflow's triggerer and its supervisor exchange events about once a second."""
 
 
 class Deployment(BaseSettings):
@@ -57,6 +62,18 @@ class Deployment(BaseSettings):
     """The day of that rate; one that is old is used with a warning."""
     monthly_budget_eur: float = Field(50.0, gt=0, allow_inf_nan=False)
     """What runs may cost in a calendar month (UTC) before scheduled and asset-triggered ones pause."""
+    schedule: str = "0 3 * * *"
+    """Cron expression (UTC) of the run that finds what no event told of; empty: drops and people alone."""
+    queue_url: str = ""
+    """URL of the SQS queue that S3 tells of photos; empty: nobody watches, and no drop starts a run."""
+    drop_poll_seconds: float = Field(30.0, ge=0.1, le=600)
+    """How often the queue is read."""
+    drop_quiet_minutes: float = Field(5.0, gt=0, le=24 * 60)
+    """A drop is complete when no photo has come or gone for so long."""
+    drop_max_wait_hours: float = Field(6.0, gt=0, le=7 * 24)
+    """A drop that never falls quiet is taken as it is so long after its first photo."""
+    drop_min_new_images: int = Field(1, ge=1)
+    """Fewer new, changed or deleted photos than this start no run; they wait for more, or the schedule."""
 
     @model_validator(mode="after")
     def _is_in_the_eu(self) -> Self:
@@ -64,4 +81,19 @@ class Deployment(BaseSettings):
         check_region(self.region, "FRUITS_REGION")
         check_arns([self.log_kms_key or ""], "FRUITS_LOG_KMS_KEY")
         check_environment(os.environ)
+        if self.queue_url:
+            # Without its path, which holds the account's id: the message goes where everybody reads it.
+            parts = urlsplit(self.queue_url)
+            check_endpoint(f"{parts.scheme}://{parts.netloc}", "FRUITS_QUEUE_URL")
+        return self
+
+    @model_validator(mode="after")
+    def _hears_a_drop_before_it_is_over(self) -> Self:
+        longest_silence = self.drop_poll_seconds + PERSISTED_SECONDS
+        if self.drop_quiet_minutes * 60 <= longest_silence:
+            raise ValueError(
+                f"FRUITS_DROP_QUIET_MINUTES {self.drop_quiet_minutes:g} is no longer than the "
+                f"{longest_silence:g} s between two looks into the queue, so that any drop would seem to "
+                "be over: raise it, or lower FRUITS_DROP_POLL_SECONDS."
+            )
         return self

@@ -52,3 +52,11 @@ With `interactive_minutes`, a cluster whose steps succeeded stays for that long:
 **When it fails:** a cluster may still be running and costing money: **terminate it in the EMR
 console now** (filter by the tag `run_key`), then clear this task.
 """
+
+WAIT_UNTIL_COMPLETE: Final = """
+Waits, without a worker slot, until no photo has come or gone for `quiet_minutes` (or `max_wait_hours`
+have passed since the first), and no run is under way. Skipped when an earlier run has seen it all.
+
+**When it fails:** Airflow's own database or API did not answer: see the log, and clear it. No photo is
+lost: they lie in the bucket.
+"""

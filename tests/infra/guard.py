@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiobotocore.client import AioBaseClient
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from local_aws.disturbed import INTERNAL_AGENT
 from tests.infra.authorization import Need, hides_absence, needs, permits
 
-_call = BaseClient._make_api_call
+_call, _call_async = BaseClient._make_api_call, AioBaseClient._make_api_call
 
 
 @dataclass
@@ -34,11 +35,17 @@ class Guard:
         def guarded(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
             return self._made(client, operation, parameters)
 
-        BaseClient._make_api_call = guarded
+        async def guarded_async(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
+            service, region = client.meta.service_model.service_name, client.meta.region_name
+            for need in needs(service, operation, parameters, region, self.tags_of):
+                self._check(need, operation)
+            return await _call_async(client, operation, parameters)
+
+        BaseClient._make_api_call, AioBaseClient._make_api_call = guarded, guarded_async
         try:
             yield
         finally:
-            BaseClient._make_api_call = _call
+            BaseClient._make_api_call, AioBaseClient._make_api_call = _call, _call_async
 
     def _made(self, client: Any, operation: str, parameters: dict[str, Any]) -> Any:
         if getattr(self._asking, "now", False):

@@ -5,6 +5,7 @@ none, and no condition is checked there: that is done before a call leaves (:mod
 """
 
 import ast
+import asyncio
 import json
 import os
 import re
@@ -39,6 +40,7 @@ from fruit_pipeline.operators import (
     TerminateClusterOperator,
 )
 from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.triggers import PhotoEventsTrigger
 from infra.environment import variables
 from infra.stack import TEMPLATE
 from local_aws.control import Control
@@ -319,9 +321,17 @@ class PipelineRun:
             tasks.reap()
 
     def _hear(self) -> None:
-        sqs, url = tasks.client("sqs", REGION), self.account.outputs["QueueUrl"]
-        [message] = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=0)["Messages"]
-        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        """One look of the watcher, which by itself would go on after a refusal."""
+        url = self.account.outputs["QueueUrl"]
+        watcher = PhotoEventsTrigger(url, BUCKET, self.parameters.input_prefix, REGION)
+
+        async def look() -> int:
+            async with watcher._client() as client:
+                found = await watcher._look(client)
+                await watcher._delete(client, found.understood)
+            return found.created
+
+        assert asyncio.run(look()) == 1
 
     # --- around them -----------------------------------------------------------------------------
 
@@ -397,8 +407,16 @@ class PipelineRun:
 
     def _notify(self) -> None:
         """What S3 would tell the queue: moto's CloudFormation sets no notifications."""
+        record = {
+            "eventSource": "aws:s3",
+            "eventName": "ObjectCreated:Put",
+            "s3": {
+                "bucket": {"name": BUCKET},
+                "object": {"key": f"{self.parameters.input_prefix}Apple/1.jpg"},
+            },
+        }
         self.account.admin("sqs").send_message(
-            QueueUrl=self.account.outputs["QueueUrl"], MessageBody='{"Records": []}'
+            QueueUrl=self.account.outputs["QueueUrl"], MessageBody=json.dumps({"Records": [record]})
         )
 
     def _report(self) -> dict[str, Any] | None:

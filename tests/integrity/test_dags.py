@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from copy import copy
+from datetime import UTC, datetime
 from typing import Any
 
 from fruit_pipeline.operators import (
@@ -289,3 +290,75 @@ def test_every_task_masks_the_account_in_its_log(dagbag: Any) -> None:
             assert clients.mask_account in task.on_execute_callback, (
                 f"{dag.dag_id}.{task.task_id}: set on_execute_callback in default_args"
             )
+
+
+def test_a_complete_drop_starts_the_run_and_so_does_the_hour_of_the_day(dag: Any) -> None:
+    from airflow.sdk import AssetOrTimeSchedule
+
+    assert isinstance(dag.schedule, AssetOrTimeSchedule)
+    assert [asset.name for asset in dag.schedule.asset_condition.objects] == ["photo_drop"]
+    assert dag.schedule.timetable.expression == "0 3 * * *"
+
+
+def test_a_dag_that_is_unpaused_for_the_first_time_waits_for_the_next_hour_not_for_the_last(dag: Any) -> None:
+    """Airflow makes up for the last time of a cron schedule as soon as there is a start_date before it."""
+    from airflow.serialization.decoders import decode_timetable
+    from airflow.serialization.encoders import encode_timetable
+    from airflow.timetables.base import TimeRestriction
+
+    assert dag.start_date is None, "leave start_date out"
+    timetable = decode_timetable(encode_timetable(dag.schedule))
+    restriction = TimeRestriction(earliest=dag.start_date, latest=None, catchup=dag.catchup)
+    first = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=restriction)
+    assert first.run_after > datetime.now(UTC)
+
+
+def test_an_installation_without_an_hour_is_started_by_drops_alone(monkeypatch: Any) -> None:
+    monkeypatch.setenv("FRUITS_SCHEDULE", "")
+    features = parsed("fruit_features")
+    assert [asset.name for asset in features.schedule] == ["photo_drop"]
+
+
+def test_photos_are_watched_where_a_queue_is_named_and_the_dag_says_so(monkeypatch: Any) -> None:
+    unwatched = parsed("photo_drops")
+    assert unwatched.schedule is None
+    assert "set FRUITS_QUEUE_URL" in unwatched.doc_md
+    monkeypatch.setenv("FRUITS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/photos")
+    watched = parsed("photo_drops")
+    [asset] = watched.schedule
+    [watcher] = asset.watchers
+    assert (asset.name, watcher.trigger.prefix) == ("photo_events", "Test/")
+    assert "123456789012" not in watched.doc_md
+
+
+def test_drops_are_judged_one_after_the_other(dagbag: Any) -> None:
+    drops = dagbag.dags["photo_drops"]
+    assert drops.max_active_runs == 1
+    assert [task.task_id for task in drops.topological_sort()] == [
+        "wait_until_complete",
+        "look_into_bucket",
+        "announce_drop",
+    ]
+    assert drops.get_task("wait_until_complete").reschedule, "waiting takes no worker slot"
+    assert [asset.name for asset in drops.get_task("announce_drop").outlets] == ["photo_drop"]
+
+
+def test_a_queue_outside_the_eu_fails_the_import_without_the_account(monkeypatch: Any) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.setenv("FRUITS_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/photos")
+    for error in DagBag(dag_folder=REPOSITORY / "dags").import_errors.values():
+        last = error.strip().splitlines()[-1]
+        assert (
+            "FRUITS_QUEUE_URL is https://sqs.us-east-1.amazonaws.com, and its host names 'us-east-1'" in last
+        )
+        assert "123456789012" not in error
+
+
+def parsed(dag_id: str) -> Any:
+    """A DAG as Airflow parses it now, with the environment of the test."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(dag_folder=REPOSITORY / "dags" / f"{dag_id}.py")
+    assert bag.import_errors == {}
+    return bag.dags[dag_id]

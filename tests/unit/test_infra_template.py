@@ -130,6 +130,7 @@ def test_every_output_that_is_a_setting_becomes_a_variable() -> None:
         "FRUITS_BUCKET",
         "FRUITS_REGION",
         "FRUITS_INSTALLATION",
+        "FRUITS_QUEUE_URL",
         "FRUITS_SERVICE_ROLE",
         "FRUITS_INSTANCE_PROFILE",
         "FRUITS_SUBNET_ID",

@@ -1,0 +1,139 @@
+"""Photos that are dropped start one run a drop, whatever became of the watcher before.
+
+fruit_features is kept from costing anything: a month's ceiling of nearly nothing refuses its runs, unless a
+person starts them.
+"""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from local_aws.emr.moves import Hold
+from local_aws.faults import Error, Fault
+from local_aws.moto_server import ACCOUNT_ID
+from local_run import account
+from tests.drops.conftest import BUCKET, DROPS, FEATURES, QUEUE, System
+
+EXPIRED = Error(
+    status=403, code="ExpiredToken", message="The security token included in the request is expired"
+)
+LOOKS_IN_IDLENESS = 25
+
+
+def test_a_drop_of_three_hundred_photos_starts_one_run_whose_page_says_so(system: System) -> None:
+    assert system.runs(FEATURES) == [], "a DAG that is new and unpaused must not start by itself"
+    system.put("Apple", 300)
+    [run] = system.announced(1)
+    assert run["run_type"] == "asset_triggered"
+    assert run["note"].startswith("Started by a drop of photos: 300 new photos, 0 changed and 0 deleted ones")
+    assert "S3 told of 300 changes" in run["note"]
+    said = system.api.log(FEATURES, run["dag_run_id"], "plan", 1)
+    assert any(entry.get("event") == run["note"] for entry in said), "the log of plan has the same sentence"
+    system.until_idle()
+    assert len(system.events("photo_drop")) == 1
+    assert system.messages() == 0
+
+
+def killed(system: System) -> None:
+    triggerer = system.child("triggerer")
+    triggerer.process.kill()
+    triggerer.process.wait()
+    system.stack.children.remove(triggerer)
+    system.stack.children.append(system.stack.airflow.start("triggerer", system.stack.environment))
+
+
+def failing(error: Error) -> Callable[[System], None]:
+    def fail(system: System) -> None:
+        fault = system.control.add_fault(Fault(service="sqs", operation="ReceiveMessage", effect=error))
+        system.until(lambda: system.control.fault(fault).hits >= 3, "SQS has failed three times")
+        system.control.remove_fault(fault)
+
+    return fail
+
+
+def idle(system: System) -> None:
+    system.control.clear()
+
+    def looks() -> int:
+        return system.control.calls(service="sqs", operation="ReceiveMessage").seen("ReceiveMessage")
+
+    system.until(lambda: looks() >= LOOKS_IN_IDLENESS, "the watcher has looked in vain for long")
+
+
+def made_again(system: System) -> None:
+    system.sqs.delete_queue(QueueUrl=system.stack.queue_url)
+    log = system.stack.airflow.home / "logs" / "triggerer.log"
+    system.until(lambda: "NonExistentQueue" in log.read_text(), "the watcher has noticed")
+    account.create_queue(system.sqs, QUEUE)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(idle, id="long idleness"),
+        pytest.param(killed, id="a killed triggerer"),
+        pytest.param(failing(Error(status=500, code="InternalFailure")), id="errors of SQS"),
+        pytest.param(failing(EXPIRED), id="expired credentials"),
+        pytest.param(made_again, id="a queue deleted and made again"),
+    ],
+)
+def test_after_trouble_the_next_drop_starts_one_run(
+    system: System, trouble: Callable[[System], None], request: pytest.FixtureRequest
+) -> None:
+    system.until_idle()
+    before = len(system.runs(FEATURES)), len(system.events("photo_drop"))
+    trouble(system)
+    system.put(f"Pear {request.node.callspec.id}", 3)
+    system.announced(before[0] + 1)
+    system.until_idle()
+    assert len(system.runs(FEATURES)) == before[0] + 1
+    assert len(system.events("photo_drop")) == before[1] + 1
+
+
+def test_photos_that_arrive_during_a_run_start_one_run_after_it(system: System) -> None:
+    system.until_idle()
+    before = len(system.runs(FEATURES))
+    system.control.arm(Hold(state="STARTING"), state="STARTING")
+    system.api.trigger(FEATURES, "by-hand", {"bucket": BUCKET, "components": 4, "image_size": 96})
+
+    def waits_for_cluster() -> bool:
+        tasks = system.api.task_instances(FEATURES, "by-hand")
+        return any(task["task_id"] == "wait_for_cluster" and task["state"] == "deferred" for task in tasks)
+
+    system.until(waits_for_cluster, "the run waits for its cluster")
+    assert system.api.run(FEATURES, "by-hand")["note"] == "Started by hand, through the API."
+    for burst in range(2):
+        seen = len(system.events("photo_events"))
+        system.put(f"Plum {burst}", 5)
+        system.until(lambda seen=seen: len(system.events("photo_events")) > seen, "Airflow has heard")
+
+    def waits_for_run() -> bool:
+        run = system.runs(DROPS)[-1]
+        log = system.api.log(DROPS, run["dag_run_id"], "wait_until_complete", 1)
+        return any("a run is under way" in str(entry.get("event")) for entry in log)
+
+    system.until(waits_for_run, "the drop waits for the run")
+    assert len(system.runs(FEATURES)) == before + 1
+    system.api.call("PATCH", f"/dags/{FEATURES}/dagRuns/by-hand", {"state": "failed"}).raise_for_status()
+    *_, run = system.announced(before + 2)
+    assert "S3 told of 10 changes" in run["note"]
+    system.until_idle()
+    assert len(system.runs(FEATURES)) == before + 2
+
+
+def test_results_and_other_files_start_nothing(system: System) -> None:
+    system.until_idle()
+    before = len(system.runs(DROPS))
+    system.s3.put_object(Bucket=BUCKET, Key="Results/pca_output/run=x/photo.jpg", Body=b"result")
+    system.s3.put_object(Bucket=BUCKET, Key="Test/Apple/notes.txt", Body=b"notes")
+    system.until(lambda: system.messages() == 0, "the queue is empty")
+    # Long enough for an event to become a run, were there one.
+    time.sleep(5)
+    assert len(system.runs(DROPS)) == before
+
+
+def test_no_log_shows_the_account(system: System) -> None:
+    logs = list((system.stack.airflow.home / "logs").rglob("*.log"))
+    assert any(log.name == "triggerer.log" for log in logs)
+    assert [str(log) for log in logs if ACCOUNT_ID in log.read_text(errors="replace")] == []
