@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +65,11 @@ def show(report: Report, console: Console) -> None:
     """The report as a small table."""
     images, model, cluster, cost = report["images"], report["model"], report["cluster"], report["cost"]
     table = Table(title=f"{report['run_id']}: {report['state']}", show_header=False, title_justify="left")
-    counted = ("found", "new", "changed", "deleted", "reused")
-    table.add_row("photos", ", ".join(f"{images[name]} {name}" for name in counted))
+    table.add_row("photos", _counted(images, "found", "new", "changed", "deleted", "reused"))
     if report["nothing_new"]:
         table.add_row("nothing is new", "no cluster was created; the current result stays")
     else:
-        table.add_row("result", ", ".join(f"{images[name]} {name}" for name in ("processed", "rejected")))
+        table.add_row("result", _counted(images, "processed", "rejected"))
     if model:
         table.add_row(
             "model",
@@ -108,6 +107,10 @@ def show(report: Report, console: Console) -> None:
     for name, words in _timing(report["timing"]):
         table.add_row(name, words)
     console.print(table)
+
+
+def _counted(counts: Mapping[str, Any], *names: str) -> str:
+    return ", ".join(f"{counts[name]} {name}" for name in names)
 
 
 def _fleet(sizing: Sizing) -> str:

@@ -7,10 +7,12 @@ from typing import Annotated
 import boto3
 import typer
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
-from fruit_pipeline import reaper, retries
+from fruit_pipeline import reaper, residency, retries
 from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.regions import EU_REGIONS
+from fruit_pipeline.publication import REMEMBERED
+from fruit_pipeline.regions import EU_REGIONS, ResidencyError
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -57,6 +59,40 @@ def reap(
         typer.echo(f"{what}: {error}", err=True)
     if done.failed:
         raise typer.Exit(1)
+
+
+@cli.command()
+def clean(
+    bucket: Annotated[str, typer.Option(help="the bucket of the results")],
+    region: Annotated[str, typer.Option(help="the EU region in which it lies")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be removed, and remove nothing")
+    ] = False,
+    keep_runs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=REMEMBERED, help="published runs whose files are kept; default FRUITS_KEEP_RUNS"
+        ),
+    ] = None,
+) -> None:
+    """Remove what the last published results do not refer to; reports and photos are never touched.
+
+    Exit code 0: done. 1: S3 refused something.
+    """
+    from fruit_pipeline import garbage  # pyarrow is slow to import
+
+    if region not in EU_REGIONS:
+        raise typer.BadParameter(f"{region!r} is not in the EU: choose among {', '.join(EU_REGIONS)}.")
+    s3 = boto3.client("s3", region_name=region, config=Config(**retries.PATIENT))
+    try:
+        residency.check_client(s3, "s3")
+        done = garbage.collect(s3, bucket, keep_runs or Deployment().keep_runs, dry_run=dry_run)
+    except (garbage.GarbageError, ResidencyError, BotoCoreError, ClientError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    for folder in done.removed:
+        typer.echo(folder)
+    typer.echo(f"{done}{' (dry run)' if dry_run else ''}.")
 
 
 if __name__ == "__main__":

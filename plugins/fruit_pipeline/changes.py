@@ -18,6 +18,7 @@ from fruit_contract.layout import FEATURES_PREFIX, RunLayout
 from fruit_contract.manifest import DEAD, LIVE, MANIFEST_COLUMNS, REJECTED, may_pass
 from fruit_contract.work_list import WORK_LIST_COLUMNS
 from fruit_pipeline import listing
+from fruit_pipeline.publication import read_pointer
 from fruit_pipeline.tables import RowWriter, batches_under, rows_of
 
 WORK_LIST_SCHEMA: Final = pa.schema(
@@ -150,11 +151,16 @@ def _ordered(rows: Iterable[Any], what: str, distinct: bool = False) -> Iterator
 # --- on S3 ---------------------------------------------------------------------------------------------
 
 
-def count(s3: Any, bucket: str, prefix: str, manifest: str | None) -> Changes:
-    """What a run would find now against a manifest (a prefix of keys; None for no result yet)."""
-    changes = Changes()
-    rows = _manifest_rows(s3, bucket, manifest) if manifest else iter(())
-    for _ in merged(_photos(s3, bucket, prefix, listing.Counts()), rows, "", changes):
+def count(s3: Any, bucket: str, prefix: str) -> Changes:
+    """What waits under a prefix: how the photos differ from those of the current result.
+
+    Nothing is written. Without a result of this prefix, all photos are new.
+    """
+    changes, current = Changes(), read_pointer(s3, bucket)
+    same_prefix = current.pointer and current.pointer.get("features", {}).get("input_prefix") == prefix
+    manifest = current.manifest(bucket) if same_prefix else None
+    rows, lost = _known(s3, bucket, manifest)
+    for _ in merged(_photos(s3, bucket, prefix, listing.Counts()), rows, "", changes, lost):
         pass
     return changes
 
@@ -168,13 +174,12 @@ def write_lists(
     nothing is written.
     """
     changes, counts = Changes(), listing.Counts()
-    lost = _lost_sources(s3, layout.bucket, manifest) if manifest else set()
+    rows, lost = _known(s3, layout.bucket, manifest)
     with tempfile.TemporaryDirectory() as folder:
         with (
             RowWriter(Path(folder, "work.parquet"), WORK_LIST_SCHEMA) as work,
             RowWriter(Path(folder, "draft.parquet"), MANIFEST_SCHEMA) as draft,
         ):
-            rows = _manifest_rows(s3, layout.bucket, manifest) if manifest else iter(())
             photos = _photos(s3, layout.bucket, prefix, counts)
             for row in merged(photos, rows, layout.source, changes, lost):
                 draft.write(row)
@@ -189,6 +194,13 @@ def write_lists(
 
 def _photos(s3: Any, bucket: str, prefix: str, counts: listing.Counts) -> Iterator[Photo]:
     return map(Photo._make, rows_of(listing.listed(s3, bucket, prefix, counts), Photo._fields))
+
+
+def _known(s3: Any, bucket: str, manifest: str | None) -> tuple[Iterator[Row], set[str]]:
+    """The rows of a manifest, and its sources that are lost."""
+    if manifest is None:
+        return iter(()), set()
+    return _manifest_rows(s3, bucket, manifest), _lost_sources(s3, bucket, manifest)
 
 
 def _manifest_rows(s3: Any, bucket: str, manifest: str) -> Iterator[Row]:

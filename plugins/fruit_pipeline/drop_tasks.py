@@ -12,7 +12,6 @@ from typing import Any
 from airflow.sdk import Asset, BaseSensorOperator, Context, Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
-from fruit_pipeline import waiting
 from fruit_pipeline.clients import check_residency, client
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.drop_assets import PHOTO_CHECK, PHOTO_DROP
@@ -99,12 +98,14 @@ def look_into_bucket(heard: dict[str, Any]) -> dict[str, int]:
     **When it fails:** the message names the bucket or what is not allowed. The photos wait for the next drop
     or the daily run; clear this task once it is mended.
     """
+    from fruit_pipeline import changes  # pyarrow is slow to import, so not at parse
+
     parameters = RunParameters()
     try:
         check_residency(parameters.region, parameters.bucket)
     except ResidencyError as error:
         raise AirflowFailException(str(error)) from error
-    found = waiting.count(client("s3", parameters.region), parameters.bucket, parameters.input_prefix)
+    found = changes.count(client("s3", parameters.region), parameters.bucket, parameters.input_prefix)
     counts = {"new": found.new, "changed": found.changed, "deleted": found.deleted}
     log.info("%d new photos wait, %d changed, %d deleted.", *counts.values())
     # Stored with this task's success, and not without it: what it has seen starts no further look.

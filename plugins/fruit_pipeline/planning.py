@@ -34,9 +34,12 @@ def plan(s3: Any, parameters: RunParameters, deployment: Deployment, run_key: st
     identity = feature_identity(parameters, deployment)
     reusable = not parameters.full_refresh and _features_of(current) == identity
     layout = RunLayout(bucket, unused_run_key(run_key, _used_run_keys(s3, bucket, current)))
-    found, counts = changes.write_lists(
-        s3, layout, parameters.input_prefix, _manifest_of(bucket, current) if reusable else None
-    )
+    try:
+        found, counts = changes.write_lists(
+            s3, layout, parameters.input_prefix, current.manifest(bucket) if reusable else None
+        )
+    except changes.OrderError as error:
+        raise guards.GuardError(str(error)) from error
     guards.check_enough_images(found.found, parameters, found.deleted)
     nothing_new = reusable and not found.any and _would_be_the_same(current, parameters)
     return Planned(
@@ -60,16 +63,9 @@ def _features_of(current: Current) -> Any:
     return current.pointer.get("features") if current.pointer else None
 
 
-def _manifest_of(bucket: str, current: Current) -> str | None:
-    """The prefix of the current result's manifest; None for a result without one."""
-    if not current.pointer or "manifest" not in current.pointer:
-        return None
-    return RunLayout(bucket, current.pointer["run_key"]).manifest
-
-
 def _used_run_keys(s3: Any, bucket: str, current: Current) -> set[str]:
     """Keys below which lies what a published result refers to."""
-    manifest = _manifest_of(bucket, current)
+    manifest = current.manifest(bucket)
     sources = changes.sources_of(s3, bucket, manifest) if manifest else set()
     return {*current.published, *(source.partition("=")[2] for source in sources)}
 
@@ -99,7 +95,10 @@ def _summary(
     """What was found, and what follows from it, in one line for the log and the report."""
     if nothing_new:
         assert current.pointer is not None
-        return f"Nothing is new: {found}. The result of run {current.pointer['run_key']} stays current."
+        return (
+            f"Nothing is new among {found.found:,} photos: the result of run {current.pointer['run_key']} "
+            "stays current."
+        )
     if reusable or current.pointer is None:
         return f"{found}."
     reason = (

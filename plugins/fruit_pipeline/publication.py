@@ -74,6 +74,12 @@ class Current:
         before = self.pointer.get("previous", [])
         return [self.pointer["run_key"], *(run["run_key"] for run in before)]
 
+    def manifest(self, bucket: str) -> str | None:
+        """The prefix of the current result's manifest; None for a result that has none."""
+        if not self.pointer or "manifest" not in self.pointer:
+            return None
+        return RunLayout(bucket, self.pointer["run_key"]).manifest
+
 
 def read_pointer(s3: Any, bucket: str) -> Current:
     try:

@@ -74,7 +74,7 @@ def build_report(
         sizing=compared(sizing, cluster, cost) if sizing else None,
         cluster=cluster,
         # Without a cluster there is no bill; that nothing was asked for is known, where nothing is new.
-        cost=Cost(**{**cost, "actual": 0.0}) if planned and planned["nothing_new"] else cost,  # type: ignore[typeddict-item]
+        cost=Cost(**{**cost, "actual": 0.0}) if planned and planned["nothing_new"] else cost,
         encryption=encryption,
         versions=_versions(steps),
         failure=first_failure(tasks),

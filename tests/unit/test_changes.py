@@ -5,6 +5,7 @@ Merging is compared with dicts over random histories of uploads, changes, deleti
 
 import io
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fruit_contract.layout import FEATURES_PREFIX, RunLayout
+from fruit_contract.layout import FEATURES_PREFIX, LATEST_KEY, RunLayout
 from fruit_contract.manifest import DEAD, LIVE, REJECTED
 from fruit_pipeline.changes import (
     MANIFEST_SCHEMA,
@@ -26,6 +27,7 @@ from fruit_pipeline.changes import (
     sources_of,
     write_lists,
 )
+from fruit_pipeline.publication import write_json
 from tests.unit.conftest import BUCKET
 
 ODD_NAMES = ["a b.jpg", "a+b.jpg", "50%.jpg", "%20.jpg", "a#b.jpg", "épi.jpg", "e\u0301pi.jpg", "a\nb.jpg"]
@@ -46,6 +48,16 @@ def put_manifest(s3: Any, layout: RunLayout, manifest: Iterable[Row]) -> None:
         s3.put_object(Bucket=BUCKET, Key=f"{FEATURES_PREFIX}{source}/part-0.parquet", Body=b"rows")
 
 
+def make_current(s3: Any, layout: RunLayout) -> None:
+    """The result of this run is the current one."""
+    pointer = {
+        "run_key": layout.run_key,
+        "manifest": layout.uri(layout.manifest),
+        "features": {"input_prefix": "Test/"},
+    }
+    write_json(s3, BUCKET, LATEST_KEY, pointer)
+
+
 def put_photo(s3: Any, key: str, body: bytes = b"12345") -> Photo:
     etag = s3.put_object(Bucket=BUCKET, Key=key, Body=body)["ETag"].strip('"')
     return Photo(key, etag, len(body))
@@ -62,60 +74,77 @@ def as_listed(photos: dict[str, tuple[str, int]]) -> list[Photo]:
     return [Photo(key, *photos[key]) for key in sorted(photos, key=str.encode)]
 
 
-@given(st.lists(st.tuples(PHOTOS, st.sets(KEYS), st.booleans(), st.booleans(), st.booleans())))
-def test_after_any_history_every_photo_has_one_row_in_the_run_that_saw_it_first(history: Any) -> None:
-    """``history``: for each run the photos there are, the keys it rejects, whether for a reason that may
-    pass, whether it fails before it is published, and whether it compacts."""
+@dataclass(frozen=True)
+class Drop:
+    """A run: what lies in the bucket, and what becomes of the work."""
+
+    photos: dict[str, tuple[str, int]]
+    rejects: set[str]
+    """Keys whose photo is rejected, should it be read."""
+    passing: bool
+    """Whether for a reason that may pass."""
+    fails: bool
+    """Before it is published."""
+    compacts: bool
+
+
+DROPS = st.builds(Drop, PHOTOS, st.sets(KEYS), st.booleans(), st.booleans(), st.booleans())
+
+
+@given(st.lists(DROPS, max_size=12))
+def test_after_any_history_the_rows_that_count_are_those_of_the_photos_there_are(history: list[Drop]) -> None:
     manifest: list[Row] = []
-    made: dict[tuple[str, str], Photo] = {}  # what each source holds of each key
-    refused: dict[str, Photo] = {}  # rejected for what they are, and not looked at again
-    for number, (photos, rejects, passing, fails, compacts) in enumerate(history):
-        source, changes = f"run={number}", Changes()
-        before = {row.key: row for row in manifest if row.state != DEAD}
-        retried = {key for key, row in before.items() if row.state == REJECTED and key not in refused}
-        listed = as_listed(photos)
+    files: dict[tuple[str, str], Photo] = {}
+    """What lies in the feature files, by source and key."""
+    seen: dict[str, Photo] = {}
+    """The photos that the current result knows, and need not be read again."""
+    bad: set[str] = set()
+    """Those of the current result that have no row."""
+    for number, drop in enumerate(history):
+        source, changes, listed = f"run={number}", Changes(), as_listed(drop.photos)
 
         draft = list(merged(listed, manifest, source, changes))
 
-        work = {row.key for row in draft if row.source == source}
-        known = {key: Photo(*row[:3]) for key, row in before.items() if key not in retried}
-        assert work == {photo.key for photo in listed if known.get(photo.key) != photo}
-        assert changes.found == len(photos)
-        assert changes.new == len(photos.keys() - known.keys())
-        assert changes.changed == len(work & known.keys())
-        assert changes.deleted == len(known.keys() - photos.keys())
-        assert changes.reused == len(photos) - len(work)
+        work = {photo.key for photo in listed if seen.get(photo.key) != photo}
+        assert {row.key for row in draft if row.source == source} == work
+        assert changes == Changes(
+            found=len(listed),
+            new=len(drop.photos.keys() - seen.keys()),
+            changed=len(work & seen.keys()),
+            deleted=len(seen.keys() - drop.photos.keys()),
+            reused=len(listed) - len(work),
+            work_bytes=sum(photo.size for photo in listed if photo.key in work),
+        )
         assert [row.key for row in draft] == sorted((row.key for row in draft), key=str.encode)
-        made |= {(source, photo.key): photo for photo in listed if photo.key in work}
-        if fails:
+        rejected = work & drop.rejects
+        files |= {(source, photo.key): photo for photo in listed if photo.key in work - rejected}
+        if drop.fails:
             continue
-        reason = "gone: by then" if passing else "corrupt: cut off"
-        manifest = [
-            row._replace(state=REJECTED, reason=reason, source="")
-            if row.source == source and row.key in rejects
-            else row
-            for row in draft
-        ]
-        rejected_now = {photo.key: photo for photo in listed if photo.key in work & rejects}
-        refused = {key: photo for key, photo in refused.items() if photos.get(key) == photo[1:]}
-        refused = {key: photo for key, photo in refused.items() if key not in work}
-        refused |= {} if passing else rejected_now
-        if compacts:
+        manifest = published(draft, source, rejected, drop)
+        if drop.compacts:
             live = [row for row in manifest if row.state == LIVE]
-            made |= {(f"compacted={number}", row.key): Photo(*row[:3]) for row in live}
-            manifest = [
-                row._replace(source=f"compacted={number}") if row.state == LIVE else row
-                for row in manifest
-                if row.state != DEAD
-            ]
-        # What a reader of the feature files finds: all their rows, less the dead ones.
-        used = {row.source for row in manifest if row.state == LIVE}
+            files |= {(row.source, row.key): Photo(*row[:3]) for row in live}
+        bad = ((bad & drop.photos.keys()) - work) | rejected
+        seen = {photo.key: photo for photo in listed if not (drop.passing and photo.key in rejected)}
+        sources = {row.source for row in manifest if row.state == LIVE}
         dead = {(row.source, row.key) for row in manifest if row.state == DEAD}
-        gone = {("run=" + str(number), key) for key in rejected_now}
-        found = [photo for place, photo in made.items() if place[0] in used and place not in dead | gone]
-        found = [photo for photo in found if photo.key not in refused or refused[photo.key] != photo]
-        expected = [photo for photo in listed if photo.key not in refused and photo.key not in rejected_now]
-        assert sorted(found) == sorted(expected)
+        rows = [photo for place, photo in files.items() if place[0] in sources and place not in dead]
+        assert sorted(rows) == sorted(photo for photo in listed if photo.key not in bad)
+
+
+def published(draft: list[Row], source: str, rejected: set[str], drop: Drop) -> list[Row]:
+    """The manifest that the reduce step makes of a draft."""
+    reason = "gone: by then" if drop.passing else "corrupt: cut off"
+    rows = [
+        row._replace(state=REJECTED, reason=reason, source="")
+        if row.source == source and row.key in rejected
+        else row
+        for row in draft
+    ]
+    if not drop.compacts:
+        return rows
+    compacted = source.replace("run", "compacted")
+    return [row._replace(source=compacted) if row.state == LIVE else row for row in rows if row.state != DEAD]
 
 
 def test_a_photo_that_was_gone_during_the_run_is_tried_again_and_a_corrupt_one_is_not() -> None:
@@ -193,11 +222,18 @@ def test_the_same_photo_written_again_is_no_change_whenever_that_was(s3: Any, la
     """Clocks are not asked: a photo is known by key, ETag and size."""
     photo = put_photo(s3, "Test/a/1.jpg")
     put_manifest(s3, layout, [Row(*photo, LIVE, None, layout.source)])
+    make_current(s3, layout)
     put_photo(s3, "Test/a/1.jpg")
-    found = count(s3, BUCKET, "Test/", layout.manifest)
+    found = count(s3, BUCKET, "Test/")
     assert (found.any, found.reused) == (0, 1)
     put_photo(s3, "Test/a/1.jpg", b"other")
-    assert count(s3, BUCKET, "Test/", layout.manifest).changed == 1
+    assert count(s3, BUCKET, "Test/").changed == 1
+    assert count(s3, BUCKET, "Test/a/").new == 1, "the result is of another prefix"
+
+
+def test_before_the_first_result_every_photo_waits(s3: Any) -> None:
+    put_photo(s3, "Test/a/1.jpg")
+    assert count(s3, BUCKET, "Test/").new == 1
 
 
 def test_where_all_is_known_there_is_no_work_list(s3: Any, layout: RunLayout) -> None:

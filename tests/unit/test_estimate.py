@@ -206,3 +206,18 @@ def test_old_prices_and_an_old_exchange_rate_are_warned_of() -> None:
     old = billing.warnings(snapshot_of("eu-west-1", ["m6g.large"], late), deployment, late)
     assert len(old) == 2
     assert "set FRUITS_USD_PER_EUR and FRUITS_USD_PER_EUR_DATE" in old[1]
+
+
+def test_known_photos_cost_their_reduction_alone_and_a_run_without_new_ones_one_step() -> None:
+    all_new, few_new = Workload(87_000, 2_000_000_000), Workload(55, 330_000, reused=86_945)
+    none_new = Workload(0, 0, reused=86_990)
+    hours = [estimate.expected_hours(RunParameters(), each) for each in (all_new, few_new, none_new)]
+    reduced = 87_000 / estimate.REDUCED_ROWS_PER_CORE_SECOND / 3
+    assert hours[1] * 3600 == pytest.approx(480 + 90 + 120 + reduced, abs=1)
+    assert hours[2] == pytest.approx(hours[1] - 45 / 3600, abs=1 / 3600)
+    assert hours[0] > hours[1]
+    costs = [
+        total_usd(estimate.estimate(RunParameters(), each, IRELAND).expected)
+        for each in (all_new, few_new, none_new)
+    ]
+    assert costs == sorted(costs, reverse=True)
