@@ -23,6 +23,7 @@ from local_aws.emr.errors import ApiError
 from local_aws.emr.validation import validate
 from tests.conftest import REPOSITORY
 from tests.emr_rules import RULES, Rule
+from tests.unit.conftest import planned
 
 BUCKET = "fruits-test"
 URIS = ArtifactUris(*(f"s3://{BUCKET}/artifacts/{'0' * 64}/{name}" for name in "abcdef"))
@@ -88,7 +89,7 @@ def test_every_request_keeps_to_every_rule(
 @given(parameters(), run_ids)
 def test_every_step_keeps_to_every_rule(wanted: RunParameters, run_id: str) -> None:
     layout = RunLayout(BUCKET, run_id)
-    both = [steps.featurize_step(wanted, layout, URIS), steps.reduce_step(wanted, layout, URIS)]
+    both = [build(wanted, layout, URIS, planned()) for build in (steps.featurize_step, steps.reduce_step)]
     call = {"JobFlowId": "j-1", "Steps": both}
     assert botocore_says("AddJobFlowSteps", call) == ""
     validate("AddJobFlowSteps", call)
