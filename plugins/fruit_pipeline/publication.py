@@ -14,6 +14,9 @@ from fruit_contract.report import ModelFacts, ReduceMetrics
 
 REMEMBERED: Final = 100
 """Published runs that the pointer names, itself first; the garbage collection keeps some of them."""
+_POINTER_BYTES: Final = 32 * 1024
+"""The pointer is filled up with blanks to this size, always the same: some readers (pyarrow) ask for the size
+first and then for so many bytes, and would cut off a longer pointer that was written in between."""
 _ATTEMPTS: Final = 5
 
 
@@ -145,7 +148,7 @@ def move_pointer(s3: Any, bucket: str, pointer: Pointer, planned_on: str | None)
     moved: dict[str, Any] = {**pointer, "previous": _previous(before.pointer)}
     condition = {"IfMatch": planned_on} if planned_on else {"IfNoneMatch": "*"}
     try:
-        _put_json(s3, bucket, LATEST_KEY, moved, condition)
+        _put(s3, bucket, LATEST_KEY, _as_json(moved).ljust(_POINTER_BYTES), condition)
     except ClientError as error:
         if _code(error) not in ("PreconditionFailed", "NoSuchKey"):
             raise
@@ -172,11 +175,14 @@ def _refusal(bucket: str, pointer: Pointer, now: Current) -> PublicationError:
 
 
 def write_json(s3: Any, bucket: str, key: str, document: Any) -> None:
-    _put_json(s3, bucket, key, document, {})
+    _put(s3, bucket, key, _as_json(document), {})
 
 
-def _put_json(s3: Any, bucket: str, key: str, document: Any, condition: Mapping[str, str]) -> None:
-    body = json.dumps(document, indent=2, ensure_ascii=False).encode()
+def _as_json(document: Any) -> bytes:
+    return json.dumps(document, indent=2, ensure_ascii=False).encode()
+
+
+def _put(s3: Any, bucket: str, key: str, body: bytes, condition: Mapping[str, str]) -> None:
     # S3 answers so while another conditional write of the key is under way, and asks to try again.
     tries = Retrying(
         retry=retry_if_exception(lambda error: _code(error) == "ConditionalRequestConflict"),

@@ -41,11 +41,24 @@ def publisher(s3_endpoint: str) -> Iterator["subprocess.Popen[str]"]:
         assert started.wait(timeout=60) == 0
 
 
+def read_pointer(spark: "SparkSession") -> str:
+    """Where the current result lies. S3A says so when the pointer has moved between its two requests."""
+    from py4j.protocol import Py4JJavaError
+
+    for _ in range(ROUNDS):
+        try:
+            latest = json.loads(storage.read_bytes(spark, f"s3a://{BUCKET}/{LATEST_KEY}"))
+        except Py4JJavaError as problem:
+            if "RemoteFileChangedException" not in str(problem):
+                raise
+        else:
+            return str(latest["pca_output"])
+    pytest.fail("the pointer moved at every attempt to read it")
+
+
 def read_current(spark: "SparkSession") -> int:
-    latest = json.loads(storage.read_bytes(spark, f"s3a://{BUCKET}/{LATEST_KEY}"))
-    rows = (
-        spark.read.parquet(storage.hadoop_uri(spark, latest["pca_output"])).select("path", "label").collect()
-    )
+    where = storage.hadoop_uri(spark, read_pointer(spark))
+    rows = spark.read.parquet(where).select("path", "label").collect()
     assert len({row["path"] for row in rows}) == len(rows) == ROWS
     (label,) = {row["label"] for row in rows}
     return int(label)

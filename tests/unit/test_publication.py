@@ -148,6 +148,16 @@ def test_a_pointer_of_an_older_version_is_replaced(s3: Any) -> None:
     assert read_pointer(s3, BUCKET).published == ["a", "old"]
 
 
+def test_the_pointer_has_the_same_size_whatever_it_says(s3: Any) -> None:
+    """A reader that asks for the size first, and then for so many bytes, gets one whole pointer."""
+    longest = "x" * 129
+    sizes = set()
+    for number in range(REMEMBERED + 1):
+        publish(s3, f"{longest}{number}", etag(s3))
+        sizes.add(s3.head_object(Bucket=BUCKET, Key=LATEST_KEY)["ContentLength"])
+    assert sizes == {32768}
+
+
 def test_the_pointer_is_json_for_any_reader(s3: Any) -> None:
     publish(s3, "a", None)
     answer = s3.get_object(Bucket=BUCKET, Key=LATEST_KEY)
