@@ -4,9 +4,13 @@ The keys are cut into ranges at the names of folders, and each range is one unit
 ``StartAfter`` its beginning, and an end. Ranges cover every key whatever the folders are: files between
 them, folders inside them, folders that appear meanwhile. A folder of photos is a range of its own at first;
 of many folders ever more share one (a thirty-second of those seen so far), so that 100,000 folders with one
-photo each take 400 ranges and some 600 requests, and not 100,000. One folder alone is listed by one request
-after the other: S3 tells nothing of the keys inside it. For a million photos in one folder an inventory
-report is the way.
+photo each take 304 ranges and 456 requests, and not 100,000. One folder alone is listed by one request after
+the other: S3 tells nothing of the keys inside it. For a million photos in one folder an inventory report is
+the way.
+
+Measured at 0.1 s a LIST on two busy cores, against one request after the other by botocore's paginator:
+200,000 photos in 131 folders 12 s and 53 s; 100,000 folders with one photo each, the worst for it, 31 s and
+25 s.
 
 What is listed ahead of its turn waits on disk (some 30 MB for a million keys), not in memory.
 """
@@ -27,7 +31,7 @@ import pyarrow as pa
 from fruit_pipeline.object_pages import OBJECT_SCHEMA, pages, reading
 
 MOST_IN_FLIGHT: Final = 16
-"""Requests at a time; fewer where the client has fewer connections (botocore's default is 10)."""
+"""Ranges listed at a time; fewer where the client has fewer connections (botocore's default is 10)."""
 _AHEAD: Final = 4
 """Ranges begun or waiting, for each request in flight."""
 _SHARE: Final = 32
@@ -51,7 +55,8 @@ def bucket_objects(s3: Any, bucket: str, prefix: str) -> Iterator[pa.RecordBatch
 
     An object that is there all the while is listed exactly once.
     """
-    in_flight = min(MOST_IN_FLIGHT, s3.meta.config.max_pool_connections)
+    # One connection is for the names of the folders, which are asked for meanwhile.
+    in_flight = max(1, min(MOST_IN_FLIGHT, s3.meta.config.max_pool_connections - 1))
     stopped = threading.Event()
     with (
         tempfile.TemporaryDirectory(prefix="listing-") as folder,
