@@ -37,13 +37,13 @@ def main() -> int:
 def measure(endpoint: str) -> dict[str, Any]:
     """Seconds, LIST requests and the peak of this process' memory."""
     importlib.import_module("fruit_pipeline.tasks")
-    write_work_list = importlib.import_module("fruit_pipeline.work_list").write_work_list
+    write_lists = importlib.import_module("fruit_pipeline.changes").write_lists
     s3 = _client(endpoint)
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     lists = itertools.count()
     s3.meta.events.register("after-call.s3.ListObjectsV2", lambda **_: next(lists))
     before, started, cpu = _peak_mib(), time.perf_counter(), time.process_time()
-    found = write_work_list(s3, RunLayout(BUCKET, "bench"), PREFIX)
+    _, found = write_lists(s3, RunLayout(BUCKET, "bench"), PREFIX, None)
     return {
         "images": found.images,
         "seconds": time.perf_counter() - started,

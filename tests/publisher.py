@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from fruit_contract.layout import RunLayout
 from fruit_contract.manifest import LIVE
 from fruit_pipeline import garbage
-from fruit_pipeline.changes import MANIFEST_SCHEMA
+from fruit_pipeline.manifest_merge import MANIFEST_SCHEMA
 from fruit_pipeline.publication import PublicationError, move_pointer, pointer_to, read_pointer
 
 PARTS: Final = 3

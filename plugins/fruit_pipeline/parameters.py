@@ -115,6 +115,12 @@ class RunParameters(BaseModel):
         pattern=r"^([^/].*/)?$",
         max_length=512,
     )
+    inventory: str = Field(
+        "",
+        description="manifest.json of a report of S3 Inventory (s3://bucket/.../manifest.json), which is "
+        "then read instead of listing the prefix. Empty lists it.",
+        pattern=r"^(s3://[a-z0-9][a-z0-9.-]+/.+/manifest\.json)?$",
+    )
     region: Literal[EU_REGIONS] = Field(  # type: ignore[valid-type]
         default_factory=lambda: Deployment().region, description="AWS region, in the EU."
     )

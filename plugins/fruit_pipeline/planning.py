@@ -8,7 +8,7 @@ from typing import Any
 
 from fruit_contract.layout import RunLayout
 from fruit_contract.model import model_file
-from fruit_pipeline import artifacts, changes, guards
+from fruit_pipeline import artifacts, changes, guards, listing, manifest_merge
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
 from fruit_pipeline.planned import Base, Planned
@@ -36,9 +36,13 @@ def plan(s3: Any, parameters: RunParameters, deployment: Deployment, run_key: st
     layout = RunLayout(bucket, unused_run_key(run_key, _used_run_keys(s3, bucket, current)))
     try:
         found, counts = changes.write_lists(
-            s3, layout, parameters.input_prefix, current.manifest(bucket) if reusable else None
+            s3,
+            layout,
+            parameters.input_prefix,
+            current.manifest(bucket) if reusable else None,
+            parameters.inventory,
         )
-    except changes.OrderError as error:
+    except (manifest_merge.OrderError, listing.ListingError) as error:
         raise guards.GuardError(str(error)) from error
     guards.check_enough_images(found.found, parameters, found.deleted)
     nothing_new = reusable and not found.any and _would_be_the_same(current, parameters)
@@ -90,7 +94,11 @@ def _base(current: Current) -> Base:
 
 
 def _summary(
-    found: changes.Changes, current: Current, parameters: RunParameters, reusable: bool, nothing_new: bool
+    found: manifest_merge.Changes,
+    current: Current,
+    parameters: RunParameters,
+    reusable: bool,
+    nothing_new: bool,
 ) -> str:
     """What was found, and what follows from it, in one line for the log and the report."""
     if nothing_new:

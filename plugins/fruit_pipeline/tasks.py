@@ -82,7 +82,7 @@ def plan() -> Planned:
     some = parameters.with_fleet(Fleet(DEFAULT_WORKER_TYPE, 1))
     request = job_flow(some, deployment, artifacts_are, context["dag"].dag_id, context["run_id"])
     try:
-        check_residency(parameters.region, parameters.bucket, request)
+        check_residency(parameters.region, parameters.bucket, request, parameters.inventory)
         s3 = client("s3", parameters.region)
         encryption.check_bucket(s3, parameters.bucket)
         planned = planning.plan(s3, parameters, deployment, run_key(context["run_id"]))

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from fruit_contract.manifest import DEAD, LIVE, REJECTED
 from fruit_contract.report import ReduceMetrics
-from fruit_pipeline.changes import MANIFEST_SCHEMA, Changes, Photo, Row, merged
+from fruit_pipeline.manifest_merge import MANIFEST_SCHEMA, Changes, Photo, Row, merged
 from fruit_pipeline.tables import RowWriter
 from fruit_spark.reduce import ReduceSettings, reduce
 

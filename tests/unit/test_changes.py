@@ -16,17 +16,8 @@ from hypothesis import strategies as st
 
 from fruit_contract.layout import FEATURES_PREFIX, LATEST_KEY, RunLayout
 from fruit_contract.manifest import DEAD, LIVE, REJECTED
-from fruit_pipeline.changes import (
-    MANIFEST_SCHEMA,
-    Changes,
-    OrderError,
-    Photo,
-    Row,
-    count,
-    merged,
-    sources_of,
-    write_lists,
-)
+from fruit_pipeline.changes import count, sources_of, write_lists
+from fruit_pipeline.manifest_merge import MANIFEST_SCHEMA, Changes, OrderError, Photo, Row, merged
 from fruit_pipeline.publication import write_json
 from tests.unit.conftest import BUCKET
 

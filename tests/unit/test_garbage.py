@@ -8,7 +8,7 @@ import pytest
 from fruit_contract.layout import FEATURES_PREFIX, LATEST_KEY, RunLayout
 from fruit_contract.manifest import DEAD, LIVE
 from fruit_pipeline import garbage
-from fruit_pipeline.changes import Row
+from fruit_pipeline.manifest_merge import Row
 from fruit_pipeline.publication import read_pointer
 from tests.unit.conftest import BUCKET
 from tests.unit.test_changes import put_manifest

@@ -31,9 +31,9 @@ from moto import mock_aws
 from fruit_contract.layout import CARRIED_NAME, FEATURES_PREFIX, RunLayout
 from fruit_contract.manifest import DEAD, LIVE, REJECTED
 from fruit_pipeline import garbage, planning, verification
-from fruit_pipeline.changes import MANIFEST_SCHEMA, Row
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.guards import GuardError
+from fruit_pipeline.manifest_merge import MANIFEST_SCHEMA, Row
 from fruit_pipeline.parameters import RunParameters
 from fruit_pipeline.planned import Planned
 from fruit_pipeline.publication import (

@@ -10,7 +10,7 @@ import pytest
 
 from fruit_contract.layout import RunLayout
 from fruit_contract.manifest import DEAD, LIVE, REJECTED
-from fruit_pipeline.changes import MANIFEST_SCHEMA, Row
+from fruit_pipeline.manifest_merge import MANIFEST_SCHEMA, Row
 from fruit_pipeline.parameters import RunParameters
 from fruit_pipeline.verification import VerificationError, verify
 from tests.unit.conftest import BUCKET, planned
