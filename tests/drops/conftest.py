@@ -28,7 +28,8 @@ _SETTINGS: Final = {
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
 }
-_PATIENCE_SECONDS: Final = 150.0
+_PATIENCE_SECONDS: Final = 300.0
+"""What a dying triggerer had received comes again after two minutes."""
 _ENDED: Final = ("success", "failed")
 
 
