@@ -44,7 +44,7 @@ def start_step(settings: FeaturizeSettings, environment: dict[str, str]) -> "sub
     options = {
         f"--{name.replace('_', '-')}": value
         for name, value in dataclasses.asdict(settings).items()
-        if value is not None
+        if value is not None and value is not False  # a flag that is not set
     }
     command = [sys.executable, str(ROOT / "spark" / "featurize.py")]
     command += [str(word) for pair in options.items() for word in pair]
