@@ -73,14 +73,10 @@ class Composed:
 
     def compose(self, *words: str, check: bool = True) -> str:
         """One command of Compose on this project; its standard output."""
-        command = [*self.engine.compose, words[0], "-p", self.project, *words[1:]]
-        if self.engine.compose[0] == "docker":
-            command = [*self.engine.compose, "-p", self.project, *words]
-        environment = {**os.environ, "AIRFLOW_PORT": str(self.port)}
         done = subprocess.run(
-            command,
+            [*self.engine.compose, "-p", self.project, *words],
             cwd=REPOSITORY,
-            env=environment,
+            env={**os.environ, "AIRFLOW_PORT": str(self.port)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
