@@ -81,7 +81,7 @@ def collect(s3: Any, bucket: str, keep_runs: int, *, dry_run: bool = False) -> C
 
 def _now(s3: Any, bucket: str) -> datetime:
     """The time by S3's clock."""
-    answer = s3.head_bucket(Bucket=bucket)
+    answer = s3.list_objects_v2(Bucket=bucket, MaxKeys=1)
     return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
 
