@@ -101,6 +101,10 @@ run: setup  ## run the pipeline once: IMAGES=folder or COUNT=600, ARGS="componen
 up: setup  ## keep local AWS and Airflow's UI up until Ctrl-C: PORT=8080
 	@exec $(LOCAL_RUN) up $(if $(PORT),--port '$(PORT)')
 
+.PHONY: drops
+drops: setup  ## drop, change and delete photos in a watched bucket, and count what came of it: IMAGES=folder
+	@exec $(LOCAL_RUN) drops $(if $(IMAGES),--images '$(IMAGES)') $(if $(PORT),--port '$(PORT)')
+
 .PHONY: aws
 aws: setup  ## local AWS alone in the foreground, with the exports that a client needs
 	@exec $(AIRFLOW_VENV)/bin/python -m local_aws --state-dir .state/aws --spark-python $(SPARK_VENV)/bin/python --jars-dir $(CACHE)/jars

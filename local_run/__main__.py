@@ -1,5 +1,6 @@
 """``python -m local_run``: run the pipeline once on this machine, or keep it up for the UI."""
 
+import shutil
 import signal
 import sys
 import time
@@ -12,11 +13,12 @@ from rich.console import Console
 
 from fruit_contract.layout import RunLayout, run_key
 from fruit_pipeline.parameters import ParameterError, RunParameters
-from local_run import account, images, preflight, results, upload
+from local_run import account, drops, images, preflight, results, upload
 from local_run.airflow_server import AirflowError, AirflowHome, free_port
 from local_run.follow import follow
 from local_run.processes import ChildEndedError
 from local_run.stack import Paths, Stack, running
+from local_run.watching import watching
 
 DAG_ID = "fruit_features"
 QUEUE = "photos"
@@ -152,6 +154,43 @@ def up(port: Port = 8080, time_factor: TimeFactor = 1000.0, state_dir: StateDir 
             for child in stack.children:
                 child.check()
             time.sleep(1)
+
+
+@cli.command(name="drops")
+def rehearse_drops(
+    folder: Annotated[
+        Path | None, typer.Option("--images", help="folder with one sub-folder per label")
+    ] = None,
+    port: Port = 0,
+    time_factor: TimeFactor = 1000.0,
+    state_dir: StateDir = None,
+    out_dir: OutDir = None,
+) -> None:
+    """Drop photos in a watched bucket, change and delete some, and show in a table what came of it."""
+    paths, script, began = _paths(state_dir, out_dir), drops.Script(), time.monotonic()
+    _check(paths, port)
+    try:
+        photos = drops.choose(folder or images.generate(paths.state / "images", script.photos), script)
+    except upload.ImagesError as error:
+        raise UserError(str(error)) from error
+    # Its own, and from nothing: what earlier runs have left would be counted.
+    own = Paths(paths.repository, paths.state / "drops", paths.out)
+    shutil.rmtree(own.state, ignore_errors=True)
+    bucket = _bucket(RunParameters().region)
+    stack = Stack(
+        own, port or free_port(), bucket, time_factor, console, settings=drops.IN_A_HURRY, queue=QUEUE
+    )
+    stack.airflow.migrate()
+    with watching(stack, drops.PREFIX) as system:
+        console.print(f"Airflow is up at {stack.airflow.url} after {time.monotonic() - began:.0f} s")
+        try:
+            figures = drops.rehearse(system, photos, script, own.out, console)
+        except upload.ImagesError as error:
+            raise UserError(str(error)) from error
+    drops.show(figures, console)
+    console.print(f"The result is in {paths.out.name}/latest, {time.monotonic() - began:.0f} s in all")
+    if wrong := drops.problems(figures):
+        raise UserError(" ".join(wrong))
 
 
 def _prepare_account(stack: Stack, region: str | None) -> Any:

@@ -13,7 +13,8 @@ from local_aws.emr.moves import Hold
 from local_aws.faults import Error, Fault
 from local_aws.moto_server import ACCOUNT_ID
 from local_run import account
-from tests.drops.conftest import BUCKET, DROPS, FEATURES, QUEUE, System
+from local_run.watching import DROPS, FEATURES
+from tests.drops.conftest import BUCKET, QUEUE, System
 
 EXPIRED = Error(
     status=403, code="ExpiredToken", message="The security token included in the request is expired"
@@ -104,9 +105,7 @@ def test_photos_that_arrive_during_a_run_start_one_run_after_it(system: System) 
     system.until(waits_for_cluster, "the run waits for its cluster")
     assert system.api.run(FEATURES, "by-hand")["note"] == "Started by hand, through the API."
     for burst in range(2):
-        seen = len(system.events("photo_events"))
-        system.put(f"Plum {burst}", 5)
-        system.until(lambda seen=seen: len(system.events("photo_events")) > seen, "Airflow has heard")
+        system.until_heard(lambda burst=burst: system.put(f"Plum {burst}", 5))
 
     def waits_for_run() -> bool:
         run = system.runs(DROPS)[-1]

@@ -1,0 +1,88 @@
+"""A local system whose Airflow is told of photos: what it has heard, and which runs it has made of that."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from local_run import account
+from local_run.airflow_server import AirflowApi, AirflowError
+from local_run.stack import Stack, running
+
+DROPS: Final = "photo_drops"
+FEATURES: Final = "fruit_features"
+_PATIENCE_SECONDS: Final = 300.0
+_POLL_SECONDS: Final = 0.2
+_ENDED: Final = ("success", "failed")
+
+
+@dataclass
+class Watching:
+    """The running system, and the questions that one asks it about drops."""
+
+    stack: Stack
+    api: AirflowApi
+    s3: Any
+    sqs: Any
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """Newest last."""
+        answer = self.api.call("GET", f"/dags/{dag_id}/dagRuns?order_by=id&limit=100")
+        return list(answer.raise_for_status().json()["dag_runs"])
+
+    def events(self, asset: str) -> list[dict[str, Any]]:
+        """The asset's events, newest last."""
+        found = self.api.call("GET", f"/assets?name_pattern={asset}").raise_for_status().json()["assets"]
+        [asset_id] = [each["id"] for each in found if each["name"] == asset]
+        answer = self.api.call("GET", f"/assets/events?asset_id={asset_id}&order_by=timestamp&limit=1000")
+        return list(answer.raise_for_status().json()["asset_events"])
+
+    def until(self, holds: Callable[[], Any], what: str, seconds: float = _PATIENCE_SECONDS) -> Any:
+        """Wait until ``holds`` returns something true, and return it; ``AirflowError`` after ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while not (found := holds()):
+            for child in self.stack.children:
+                child.check()
+            if time.monotonic() > deadline:
+                raise AirflowError(
+                    f"Waited {seconds:.0f} s in vain until {what}: see {self.stack.airflow.home / 'logs'}."
+                )
+            time.sleep(_POLL_SECONDS)
+        return found
+
+    def until_heard(self, change: Callable[[], None]) -> None:
+        """Make a change below the watched prefix, and wait until Airflow has heard of more than before."""
+        before = len(self.events("photo_events"))
+        change()
+        self.until(lambda: len(self.events("photo_events")) > before, "Airflow has heard of the photos")
+
+    def until_idle(self) -> None:
+        """Until no run is under way, and none will be made of what Airflow has heard."""
+
+        def idle() -> bool:
+            if any(run["state"] not in _ENDED for dag in (DROPS, FEATURES) for run in self.runs(dag)):
+                return False
+            heard = {"photo_events": DROPS, "photo_drop": FEATURES}
+            newest = ((self.events(asset)[-1:], dag) for asset, dag in heard.items())
+            return all(
+                any(run["dag_id"] == dag for run in event["created_dagruns"])
+                for events, dag in newest
+                for event in events
+            )
+
+        self.until(idle, "nothing is under way")
+
+
+@contextlib.contextmanager
+def watching(stack: Stack, prefix: str) -> Iterator[Watching]:
+    """The stack with everything up, and its queue told of what happens below ``prefix``; down afterwards."""
+    with running(stack):
+        s3, sqs, bucket = stack.client("s3"), stack.client("sqs"), stack.deployment.bucket
+        account.create_bucket(s3, bucket, stack.aws["AWS_DEFAULT_REGION"])
+        account.tell_queue(s3, sqs, bucket, prefix, stack.queue_url)
+        account.create_roles(stack.client("iam"), stack.deployment)
+        api = stack.start_airflow()
+        for dag_id in (FEATURES, DROPS):
+            api.wait_until_ready(dag_id)
+        yield Watching(stack, api, s3, sqs)
