@@ -253,7 +253,7 @@ def ask(aws: LocalAws, method: str, path: str, body: bytes) -> tuple[int, str]:
         (b"{", "The request body is not JSON"),
         (b"[]", "The request body is not a JSON object"),
         (b"{}", "service: Field required"),
-        (b'{"service": "iam", "operation": "*", "effect": {"kind": "drop"}}', "service: "),
+        (b'{"service": "ec2", "operation": "*", "effect": {"kind": "drop"}}', "service: "),
         (b'{"service": "emr", "operation": "*", "effect": {"kind": "explode"}}', "effect: "),
         (b'{"service": "emr", "operation": "*"}', "effect: Field required"),
         (
