@@ -94,8 +94,11 @@ def test_what_is_interrupted_is_whole_and_goes_on(
 
     again = run(command(photos, bucket), environment)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert uploaded(again.stdout) == COUNT - len(there)
-    assert f"{len(there)} already there" in again.stdout
+    # What the server had in hand when the client was killed may have become whole since.
+    known = re.search(r"(\d+) already there", again.stdout)
+    assert known is not None, again.stdout
+    assert int(known[1]) >= len(there)
+    assert uploaded(again.stdout) + int(known[1]) == COUNT
     assert sizes(s3, bucket) == [SIZE] * COUNT
 
 
