@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from bench.spark_process import CORES
-from fruit_spark.partitions import image_partitions
+from fruit_contract.partitions import image_partitions
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from fruit_contract.layout import RunLayout
 from fruit_contract.report import FeaturizeMetrics, ReduceMetrics
+from fruit_contract.variance import reaches
 from fruit_pipeline.parameters import RunParameters
 
 
@@ -53,7 +54,7 @@ def verify(
         f"the explained variance ratios sum to {sum(ratios):.6f}, but {kept:.6f} was reported",
     )
     _require(
-        kept >= parameters.minimum_variance,
+        reaches(kept, parameters.minimum_variance),
         f"{parameters.components} components keep {kept:.4f} of the variance, less than minimum_variance "
         f"{parameters.minimum_variance:g}: raise components or lower minimum_variance",
     )

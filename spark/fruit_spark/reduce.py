@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fruit_contract.partitions import output_partitions
 from fruit_contract.report import ReduceMetrics
+from fruit_contract.variance import most_components, reaches
 from fruit_spark import storage
 from fruit_spark.engines import FEATURE_DIM
 from fruit_spark.errors import StepError
 from fruit_spark.feature_batches import FEATURES_DDL
 from fruit_spark.feature_files import FEATURES
 from fruit_spark.moments import Moments, moments_of
-from fruit_spark.partitions import output_partitions
 from fruit_spark.pca import (
     SOLVERS,
     components_for,
@@ -56,7 +57,7 @@ def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:
     model = SOLVERS[settings.solver](features, moments, settings.components)
     ratio = explained_variance_ratio(model)
     _write_metrics_and_plot(spark, settings, rows, ratio)
-    if ratio.sum() < settings.min_variance:
+    if not reaches(float(ratio.sum()), settings.min_variance):
         raise StepError(_too_little_variance(moments, settings, float(ratio.sum())))
     model.write().overwrite().save(storage.hadoop_uri(spark, settings.model_output))
     cores = spark.sparkContext.defaultParallelism
@@ -87,16 +88,16 @@ def check_components(rows: int, components: int) -> None:
             f"{components} components were asked of {FEATURE_DIM}-dimensional features: "
             f"set components to {FEATURE_DIM} or less."
         )
-    if components > rows:
+    if components > most_components(rows):
         raise StepError(
-            f"{components} components need at least as many images, and {rows} were featurized: "
-            f"set components to {rows - 1} or less, or give more images."
+            f"{components} components need more images than that, and {rows} were featurized: "
+            f"set components to {most_components(rows)} or less, or give more images."
         )
 
 
 def _too_little_variance(moments: Moments, settings: ReduceSettings, kept: float) -> str:
     """The sentence for a variance below the minimum, with the k that would do."""
-    most = min(moments.rows - 1, FEATURE_DIM)
+    most = min(most_components(moments.rows), FEATURE_DIM)
     said = (
         f"{settings.components} components keep {kept:.4f} of the variance, "
         f"less than the minimum {settings.min_variance:g}: "
