@@ -7,7 +7,7 @@ from fruit_contract.layout import LOGS_PREFIX
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.identity import cluster_name, cluster_tags
 from fruit_pipeline.parameters import Fleet, RunParameters
-from fruit_pipeline.prices import gib, vcpus
+from fruit_pipeline.prices import EBS_ROOT_GB, gib, vcpus
 
 _IDLE_SECONDS: Final = 900
 """Idle life of a cluster that nobody terminates; EMR allows 60 to 604800."""
@@ -35,7 +35,7 @@ def job_flow(
         "JobFlowRole": deployment.instance_profile,
         "VisibleToAllUsers": True,
         "StepConcurrencyLevel": 1,
-        "EbsRootVolumeSize": 32,
+        "EbsRootVolumeSize": EBS_ROOT_GB,
         "AutoTerminationPolicy": {"IdleTimeout": _IDLE_SECONDS},
         "Instances": {
             "KeepJobFlowAliveWhenNoSteps": True,

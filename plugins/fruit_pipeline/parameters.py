@@ -183,6 +183,20 @@ class RunParameters(BaseModel):
         model_file(self.engine, self.precision)
         return self
 
+    @model_validator(mode="after")
+    def _limits_are_in_order(self) -> "RunParameters":
+        if self.spot_timeout_minutes > self.max_start_minutes:
+            raise ValueError(
+                f"Parameter spot_timeout_minutes is {self.spot_timeout_minutes}, longer than the cluster may "
+                f"take to start: lower it to max_start_minutes {self.max_start_minutes:g}, or raise that."
+            )
+        if self.max_start_minutes > 60 * self.max_hours:
+            raise ValueError(
+                f"Parameter max_start_minutes is {self.max_start_minutes:g}, longer than the cluster may "
+                f"live: lower it to at most {60 * self.max_hours:g}, or raise max_hours {self.max_hours:g}."
+            )
+        return self
+
     @classmethod
     def checked(cls, values: dict[str, Any]) -> "RunParameters":
         """The parameters, or one ``ParameterError`` that says what is wrong and what to do."""

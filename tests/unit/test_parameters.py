@@ -1,5 +1,7 @@
 """A wrong parameter is one sentence with its name, its value and what to do."""
 
+from typing import Any
+
 import pytest
 
 from fruit_contract.model import IMAGE_SIZES
@@ -110,3 +112,18 @@ def test_the_form_refuses_any_other_number_of_workers(given: object) -> None:
 def test_the_form_refuses_what_is_out_of_range() -> None:
     with pytest.raises(ValueError, match="4000"):
         form()["components"].resolve(4000)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"spot_timeout_minutes": 60}, "spot_timeout_minutes is 60, .* max_start_minutes 45, or raise that"),
+        ({"max_hours": 0.5}, r"max_start_minutes is 45, .* at most 30, or raise max_hours 0\.5"),
+    ],
+)
+def test_limits_that_contain_one_another_the_wrong_way_round_are_refused(
+    given: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ParameterError, match=sentence):
+        RunParameters.checked(given)
+    RunParameters.checked({"spot_timeout_minutes": 60, "max_start_minutes": 60, "max_hours": 1})
