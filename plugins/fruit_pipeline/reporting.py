@@ -37,6 +37,7 @@ def build_report(
     featurized: FeaturizeMetrics | None,
     reduced: ReduceMetrics | None,
     cluster: ClusterFacts,
+    clusters: list[ClusterFacts],
     cost: Cost,
     encryption: Encryption,
 ) -> Report:
@@ -75,6 +76,7 @@ def build_report(
         timing=timing,
         sizing=compared(sizing, cluster, cost) if sizing else None,
         cluster=cluster,
+        clusters=clusters,
         cost=cost,
         encryption=encryption,
         versions=_versions(featurized),
@@ -110,12 +112,13 @@ def compared(expected: ExpectedSizing, cluster: ClusterFacts, cost: Cost) -> Siz
     )
 
 
-def cluster_facts(emr: Any, cluster_id: str | None) -> ClusterFacts:
-    """The run's cluster as EMR remembers it, with the life of each instance."""
-    if not cluster_id:
-        return ClusterFacts(
-            id=None, release=None, final_state=None, created=None, ready=None, ended=None, instances=[]
-        )
+NO_CLUSTER: Final = ClusterFacts(
+    id=None, release=None, final_state=None, created=None, ready=None, ended=None, instances=[]
+)
+
+
+def cluster_facts(emr: Any, cluster_id: str) -> ClusterFacts:
+    """A cluster as EMR remembers it, with the life of each instance."""
     cluster = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
     created, ready, ended = _timeline(cluster["Status"].get("Timeline", {}))
     instances = [

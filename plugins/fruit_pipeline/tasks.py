@@ -13,12 +13,13 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from fruit_contract.layout import RunLayout, artifact_key, run_key
 from fruit_contract.model import model_file
-from fruit_contract.report import ExpectedSizing
+from fruit_contract.report import ClusterFacts, ExpectedSizing
 from fruit_pipeline import (
     artifacts,
     billing,
     encryption,
     guards,
+    history,
     publication,
     reaper,
     reporting,
@@ -30,6 +31,7 @@ from fruit_pipeline import (
 from fruit_pipeline.clients import check_residency, client
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.invoice import total_usd
 from fruit_pipeline.live_prices import CLIENT_CONFIG, PRICING_REGION, read_prices
 from fruit_pipeline.operators import CREATE_TASK_ID
 from fruit_pipeline.parameters import Fleet, ParameterError, RunParameters
@@ -53,6 +55,18 @@ def _parameters() -> RunParameters:
         return RunParameters.checked(dict(get_current_context()["params"]))
     except ParameterError as error:
         raise AirflowFailException(str(error)) from error
+
+
+def _clusters_so_far(emr: Any, deployment: Deployment, known: str | None = None) -> list[ClusterFacts]:
+    context = get_current_context()
+    return history.clusters_so_far(
+        emr,
+        deployment.installation,
+        context["dag"].dag_id,
+        context["run_id"],
+        context["dag_run"].run_after,
+        known,
+    )
 
 
 def _layout(parameters: RunParameters) -> RunLayout:
@@ -88,22 +102,29 @@ def plan() -> dict[str, int]:
 def check_guards(planned: dict[str, int]) -> dict[str, Any]:
     """
     Chooses the workers where `workers=auto`, and refuses the run before anything costs money:
-    worst-case cost above `budget_eur`, a run that starts by itself above the month's ceiling, a
-    missing role, or no security configuration where one is required. Returns the worst and the
-    expected cost in EUR, and the fleet with the arithmetic of its time.
+    worst-case cost, with what earlier clusters of the run have cost, above `budget_eur`; a run that
+    starts by itself above the month's ceiling, a missing role, or no security configuration where one
+    is required. Returns the worst and the expected cost in EUR, and the fleet with the arithmetic of
+    its time.
 
     **When it fails:** the message shows the sum, the nearest fleet, or the role, and what to change.
     """
     asked, deployment, now = _parameters(), Deployment(), datetime.now(UTC)
-    types, workload = {asked.primary_type, *sizing.types_in_question(asked)}, billing.workload_of(planned)
+    types = {asked.primary_type, *sizing.types_in_question(asked)}
     try:
         guards.check_roles(client("iam", asked.region), deployment)
         guards.check_security_configuration(deployment)
-        prices = read_prices(asked.region, types, *_price_clients(asked.region), now)
+        price_clients = _price_clients(asked.region)
+        prices = read_prices(asked.region, types, *price_clients, now)
+        before = _clusters_so_far(client("emr", asked.region), deployment)
+        spent = total_usd(billing.bill(before, asked.model_dump(), planned, *price_clients, now)[0])
+        workload = billing.workload_of(planned, spent)
         for warning in billing.warnings(prices, deployment, now.date()):
             log.warning(warning)
         parameters = sizing.choose(asked, workload, prices, deployment.usd_per_eur)
         found = guards.check_budget(parameters, deployment, workload, prices)
+        if late := sizing.warning(parameters, workload):
+            log.warning(late)
         estimated = billing.in_eur(found, deployment)
         log.info(
             "At worst %.2f EUR, expected %.2f EUR for %.2f hours; prices: %s of %s.",
@@ -124,7 +145,8 @@ def _check_month(parameters: RunParameters, deployment: Deployment, worst_eur: f
     """The month's ceiling, for a run that no person has asked for."""
     run_type = get_current_context()["dag_run"].run_type.value
     if run_type in spending.UNATTENDED:
-        month = spending.month_so_far(client("s3", parameters.region), parameters.bucket, now)
+        s3, own = client("s3", parameters.region), _layout(parameters).report
+        month = spending.month_so_far(s3, parameters.bucket, now, but=own)
         log.info("This month has cost %s so far.", month.words())
         spending.check_month(run_type, month, worst_eur, deployment.monthly_budget_eur)
 
@@ -217,14 +239,16 @@ def report(planned: dict[str, int] | None, guarded: dict[str, Any] | None) -> st
     ended = list(ti.get_task_breadcrumbs(dag.dag_id, context["run_id"]))
     upstream = {task.task_id: task.upstream_task_ids for task in dag.topological_sort()}
     started = timing.starts(ti, list(upstream))
-    cluster = reporting.cluster_facts(emr, ti.xcom_pull(task_ids=CREATE_TASK_ID))
+    deployment = Deployment()
+    clusters = _clusters_so_far(emr, deployment, ti.xcom_pull(task_ids=CREATE_TASK_ID))
+    cluster = clusters[-1] if clusters else reporting.NO_CLUSTER
     steps_seen = reporting.cluster_steps(emr, cluster["id"])
     pricing, ec2 = _price_clients(region)
     cost = billing.cost_of(
-        cluster,
+        clusters,
         values,
         planned,
-        Deployment(),
+        deployment,
         estimated=guarded,
         run_key=layout.run_key,
         started_at=run_started,
@@ -243,6 +267,7 @@ def report(planned: dict[str, int] | None, guarded: dict[str, Any] | None) -> st
         featurized=publication.read_json(s3, layout.bucket, layout.featurize_metrics),
         reduced=publication.read_json(s3, layout.bucket, layout.reduce_metrics),
         cluster=cluster,
+        clusters=clusters,
         cost=cost,
         encryption=encryption.seen(s3, emr, layout, cluster["id"]),
     )

@@ -20,7 +20,7 @@ CLUSTER = ClusterFacts(
 )
 
 COST = billing.cost_of(
-    CLUSTER,
+    [CLUSTER],
     {},
     None,
     Deployment(),
@@ -46,6 +46,7 @@ def built(tasks: list[TaskTime], **known: Any) -> Report:
         tasks=tasks,
         timing=timing.run_timing(CLUSTER, [], [], {}, START, {}),
         cluster=CLUSTER,
+        clusters=[CLUSTER],
         cost=COST,
         encryption=Encryption(bucket=None, objects=None, cluster=None, not_seen={}),
         **{**nothing, **known},
