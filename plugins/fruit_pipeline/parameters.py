@@ -185,10 +185,17 @@ class RunParameters(BaseModel):
 
     @model_validator(mode="after")
     def _limits_are_in_order(self) -> "RunParameters":
-        if self.spot_timeout_minutes > self.max_start_minutes:
+        if self.spot == "spot-or-on-demand" and self.spot_timeout_minutes > self.max_start_minutes:
             raise ValueError(
                 f"Parameter spot_timeout_minutes is {self.spot_timeout_minutes}, longer than the cluster may "
-                f"take to start: lower it to max_start_minutes {self.max_start_minutes:g}, or raise that."
+                f"take to start: on-demand nodes would never come. Lower it to at most max_start_minutes "
+                f"{self.max_start_minutes:g}, or raise that."
+            )
+        # Ends a cluster that waits for capacity when Airflow is gone: its nodes' lifetime has not begun.
+        if self.spot != "on-demand" and self.spot_timeout_minutes > 60 * self.max_hours:
+            raise ValueError(
+                f"Parameter spot_timeout_minutes is {self.spot_timeout_minutes}, longer than the cluster may "
+                f"live: lower it to at most {60 * self.max_hours:g}, or raise max_hours {self.max_hours:g}."
             )
         if self.max_start_minutes > 60 * self.max_hours:
             raise ValueError(

@@ -117,7 +117,11 @@ def test_the_form_refuses_what_is_out_of_range() -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"spot_timeout_minutes": 60}, "spot_timeout_minutes is 60, .* max_start_minutes 45, or raise that"),
+        (
+            {"spot": "spot-or-on-demand", "spot_timeout_minutes": 60},
+            "spot_timeout_minutes is 60, .* on-demand nodes would never come.* max_start_minutes 45",
+        ),
+        ({"spot_timeout_minutes": 181}, "spot_timeout_minutes is 181, .* at most 180, or raise max_hours 3"),
         ({"max_hours": 0.5}, r"max_start_minutes is 45, .* at most 30, or raise max_hours 0\.5"),
     ],
 )
@@ -126,4 +130,9 @@ def test_limits_that_contain_one_another_the_wrong_way_round_are_refused(
 ) -> None:
     with pytest.raises(ParameterError, match=sentence):
         RunParameters.checked(given)
-    RunParameters.checked({"spot_timeout_minutes": 60, "max_start_minutes": 60, "max_hours": 1})
+
+
+def test_limits_may_be_as_long_as_what_contains_them() -> None:
+    limits = {"spot_timeout_minutes": 60, "max_start_minutes": 60, "max_hours": 1}
+    RunParameters.checked({"spot": "spot-or-on-demand", **limits})
+    RunParameters.checked({"spot": "on-demand", "spot_timeout_minutes": 1440})
