@@ -315,7 +315,7 @@ def report(planned: Planned | None, guarded: dict[str, Any] | None) -> str:
         planned,
         deployment,
         estimated=guarded,
-        run_key=layout.run_key,
+        run_key=run_key(context["run_id"]),  # as the cluster is tagged, which the results need not be
         started_at=run_started,
         pricing=pricing,
         ec2=ec2,
