@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from bench.spark_process import CORES
-from fruit_spark.partitions import image_partitions
+from fruit_contract.partitions import image_partitions
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,10 @@ class Cluster:
     """One primary node and workers of one kind; USD an hour for each, EC2 on demand, EMR and disk."""
 
     workers: int
-    worker_cores: int
+    cores: int
+    """Of the workers, without the driver's."""
     worker_usd: float
     primary_usd: float
-
-    @property
-    def cores(self) -> int:
-        """Of the executors: one core of the workers is the driver's."""
-        return max(1, self.workers * self.worker_cores - 1)
 
 
 @dataclass(frozen=True)

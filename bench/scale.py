@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from bench.__main__ import DOCS, RESULTS
 from bench.cluster_model import Assumptions, Cluster, Rates, forecast, rates_of
+from fruit_pipeline import rates as shared
 from fruit_pipeline.prices import (
+    HOURS_PER_MONTH,
     ebs_gb,
     snapshot_date,
     snapshot_ebs,
@@ -23,8 +25,12 @@ WORKERS: Final = (2, 5, 10, 20, 50, 100)
 REGION: Final = "eu-west-1"
 PRIMARY_TYPE: Final = "m6g.xlarge"
 WORKER_TYPE: Final = "m6g.large"
-ASSUMED: Final = Assumptions(relative_speed=0.3, start=480, submit=45, end=120)
-_HOURS_PER_MONTH: Final = 730
+ASSUMED: Final = Assumptions(
+    relative_speed=shared.GRAVITON_SHARE,
+    start=shared.START_SECONDS,
+    submit=shared.STEP_SECONDS,
+    end=shared.END_SECONDS,
+)
 
 
 def usd_per_hour(instance_type: str) -> float:
@@ -33,7 +39,7 @@ def usd_per_hour(instance_type: str) -> float:
     fee, ebs = snapshot_emr_fee(on_demand), snapshot_ebs(REGION)
     if ebs is None:
         raise ValueError(f"The price snapshot has no EBS price of {REGION}: add it.")
-    return on_demand[instance_type] + fee[instance_type] + ebs * ebs_gb(instance_type) / _HOURS_PER_MONTH
+    return on_demand[instance_type] + fee[instance_type] + ebs * ebs_gb(instance_type) / HOURS_PER_MONTH
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -130,7 +136,7 @@ def _table(images: int, rates: Rates) -> str:
 
 
 def _cluster(workers: int) -> Cluster:
-    cores = vcpus(WORKER_TYPE)
+    cores = shared.working_cores(workers, vcpus(WORKER_TYPE))
     return Cluster(workers, cores, usd_per_hour(WORKER_TYPE), usd_per_hour(PRIMARY_TYPE))
 
 

@@ -177,11 +177,11 @@ class ExchangeRate(TypedDict):
 
 
 class Cost(TypedDict):
-    """What the run costs. Lines sum to ``actual``; both are before tax and discounts."""
+    """What the run costs, with all its clusters. Lines sum to ``actual``, before tax and discounts."""
 
     currency: str
     estimate: float | None
-    """The worst case, known before anything was created."""
+    """The worst case, known before anything was created; with what earlier clusters had cost."""
     expected: float | None
     """What was expected then."""
     actual: float | None
@@ -279,6 +279,9 @@ class Report(TypedDict):
     sizing: Sizing | None
     """None for a run that was refused before its fleet was known."""
     cluster: ClusterFacts
+    """The last one that the run had."""
+    clusters: list[ClusterFacts]
+    """Every one that it had, oldest first: more than one where a task was repeated or cleared."""
     cost: Cost
     encryption: Encryption
     versions: dict[str, str]

@@ -1,6 +1,7 @@
 """The cost section of a run's report: estimates and actual cost in EUR, and how sure they are."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -8,13 +9,14 @@ from fruit_contract.report import ClusterFacts, Cost, CostLine, ExchangeRate, Pr
 from fruit_pipeline.cost_explorer import cost_query
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.estimate import Estimate, Workload, s3_use
-from fruit_pipeline.invoice import invoice_lines, node_uses, total_usd
+from fruit_pipeline.invoice import CostLine as InvoiceLine
+from fruit_pipeline.invoice import NodeUse, invoice_lines, node_uses, total_usd
 from fruit_pipeline.live_prices import read_prices
-from fruit_pipeline.parameters import ParameterError, RunParameters
+from fruit_pipeline.parameters import Fleet, ParameterError, RunParameters
 from fruit_pipeline.prices import STALE_AFTER, PriceError, Prices, is_stale
 
 
-def workload_of(planned: Mapping[str, Any] | None) -> Workload:
+def workload_of(planned: Mapping[str, Any] | None, spent_usd: float = 0.0) -> Workload:
     """The workload from what ``plan`` returned; empty for a run that did not get there."""
     known = planned or {}
     reused = known.get("reused", 0)
@@ -23,6 +25,7 @@ def workload_of(planned: Mapping[str, Any] | None) -> Workload:
         image_bytes=known.get("bytes", 0),
         ignored=known.get("ignored", 0),
         reused=reused,
+        spent_usd=spent_usd,
     )
 
 
@@ -44,7 +47,7 @@ def warnings(prices: Prices, deployment: Deployment, today: date) -> list[str]:
 
 
 def cost_of(
-    cluster: ClusterFacts,
+    clusters: Sequence[ClusterFacts],
     values: Mapping[str, Any],
     planned: Mapping[str, Any] | None,
     deployment: Deployment,
@@ -56,12 +59,17 @@ def cost_of(
     ec2: Any,
     now: datetime,
 ) -> Cost:
-    """The cost of a run from its instances' own timelines. It never raises: the report must be written.
+    """The cost of a run: of all its clusters, from their instances' own timelines.
+
+    It never raises, for the report must be written.
 
     ``values`` are the run's parameters, valid or not; ``estimated`` is what :func:`in_eur` gave.
     """
     rate = deployment.usd_per_eur
-    lines, facts = _bill(cluster, values, planned, pricing, ec2, now)
+    try:
+        lines, facts = bill(clusters, values, planned, pricing, ec2, now)
+    except (PriceError, ParameterError) as error:
+        lines, facts = [], PriceFacts(source=str(error), date=None, stale=False)
     amounts = [CostLine(service=line.service, amount=line.usd / rate) for line in lines]
     return Cost(
         currency="EUR",
@@ -85,25 +93,42 @@ def _bill_end(cluster: ClusterFacts, now: datetime) -> datetime:
     return max(now, datetime.fromisoformat(until)) if until else now
 
 
-def _bill(
-    cluster: ClusterFacts,
+def bill(
+    clusters: Sequence[ClusterFacts],
     values: Mapping[str, Any],
     planned: Mapping[str, Any] | None,
     pricing: Any,
     ec2: Any,
     now: datetime,
-) -> tuple[list[Any], PriceFacts]:
-    nodes = node_uses(cluster["instances"], _bill_end(cluster, now))
+) -> tuple[list[InvoiceLine], PriceFacts]:
+    """What the clusters of one run have cost until now, in USD, and by which prices; no line for no instance.
+
+    What was left to people costs to the end of that time. Each cluster is taken to have read all the
+    photos of its run's work. ``PriceError`` or ``ParameterError`` where a price or a parameter is not known.
+    """
+    lives = [node_uses(cluster["instances"], _bill_end(cluster, now)) for cluster in clusters]
+    nodes = [node for life in lives for node in life]
     if not nodes:
         return [], PriceFacts(source="none asked for: no instance was created", date=None, stale=False)
-    try:
-        parameters = RunParameters.checked(dict(values))
-        created = [instance["created"] for instance in cluster["instances"] if instance["created"]]
-        since = min(datetime.fromisoformat(str(moment)) for moment in created)
-        types = {node.instance_type for node in nodes}
-        prices = read_prices(parameters.region, types, pricing, ec2, now, since)
-        longest = max(node.seconds for node in nodes) / 3600
-        lines = invoice_lines(nodes, s3_use(parameters, workload_of(planned), longest), prices)
-    except (PriceError, ParameterError) as error:
-        return [], PriceFacts(source=str(error), date=None, stale=False)
-    return lines, PriceFacts(source=prices.source, date=prices.date.isoformat(), stale=prices.stale)
+    parameters = RunParameters.checked(dict(values))
+    if not parameters.is_sized:
+        parameters = parameters.with_fleet(_fleet_of(lives))
+    created = [
+        datetime.fromisoformat(str(instance["created"]))
+        for cluster in clusters
+        for instance in cluster["instances"]
+        if instance["created"]
+    ]
+    types = {node.instance_type for node in nodes}
+    prices = read_prices(parameters.region, types, pricing, ec2, now, min(created))
+    longest = [max(node.seconds for node in life) / 3600 for life in lives if life]
+    use = s3_use(parameters, workload_of(planned), sum(longest), attempts=len(longest))
+    facts = PriceFacts(source=prices.source, date=prices.date.isoformat(), stale=prices.stale)
+    return invoice_lines(nodes, use, prices), facts
+
+
+def _fleet_of(lives: Sequence[Sequence[NodeUse]]) -> Fleet:
+    """The workers of a run whose fleet was chosen and is no longer known: of its largest cluster."""
+    largest = max(lives, key=len)
+    ((worker_type, _),) = Counter(node.instance_type for node in largest).most_common(1)
+    return Fleet(worker_type, max(1, len(largest) - 1))

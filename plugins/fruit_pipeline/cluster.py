@@ -9,6 +9,7 @@ from fruit_pipeline import fleets, interactive, spark_settings
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.identity import cluster_name, cluster_tags
 from fruit_pipeline.parameters import Market, RunParameters
+from fruit_pipeline.prices import EBS_ROOT_GB
 
 _IDLE_SECONDS: Final = 900
 """Idle life of a cluster that nobody terminates; EMR allows 60 to 604800."""
@@ -37,7 +38,7 @@ def job_flow(
         "JobFlowRole": deployment.instance_profile,
         "VisibleToAllUsers": True,
         "StepConcurrencyLevel": 1,
-        "EbsRootVolumeSize": 32,
+        "EbsRootVolumeSize": EBS_ROOT_GB,
         "AutoTerminationPolicy": {"IdleTimeout": max(_IDLE_SECONDS, 60 * parameters.interactive_minutes)},
         "Instances": {
             "KeepJobFlowAliveWhenNoSteps": True,

@@ -10,30 +10,31 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fruit_contract.partitions import (
+    compacted_partitions,
+    image_partitions,
+    most_feature_files,
+    output_partitions,
+)
 from fruit_pipeline import fleets
 from fruit_pipeline import prices as price_list
 from fruit_pipeline.invoice import ON_DEMAND, SPOT, CostLine, NodeUse, S3Use, invoice_lines, total_usd
 from fruit_pipeline.parameters import Fleet, RunParameters
 from fruit_pipeline.prices import PriceError, Prices
+from fruit_pipeline.rates import (
+    DECODED_BYTES_PER_CORE_SECOND,
+    END_SECONDS,
+    GRAVITON_SHARE,
+    IMAGES_PER_CORE_SECOND,
+    OVERTIME_SECONDS,
+    REDUCED_ROWS_PER_CORE_SECOND,
+    SHARE_OF_224,
+    SPARK_SOLVER_SECONDS,
+    START_SECONDS,
+    STEP_SECONDS,
+    working_cores,
+)
 
-IMAGES_PER_CORE_SECOND: Final = {"litert": 90.0, "keras": 34.0}
-"""MobileNetV2 at 224 pixels on one x86 core, measured: LiteRT alone; Keras in Spark, 68 on two
-cores. A Graviton vCPU is assumed to be as fast."""
-SHARE_OF_224: Final = {96: 0.25, 128: 0.38, 160: 0.55, 192: 0.79, 224: 1.0}
-"""Time of an image by its side in pixels, over that at 224: measured with LiteRT on one x86 core, medians
-of six rounds, and a little more than the ratio of areas. Keras is assumed to scale alike."""
-DECODED_BYTES_PER_CORE_SECOND: Final = 35e6
-"""Decode and resize, measured: 0.17 ms for a JPEG of 6 kB."""
-REDUCED_ROWS_PER_CORE_SECOND: Final = 2500.0
-"""PCA by blocks, measured: 20,000 rows in 3.9 s on two cores."""
-SPARK_SOLVER_SECONDS: Final = 40.0
-"""What pyspark.ml's own PCA takes beside, for its decomposition in Java, measured."""
-START_SECONDS: Final = 480.0
-"""From RunJobFlow to the first step: an assumption, from what EMR usually takes."""
-STEP_SECONDS: Final = 45.0
-"""Submitting a step, starting Spark and shipping the runtime, for each: an assumption."""
-END_SECONDS: Final = 120.0
-"""From the last step to the end of the instances: an assumption."""
 ASSUMED_SPOT_SHARE: Final = 0.65
 """Spot price over on-demand where EC2 does not tell it: the upper end of what a public catalogue
 of 2026 shows for general-purpose types in eu-west-1. The worst case never uses it."""
@@ -44,16 +45,19 @@ READS_PER_IMAGE: Final = {"fast": 1, "spark-image": 2}
 """A GET; Spark's image source sends a HEAD before."""
 TASK_ATTEMPTS: Final = 4
 """``spark.task.maxFailures``: how often Spark tries a task before it gives up."""
-IMAGES_PER_FILE: Final = 250
-"""The least images of a task, each of which writes one file per table: docs/steps.md."""
-TABLES: Final = 3
-"""Features, rejected, PCA output."""
-PUTS_PER_FILE: Final = 8
-"""S3A's magic committer: marker, start, part, pending, pendingset, complete, and lists."""
-GETS_PER_FILE: Final = 16
-"""Existence checks of the committer, and footer and column reads of the next step."""
+PART_BYTES: Final = 5 * 2**20
+"""A larger file goes to S3 in parts of this size: what obstore's ``put`` takes unless told otherwise."""
+PUTS_PER_FILE: Final = 3
+"""At most, beside its parts: a task's file is one PUT, or begin, last part and end of a multipart upload."""
+PUTS_PER_SPARK_FILE: Final = 8
+"""Where Spark's own writer is needed, for its image source and to compact: with what S3A's magic committer
+keeps of each."""
+GETS_PER_FILE: Final = 20
+"""At most: a head, footer and columns, when each step and the verification read it."""
+READINGS: Final = 6
+"""How often the features are listed, by both steps together."""
 PUTS_PER_RUN: Final = 100
-"""Artifacts in parts, work list, metrics, plot, PCA model, pointer, report, commit markers."""
+"""Artifacts in parts, work list, rejected, metrics, plot, PCA model, pointer, report, commit markers."""
 GETS_PER_NODE: Final = 100
 """Code, model and runtime on each node, the runtime in ranges."""
 LOG_PUTS_PER_NODE_HOUR: Final = 240
@@ -79,9 +83,11 @@ class Workload:
     ignored: int = 0
     reused: int = 0
     """Images whose features are there, and are only reduced."""
+    spent_usd: float = 0.0
+    """What earlier clusters of the same run have cost: it counts in both sums."""
 
     def __post_init__(self) -> None:
-        for name in ("images", "image_bytes", "ignored", "reused"):
+        for name in ("images", "image_bytes", "ignored", "reused", "spent_usd"):
             value = getattr(self, name)
             if not math.isfinite(value) or value < 0:
                 raise PriceError(f"{name} is {value}: it must be a number, 0 or more.")
@@ -99,11 +105,12 @@ class Workload:
 
 @dataclass(frozen=True)
 class Estimate:
-    """USD, line by line, and the life of the cluster behind the expected sum."""
+    """USD, line by line."""
 
     worst: list[CostLine]
     expected: list[CostLine]
     expected_hours: float
+    """What the photos need, though ``max_hours`` may end the cluster before; it bounds the expected sum."""
 
 
 def estimate(parameters: RunParameters, workload: Workload, prices: Prices) -> Estimate:
@@ -112,24 +119,28 @@ def estimate(parameters: RunParameters, workload: Workload, prices: Prices) -> E
         raise PriceError(
             "There are no images to estimate a cost for: upload photos, or correct input_prefix."
         )
-    work = min(expected_hours(parameters, workload), parameters.max_hours)
-    hours = work + parameters.interactive_minutes / 60
+    needed, interactive = expected_hours(parameters, workload), parameters.interactive_minutes / 60
+    hours = min(needed, parameters.max_hours) + interactive
+    expected = invoice_lines(
+        _expected_nodes(parameters, hours), s3_use(parameters, workload, hours), _with_assumed_spot(prices)
+    )
     return Estimate(
         worst=worst_lines(parameters, workload, prices),
-        expected=invoice_lines(
-            _expected_nodes(parameters, hours),
-            s3_use(parameters, workload, hours),
-            _with_assumed_spot(prices),
-        ),
-        expected_hours=hours,
+        expected=expected + _spent(workload),
+        expected_hours=needed + interactive,
     )
 
 
 def worst_lines(parameters: RunParameters, workload: Workload, prices: Prices) -> list[CostLine]:
-    """Every node for the whole lifetime at the on-demand price, which is also the Spot bid."""
-    hours = parameters.lifetime_hours
+    """Every node for lifetime and overtime at the on-demand price, which is also the Spot bid."""
+    hours = parameters.lifetime_hours + OVERTIME_SECONDS / 3600
     use = s3_use(parameters, workload, hours, TASK_ATTEMPTS, parameters.most_workers)
-    return invoice_lines(_worst_nodes(parameters, hours, prices), use, replace(prices, spot={}))
+    nodes = _worst_nodes(parameters, hours, prices)
+    return invoice_lines(nodes, use, replace(prices, spot={})) + _spent(workload)
+
+
+def _spent(workload: Workload) -> list[CostLine]:
+    return [CostLine("Earlier clusters of this run", workload.spent_usd)] if workload.spent_usd else []
 
 
 def expected_hours(parameters: RunParameters, workload: Workload) -> float:
@@ -140,29 +151,27 @@ def expected_hours(parameters: RunParameters, workload: Workload) -> float:
 
 def step_seconds(parameters: RunParameters, workload: Workload) -> float:
     """The steps together, in seconds."""
-    solver = SPARK_SOLVER_SECONDS if parameters.solver == "spark" else 0.0
-    return (
-        workload.steps * STEP_SECONDS + core_seconds(parameters, workload) / cores(parameters.fleet) + solver
-    )
+    solver = SPARK_SOLVER_SECONDS / GRAVITON_SHARE if parameters.solver == "spark" else 0.0
+    work = core_seconds(parameters, workload) / cores(parameters.fleet)
+    return workload.steps * STEP_SECONDS + work + solver
 
 
 def cores(fleet: Fleet) -> int:
-    """The vCPUs that work on the photos: all but the driver's."""
-    return max(1, fleet.workers * price_list.vcpus(fleet.worker_type) - 1)
+    """The vCPUs that work on the photos."""
+    return working_cores(fleet.workers, price_list.vcpus(fleet.worker_type))
 
 
 def core_seconds(parameters: RunParameters, workload: Workload) -> float:
     """What one core would need for the photos, in seconds."""
-    return (
-        workload.images / images_per_core_second(parameters)
-        + workload.image_bytes / DECODED_BYTES_PER_CORE_SECOND
-        + workload.rows / REDUCED_ROWS_PER_CORE_SECOND
+    beside_the_model = (
+        workload.image_bytes / DECODED_BYTES_PER_CORE_SECOND + workload.rows / REDUCED_ROWS_PER_CORE_SECOND
     )
+    return workload.images / images_per_core_second(parameters) + beside_the_model / GRAVITON_SHARE
 
 
 def images_per_core_second(parameters: RunParameters) -> float:
-    """The model's own rate for the run's engine and image size."""
-    return IMAGES_PER_CORE_SECOND[parameters.engine] / SHARE_OF_224[parameters.image_size]
+    """The model's own rate on Graviton for the run's engine and image size."""
+    return GRAVITON_SHARE * IMAGES_PER_CORE_SECOND[parameters.engine] / SHARE_OF_224[parameters.image_size]
 
 
 def s3_use(
@@ -174,18 +183,32 @@ def s3_use(
 ) -> S3Use:
     """Requests and storage from the counts alone, when Spark tries each task ``attempts`` times.
 
-    ``workers`` are those asked for, where no other number is given.
+    ``workers`` are those asked for, where no other number is given. Features that are used again are
+    counted as if they were about to be compacted: in the most files, each in a folder of its own.
     """
-    nodes = (workers or parameters.fleet.workers) + 1
-    files = TABLES * math.ceil(workload.rows / IMAGES_PER_FILE)
-    listed = math.ceil((workload.rows + workload.ignored) / LIST_PAGE)
+    images, rows, reused = workload.images, workload.rows, workload.reused
+    count = workers or parameters.fleet.workers
+    nodes, vcpus = count + 1, count * price_list.vcpus(parameters.fleet.worker_type)
+    features = image_partitions(images, vcpus) if images else 0
+    outputs = output_partitions(rows, vcpus)
+    known = min(reused, most_feature_files(rows)) if reused else 0
+    compacted = compacted_partitions(rows, vcpus) if reused else 0
+
+    vectors = images + (rows if reused else 0)
+    in_parts = vectors * (FEATURE_BYTES + ROW_BYTES) + rows * (parameters.components * 4 + ROW_BYTES)
+    by_spark = compacted + (features if parameters.reader == "spark-image" else 0)
+    by_tasks = outputs + (features if parameters.reader == "fast" else 0)
+    written = by_spark * PUTS_PER_SPARK_FILE + by_tasks * PUTS_PER_FILE + in_parts / PART_BYTES
+    listed = math.ceil((rows + workload.ignored) / LIST_PAGE)
+    listed += READINGS * (math.ceil(features / LIST_PAGE) + known)
     logged = nodes * hours * LOG_PUTS_PER_NODE_HOUR
-    read = workload.images * READS_PER_IMAGE[parameters.reader]
+    files = features + outputs + known + compacted
+    read = images * READS_PER_IMAGE[parameters.reader] + files * GETS_PER_FILE
     row = FEATURE_BYTES + parameters.components * 4 + 3 * ROW_BYTES
     return S3Use(
-        puts=listed + PUTS_PER_RUN + logged + attempts * files * PUTS_PER_FILE,
-        gets=nodes * GETS_PER_NODE + attempts * (read + files * GETS_PER_FILE),
-        gb_months=STORAGE_MONTHS * (workload.rows * row / 1e9 + RUN_GB),
+        puts=listed + PUTS_PER_RUN + logged + attempts * written,
+        gets=nodes * GETS_PER_NODE + attempts * read,
+        gb_months=STORAGE_MONTHS * (rows * row / 1e9 + RUN_GB),
     )
 
 
@@ -224,17 +247,25 @@ def _with_assumed_spot(prices: Prices) -> Prices:
 def fits(
     parameters: RunParameters, workload: Workload, prices: Prices, budget_usd: float
 ) -> dict[str, float]:
-    """What to lower a parameter to, alone, for the worst case to fit; one that cannot is left out."""
+    """What to lower a parameter to, alone, for the worst case to fit; one that cannot is left out.
 
-    def worst(**changed: float) -> float:
-        return total_usd(worst_lines(parameters.model_copy(update=changed), workload, prices))
+    Nothing is proposed that would end the cluster before the photos are expected to be done, or before
+    it may still be starting.
+    """
+
+    def fitting(change: dict[str, float]) -> bool:
+        changed = parameters.model_copy(update=change)
+        return (
+            changed.max_hours >= max(expected_hours(changed, workload), changed.max_start_minutes / 60)
+            and total_usd(worst_lines(changed, workload, prices)) <= budget_usd
+        )
 
     suggestions: dict[str, float] = {}
     tenths = [hours / 10 for hours in range(1, math.ceil(parameters.max_hours * 10))]
     least = parameters.fleet.workers if parameters.scales else 1
     count = "max_workers" if parameters.scales else "workers"
     for name, values in (("max_hours", tenths), (count, list(range(least, parameters.most_workers)))):
-        fitting = [value for value in values if worst(**{name: value}) <= budget_usd]
-        if fitting:
-            suggestions[name] = max(fitting)
+        found = [value for value in values if fitting({name: value})]
+        if found:
+            suggestions[name] = max(found)
     return suggestions

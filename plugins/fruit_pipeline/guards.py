@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from fruit_contract.variance import most_components
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.estimate import Estimate, Workload, estimate, fits
 from fruit_pipeline.invoice import total_usd
@@ -70,10 +71,11 @@ def check_enough_images(found: int, parameters: RunParameters, deleted: int = 0)
         )
     if found == 0:
         raise GuardError(f"There are no images under {where}: upload photos there, or correct input_prefix.")
-    if found <= parameters.components:
+    if parameters.components > most_components(found):
         raise GuardError(
             f"There are {found} images under {where}, and PCA with components={parameters.components} needs "
-            f"more than {parameters.components}: add images, or lower components to at most {found - 1}."
+            f"more than {parameters.components}: add images, or lower components to at most "
+            f"{most_components(found)}."
         )
 
 

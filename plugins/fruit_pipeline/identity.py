@@ -15,6 +15,7 @@ PROJECT: Final = "fruit-features"
 BILLABLE_STATES: Final = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING")
 LIVE_STATES: Final = (*BILLABLE_STATES, "TERMINATING")
 ENDED_STATES: Final = ("TERMINATED", "TERMINATED_WITH_ERRORS")
+ALL_STATES: Final = (*LIVE_STATES, *ENDED_STATES)
 _TAG_VALUE: Final = re.compile(r"[\w\s.:/=+@-]{1,256}")
 """https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-plan-tags-restrictions.html"""
 
@@ -61,16 +62,22 @@ def creation_time(cluster: dict[str, Any]) -> datetime:
 
 
 def clusters_of_run(
-    emr: Any, installation: str, dag_id: str, run_id: str, states: Sequence[str] = LIVE_STATES
+    emr: Any,
+    installation: str,
+    dag_id: str,
+    run_id: str,
+    states: Sequence[str] = LIVE_STATES,
+    since: datetime | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The run's clusters in ``states``, newest first, as DescribeCluster shows them.
+    """The run's clusters in ``states`` made ``since`` then, newest first, as DescribeCluster shows them.
 
     Names can be chosen by anyone and tags are not listed: the name narrows the list, the tags
-    decide.
+    decide. EMR lists a cluster for two months after its end.
     """
     name = cluster_name(dag_id, run_id)
     wanted = cluster_tags(installation, dag_id, run_id)
-    for page in emr.get_paginator("list_clusters").paginate(ClusterStates=list(states)):
+    asked: dict[str, Any] = {"ClusterStates": list(states)} | ({"CreatedAfter": since} if since else {})
+    for page in emr.get_paginator("list_clusters").paginate(**asked):
         for summary in page["Clusters"]:
             if summary["Name"] != name:
                 continue

@@ -17,8 +17,6 @@ from fruit_pipeline.prices import PriceError, Prices
 SPOT: Final = "SPOT"
 ON_DEMAND: Final = "ON_DEMAND"
 _LEAST_SECONDS: Final = 60
-_HOURS_PER_MONTH: Final = 730
-"""AWS's own hours in a month, for prices by GB and month."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,9 @@ def invoice_lines(nodes: Iterable[NodeUse], s3: S3Use, prices: Prices) -> list[C
         gb_hours += hours * price_list.ebs_gb(instance_type)
         lines += _node_lines(instance_type, market, len(alike), hours, prices)
     lines.append(
-        CostLine(f"EBS gp3: {gb_hours:.0f} GB-hours", gb_hours * prices.ebs_gb_month / _HOURS_PER_MONTH)
+        CostLine(
+            f"EBS gp3: {gb_hours:.0f} GB-hours", gb_hours * prices.ebs_gb_month / price_list.HOURS_PER_MONTH
+        )
     )
     lines.append(
         CostLine(

@@ -262,6 +262,28 @@ class RunParameters(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _limits_are_in_order(self) -> "RunParameters":
+        markets = {self.spot, self.market_of_primary}
+        if "spot-or-on-demand" in markets and self.spot_timeout_minutes > self.max_start_minutes:
+            raise ValueError(
+                f"Parameter spot_timeout_minutes is {self.spot_timeout_minutes}, longer than the cluster may "
+                f"take to start: on-demand nodes would never come. Lower it to at most max_start_minutes "
+                f"{self.max_start_minutes:g}, or raise that."
+            )
+        # Ends a cluster that waits for capacity when Airflow is gone: its nodes' lifetime has not begun.
+        if markets != {"on-demand"} and self.spot_timeout_minutes > 60 * self.max_hours:
+            raise ValueError(
+                f"Parameter spot_timeout_minutes is {self.spot_timeout_minutes}, longer than the cluster may "
+                f"live: lower it to at most {60 * self.max_hours:g}, or raise max_hours {self.max_hours:g}."
+            )
+        if self.max_start_minutes > 60 * self.max_hours:
+            raise ValueError(
+                f"Parameter max_start_minutes is {self.max_start_minutes:g}, longer than the cluster may "
+                f"live: lower it to at most {60 * self.max_hours:g}, or raise max_hours {self.max_hours:g}."
+            )
+        return self
+
     @classmethod
     def checked(cls, values: dict[str, Any]) -> "RunParameters":
         """The parameters, or one ``ParameterError`` that says what is wrong and what to do."""

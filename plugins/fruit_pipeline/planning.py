@@ -8,6 +8,7 @@ from typing import Any
 
 from fruit_contract.layout import RunLayout
 from fruit_contract.model import model_file
+from fruit_contract.variance import reaches
 from fruit_pipeline import artifacts, changes, guards, listing, manifest_merge
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
@@ -80,7 +81,7 @@ def _would_be_the_same(current: Current, parameters: RunParameters) -> bool:
     return (pointer.get("components"), pointer.get("solver")) == (
         parameters.components,
         parameters.solver,
-    ) and pointer.get("explained_variance", 0.0) >= parameters.minimum_variance
+    ) and reaches(pointer.get("explained_variance", 0.0), parameters.minimum_variance)
 
 
 def _base(current: Current) -> Base:

@@ -29,7 +29,9 @@ OFFERED_TYPES: Final = tuple(f"{family}.{size}" for family in GRAVITON_FAMILIES 
 """What a run can choose: Graviton, for the runtime that the steps are shipped with is aarch64."""
 
 EBS_ROOT_GB: Final = 32
-"""``EbsRootVolumeSize`` of the RunJobFlow request."""
+"""Asked for with the cluster, as ``EbsRootVolumeSize``."""
+HOURS_PER_MONTH: Final = 730
+"""AWS's own hours in a month, for prices by GB and month."""
 _EBS_DATA_GB: Final = {"large": 32, "xlarge": 64, "2xlarge": 128, "4xlarge": 256}
 """What EMR attaches to an instance without its own disks: EMR Management Guide, "Default Amazon
 EBS storage for instances" (releases 5.22 and later)."""

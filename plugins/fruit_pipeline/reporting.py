@@ -39,6 +39,7 @@ def build_report(
     featurized: FeaturizeMetrics | None,
     reduced: ReduceMetrics | None,
     cluster: ClusterFacts,
+    clusters: list[ClusterFacts],
     cost: Cost,
     encryption: Encryption,
 ) -> Report:
@@ -73,8 +74,9 @@ def build_report(
         timing=timing,
         sizing=compared(sizing, cluster, cost) if sizing else None,
         cluster=cluster,
+        clusters=clusters,
         # Without a cluster there is no bill; that nothing was asked for is known, where nothing is new.
-        cost=Cost(**{**cost, "actual": 0.0}) if planned and planned["nothing_new"] else cost,
+        cost=Cost(**{**cost, "actual": 0.0}) if planned and planned["nothing_new"] and not clusters else cost,
         encryption=encryption,
         versions=_versions(steps),
         failure=first_failure(tasks),
@@ -125,19 +127,20 @@ def compared(expected: ExpectedSizing, cluster: ClusterFacts, cost: Cost) -> Siz
     )
 
 
-def cluster_facts(emr: Any, cluster_id: str | None) -> ClusterFacts:
-    """The run's cluster as EMR remembers it, with the life of each instance."""
-    if not cluster_id:
-        return ClusterFacts(
-            id=None,
-            release=None,
-            final_state=None,
-            created=None,
-            ready=None,
-            ended=None,
-            interactive_until=None,
-            instances=[],
-        )
+NO_CLUSTER: Final = ClusterFacts(
+    id=None,
+    release=None,
+    final_state=None,
+    created=None,
+    ready=None,
+    ended=None,
+    interactive_until=None,
+    instances=[],
+)
+
+
+def cluster_facts(emr: Any, cluster_id: str) -> ClusterFacts:
+    """A cluster as EMR remembers it, with the life of each instance."""
     cluster = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
     created, ready, ended = _timeline(cluster["Status"].get("Timeline", {}))
     until = interactive.until(emr, cluster)

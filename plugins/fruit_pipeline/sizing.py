@@ -13,7 +13,7 @@ from fruit_contract.report import ChosenFleet, ExpectedSizing
 from fruit_pipeline import estimate as arithmetic
 from fruit_pipeline import fleets
 from fruit_pipeline import prices as price_list
-from fruit_pipeline.estimate import END_SECONDS, START_SECONDS, Estimate, Workload
+from fruit_pipeline.estimate import Estimate, Workload
 from fruit_pipeline.invoice import total_usd
 from fruit_pipeline.parameters import (
     AUTO,
@@ -24,6 +24,7 @@ from fruit_pipeline.parameters import (
     RunParameters,
 )
 from fruit_pipeline.prices import Prices
+from fruit_pipeline.rates import END_SECONDS, START_SECONDS
 
 CHOSEN_FROM: Final = tuple(f"{family}.{size}" for family in ("m6g", "m7g") for size in price_list.VCPUS)
 """General-purpose Graviton. Compute-optimized nodes have half the memory, which leaves Spark's JVM little
@@ -233,6 +234,17 @@ def explained(parameters: RunParameters, workload: Workload) -> str:
         f"{fleet}: {workload.images:,} images at {rate:.0f} a second and core on {cores} take {photos:.1f} "
         f"minutes; with start, steps and end the cluster lives {minutes:.1f} minutes, deadline_minutes is "
         f"{parameters.deadline_minutes:g}."
+    )
+
+
+def warning(parameters: RunParameters, workload: Workload) -> str | None:
+    """What to say of a given fleet that is not expected to be done in its lifetime; None for others."""
+    needed = arithmetic.expected_hours(parameters, workload)
+    if needed <= parameters.max_hours:
+        return None
+    return (
+        f"{parameters.fleet} is expected to need {needed:.1f} hours, and max_hours {parameters.max_hours:g} "
+        "ends the cluster before: raise max_hours, give more workers, or leave them to workers=auto."
     )
 
 

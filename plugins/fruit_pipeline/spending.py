@@ -24,24 +24,29 @@ class Spending:
 
     eur: float = 0.0
     runs: int = 0
+    at_worst: int = 0
+    """How many of the runs are counted at their worst case, for what they cost is not known."""
     unknown: list[str] = field(default_factory=list)
 
     def words(self) -> str:
+        at_worst = f", {self.at_worst} of them at worst" if self.at_worst else ""
         unknown = f", and {len(self.unknown)} with unknown cost" if self.unknown else ""
-        return f"{self.eur:.2f} EUR in {self.runs} run{'s' * (self.runs != 1)}{unknown}"
+        return f"{self.eur:.2f} EUR in {self.runs} run{'s' * (self.runs != 1)}{at_worst}{unknown}"
 
 
-def month_so_far(s3: Any, bucket: str, now: datetime) -> Spending:
-    """Sum the reports of this month. Only those written since its first day are read.
+def month_so_far(s3: Any, bucket: str, now: datetime, but: str | None = None) -> Spending:
+    """Sum the reports of this month, but one. Only those written since its first day are read.
 
-    A report that cannot be read, or has a cluster and no cost, is unknown, and counts nothing.
+    A run with a cluster and no cost counts what it was estimated to cost at worst. One without that
+    too, or whose report cannot be read, is unknown, and counts nothing.
     """
     month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     spending = Spending()
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=REPORTS_PREFIX):
         for entry in page.get("Contents", []):
-            if entry["Key"].endswith(f"/{REPORT_NAME}") and entry["LastModified"] >= month:
-                _add(spending, s3, bucket, entry["Key"], month)
+            key = entry["Key"]
+            if key.endswith(f"/{REPORT_NAME}") and key != but and entry["LastModified"] >= month:
+                _add(spending, s3, bucket, key, month)
     return spending
 
 
@@ -50,15 +55,16 @@ def _add(spending: Spending, s3: Any, bucket: str, key: str, month: datetime) ->
         report = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
         if datetime.fromisoformat(report["started_at"]) < month:
             return
-        actual = report["cost"]["actual"]
-        if actual is None and report["cluster"]["id"] is None:
-            actual = 0.0
-        if isinstance(actual, bool) or not math.isfinite(actual) or actual < 0:
-            raise ValueError(actual)
+        cost, had_cluster = report["cost"], report["cluster"]["id"] is not None
+        at_worst = cost["actual"] is None and had_cluster
+        eur = cost["estimate"] if at_worst else cost["actual"] if had_cluster else 0.0
+        if isinstance(eur, bool) or not math.isfinite(eur) or eur < 0:
+            raise ValueError(eur)
     except (ClientError, BotoCoreError, ValueError, TypeError, KeyError):
         spending.unknown.append(key)
         return
-    spending.eur += actual
+    spending.eur += eur
+    spending.at_worst += at_worst
     spending.runs += 1
 
 

@@ -13,12 +13,13 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from fruit_contract.layout import RunLayout, artifact_key, run_key
 from fruit_contract.model import model_file
-from fruit_contract.report import ExpectedSizing
+from fruit_contract.report import ClusterFacts, ExpectedSizing
 from fruit_pipeline import (
     artifacts,
     billing,
     encryption,
     guards,
+    history,
     publication,
     reaper,
     reporting,
@@ -31,6 +32,7 @@ from fruit_pipeline.clients import check_residency, client
 from fruit_pipeline.cluster import job_flow
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.identity import RunIdError, check_run_id
+from fruit_pipeline.invoice import total_usd
 from fruit_pipeline.live_prices import CLIENT_CONFIG, PRICING_REGION, read_prices
 from fruit_pipeline.operators import CREATE_TASK_ID
 from fruit_pipeline.parameters import DEFAULT_WORKER_TYPE, Fleet, ParameterError, RunParameters
@@ -55,6 +57,18 @@ def _parameters() -> RunParameters:
         return RunParameters.checked(dict(get_current_context()["params"]))
     except ParameterError as error:
         raise AirflowFailException(str(error)) from error
+
+
+def _clusters_so_far(emr: Any, deployment: Deployment, known: str | None = None) -> list[ClusterFacts]:
+    context = get_current_context()
+    return history.clusters_so_far(
+        emr,
+        deployment.installation,
+        context["dag"].dag_id,
+        context["run_id"],
+        context["dag_run"].run_after,
+        known,
+    )
 
 
 def _layout(parameters: RunParameters, planned: Planned) -> RunLayout:
@@ -100,10 +114,10 @@ def plan() -> Planned:
 def check_guards(planned: Planned) -> dict[str, Any]:
     """
     Ends the run here, green and without a cluster, when nothing is new. Else it chooses the workers
-    where `workers=auto`, and refuses the run before anything costs money: worst-case cost above
-    `budget_eur`, a run that starts by itself above the month's ceiling, a missing role, or no security
-    configuration where one is required. Returns the worst and the expected cost in EUR, and the fleet
-    with the arithmetic of its time.
+    where `workers=auto`, and refuses the run before anything costs money: worst-case cost, with what
+    earlier clusters of the run have cost, above `budget_eur`; a run that starts by itself above the
+    month's ceiling, a missing role, or no security configuration where one is required. Returns the
+    worst and the expected cost in EUR, and the fleet with the arithmetic of its time.
 
     **When it fails:** the message shows the sum, the nearest fleet, or the role, and what to change.
     """
@@ -111,15 +125,21 @@ def check_guards(planned: Planned) -> dict[str, Any]:
         log.info(planned["summary"])
         return {}
     asked, deployment, now = _parameters(), Deployment(), datetime.now(UTC)
-    types, workload = sizing.types_to_price(asked), billing.workload_of(planned)
+    types = sizing.types_to_price(asked)
     try:
         guards.check_roles(client("iam", asked.region), deployment)
         guards.check_security_configuration(deployment)
-        prices = read_prices(asked.region, types, *_price_clients(asked.region), now)
+        price_clients = _price_clients(asked.region)
+        prices = read_prices(asked.region, types, *price_clients, now)
+        before = _clusters_so_far(client("emr", asked.region), deployment)
+        spent = total_usd(billing.bill(before, asked.model_dump(), planned, *price_clients, now)[0])
+        workload = billing.workload_of(planned, spent)
         for warning in billing.warnings(prices, deployment, now.date()):
             log.warning(warning)
         parameters = sizing.choose(asked, workload, prices, deployment.usd_per_eur)
         found = guards.check_budget(parameters, deployment, workload, prices)
+        if late := sizing.warning(parameters, workload):
+            log.warning(late)
         estimated = billing.in_eur(found, deployment)
         log.info(
             "At worst %.2f EUR, expected %.2f EUR for %.2f hours; prices: %s of %s.",
@@ -128,7 +148,7 @@ def check_guards(planned: Planned) -> dict[str, Any]:
             prices.source,
             prices.date,
         )
-        _check_month(parameters, deployment, estimated["estimate"], now)
+        _check_month(parameters, planned, deployment, estimated["estimate"], now)
     except (guards.GuardError, PriceError, sizing.SizingError, spending.MonthlyBudgetError) as error:
         raise AirflowFailException(str(error)) from error
     fleet = sizing.as_expected(asked, parameters, workload)
@@ -136,11 +156,14 @@ def check_guards(planned: Planned) -> dict[str, Any]:
     return {**estimated, "sizing": fleet}
 
 
-def _check_month(parameters: RunParameters, deployment: Deployment, worst_eur: float, now: datetime) -> None:
+def _check_month(
+    parameters: RunParameters, planned: Planned, deployment: Deployment, worst_eur: float, now: datetime
+) -> None:
     """The month's ceiling, for a run that no person has asked for."""
     run_type = get_current_context()["dag_run"].run_type.value
     if run_type in spending.UNATTENDED:
-        month = spending.month_so_far(client("s3", parameters.region), parameters.bucket, now)
+        s3, own = client("s3", parameters.region), _layout(parameters, planned).report
+        month = spending.month_so_far(s3, parameters.bucket, now, but=own)
         log.info("This month has cost %s so far.", month.words())
         spending.check_month(run_type, month, worst_eur, deployment.monthly_budget_eur)
 
@@ -281,16 +304,18 @@ def report(planned: Planned | None, guarded: dict[str, Any] | None) -> str:
     upstream = {task.task_id: task.upstream_task_ids for task in dag.topological_sort()}
     started = timing.starts(ti, list(upstream))
     featurized, reduced = _metrics(s3, layout, planned)
-    cluster = reporting.cluster_facts(emr, ti.xcom_pull(task_ids=CREATE_TASK_ID))
+    deployment = Deployment()
+    clusters = _clusters_so_far(emr, deployment, ti.xcom_pull(task_ids=CREATE_TASK_ID))
+    cluster = clusters[-1] if clusters else reporting.NO_CLUSTER
     steps_seen = reporting.cluster_steps(emr, cluster["id"])
     pricing, ec2 = _price_clients(region)
     cost = billing.cost_of(
-        cluster,
+        clusters,
         values,
         planned,
-        Deployment(),
+        deployment,
         estimated=guarded,
-        run_key=layout.run_key,
+        run_key=run_key(context["run_id"]),  # as the cluster is tagged, which the results need not be
         started_at=run_started,
         pricing=pricing,
         ec2=ec2,
@@ -307,6 +332,7 @@ def report(planned: Planned | None, guarded: dict[str, Any] | None) -> str:
         featurized=featurized,
         reduced=reduced,
         cluster=cluster,
+        clusters=clusters,
         cost=cost,
         encryption=encryption.seen(s3, emr, layout, cluster["id"]),
     )

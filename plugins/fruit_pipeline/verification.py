@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from fruit_contract.layout import RunLayout
 from fruit_contract.manifest import DEAD, LIVE
 from fruit_contract.report import FeaturizeMetrics, ReduceMetrics
+from fruit_contract.variance import reaches
 from fruit_pipeline.parameters import RunParameters
 from fruit_pipeline.planned import Planned
 from fruit_pipeline.tables import batches_under, rows_of
@@ -59,7 +60,7 @@ def verify(
         f"the explained variance ratios sum to {sum(ratios):.6f}, but {kept:.6f} was reported",
     )
     _require(
-        kept >= parameters.minimum_variance,
+        reaches(kept, parameters.minimum_variance),
         f"{parameters.components} components keep {kept:.4f} of the variance, less than minimum_variance "
         f"{parameters.minimum_variance:g}: raise components or lower minimum_variance",
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fruit_contract.partitions import image_partitions
 from fruit_contract.report import FeaturizeMetrics
 from fruit_spark import storage
 from fruit_spark.attempts import Plan, forget_attempt, not_done_yet, write_by_task
@@ -13,7 +14,6 @@ from fruit_spark.feature_batches import featurize_work_list
 from fruit_spark.model_broadcast import BroadcastModel, broadcast_model
 from fruit_spark.model_source import ModelSource, read_model
 from fruit_spark.part_files import mark_complete, write_table
-from fruit_spark.partitions import image_partitions
 from fruit_spark.session import seconds_since_launch, versions
 from fruit_spark.spark_image_reader import featurize_with_spark_images
 from fruit_spark.work_list import WorkList, listed_work, read_work_list

@@ -15,6 +15,7 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
+from fruit_contract.variance import TOLERANCE
 from fruit_spark import storage
 from fruit_spark.errors import StepError
 from fruit_spark.feature_files import FEATURES, Batches, FeatureFiles, as_block, map_features
@@ -111,12 +112,12 @@ def explained_variance_ratio(model: "PCAModel") -> Float64:
 
 
 def components_for(ratio: Float64, minimum: float) -> int | None:
-    """The smallest k whose first k ratios sum to ``minimum``; None where all of them do not.
+    """The smallest k whose first k ratios reach ``minimum``; None where all of them do not.
 
     >>> components_for(np.array([0.5, 0.3, 0.2]), 0.75)
     2
     """
-    reached = np.flatnonzero(np.cumsum(ratio) >= minimum)
+    reached = np.flatnonzero(np.cumsum(ratio) >= minimum - TOLERANCE)
     return int(reached[0]) + 1 if len(reached) else None
 
 

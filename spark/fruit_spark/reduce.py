@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from fruit_contract.partitions import (
+    MOST_DEAD_SHARE,
+    compacted_partitions,
+    most_feature_files,
+    output_partitions,
+)
 from fruit_contract.report import ReduceMetrics
+from fruit_contract.variance import most_components, reaches
 from fruit_spark import storage
 from fruit_spark.carried_rows import Draft, read_draft, read_rejected, write_carried, write_manifest
 from fruit_spark.engines import FEATURE_DIM
 from fruit_spark.errors import StepError
 from fruit_spark.feature_files import LIVE_DDL, FeatureFiles, list_features, live_rows, source_of
 from fruit_spark.moments import Float64, Moments, moments_of
-from fruit_spark.partitions import (
-    MOST_DEAD_SHARE,
-    compacted_partitions,
-    most_feature_files,
-    output_partitions,
-)
 from fruit_spark.pca import (
     SOLVERS,
     components_for,
@@ -111,7 +112,7 @@ def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:
     storage.write_bytes(
         spark, settings.plot, draw_variance(explained_variance_ratio(fit.model), settings.min_variance)
     )
-    if metrics["explained_variance"] < settings.min_variance:
+    if not reaches(metrics["explained_variance"], settings.min_variance):
         assert fit.moments is not None, "a model that keeps too little is not used again"
         raise StepError(_too_little_variance(fit.moments, settings, metrics["explained_variance"]))
     _write_model(spark, settings, fit)
@@ -185,7 +186,8 @@ def _current_model(
     share = explained_share(model, mean, moments) if moments else None
     explained = float(explained_variance_ratio(model).sum())
     enough = share is None or share >= explained - SAME_VARIANCE
-    if model.pc.numCols == settings.components and explained >= settings.min_variance and enough:
+    kept = reaches(explained, settings.min_variance)
+    if model.pc.numCols == settings.components and kept and enough:
         return Fit(model, mean, rows, True, share, None), share
     return None, share
 
@@ -264,16 +266,16 @@ def check_components(rows: int, components: int) -> None:
             f"{components} components were asked of {FEATURE_DIM}-dimensional features: "
             f"set components to {FEATURE_DIM} or less."
         )
-    if components > rows:
+    if components > most_components(rows):
         raise StepError(
-            f"{components} components need at least as many images, and {rows} were featurized: "
-            f"set components to {rows - 1} or less, or give more images."
+            f"{components} components need more images than that, and {rows} were featurized: "
+            f"set components to {most_components(rows)} or less, or give more images."
         )
 
 
 def _too_little_variance(moments: Moments, settings: ReduceSettings, kept: float) -> str:
     """The sentence for a variance below the minimum, with the k that would do."""
-    most = min(moments.rows - 1, FEATURE_DIM)
+    most = min(most_components(moments.rows), FEATURE_DIM)
     said = (
         f"{settings.components} components keep {kept:.4f} of the variance, "
         f"less than the minimum {settings.min_variance:g}: "

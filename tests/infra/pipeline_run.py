@@ -355,7 +355,9 @@ class PipelineRun:
             "ti": instance,
             "task_instance": instance,
             "dag_run": SimpleNamespace(
-                run_type=SimpleNamespace(value="scheduled"), start_date=datetime.now(UTC)
+                run_type=SimpleNamespace(value="scheduled"),
+                start_date=datetime.now(UTC),
+                run_after=datetime.now(UTC),
             ),
         }
 

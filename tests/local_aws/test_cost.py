@@ -1,6 +1,6 @@
 """A cluster's bill and the month's sum, from the answers of the services themselves."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -10,8 +10,9 @@ from emr_client import client, cluster_in, job_flow
 
 from fruit_contract.layout import RunLayout
 from fruit_contract.report import ClusterFacts
-from fruit_pipeline import billing, estimate, live_prices, publication, reporting, sizing, spending
+from fruit_pipeline import billing, estimate, history, live_prices, publication, reporting, sizing, spending
 from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.identity import cluster_name, cluster_tags
 from fruit_pipeline.parameters import RunParameters
 from local_aws.server import LocalAws
 
@@ -45,7 +46,7 @@ def ended(emr: Any) -> ClusterFacts:
 def bill(cluster: ClusterFacts, clients: tuple[BaseClient, BaseClient], estimated: Any = None) -> Any:
     now = datetime.now(UTC)
     return billing.cost_of(
-        cluster,
+        [cluster],
         PARAMETERS.model_dump(),
         PLANNED,
         Deployment(),
@@ -109,3 +110,54 @@ def test_the_reports_of_this_month_are_summed(
     month = spending.month_so_far(s3, bucket, now)
     assert month.eur == pytest.approx(2 * cost["actual"])
     assert (month.runs, month.unknown) == (2, [RunLayout(bucket, "c").report])
+
+
+def of_run(emr: Any, run_id: str, /, **tags: str) -> str:
+    tagged = {**cluster_tags("here", "fruit_features", run_id), **tags}
+    request = job_flow(
+        Name=cluster_name("fruit_features", run_id),
+        Tags=[{"Key": key, "Value": value} for key, value in tagged.items()],
+    )
+    return str(emr.run_job_flow(**request)["JobFlowId"])
+
+
+def so_far(
+    emr: Any, run_id: str, run_after: datetime | None = None, known: str | None = None
+) -> list[str | None]:
+    asked = run_after or datetime.now(UTC)
+    found = history.clusters_so_far(emr, "here", "fruit_features", run_id, asked, known)
+    return [cluster["id"] for cluster in found]
+
+
+def test_every_cluster_of_a_run_is_found_the_ended_ones_too_and_nobody_elses(emr: Any) -> None:
+    first = of_run(emr, "r")
+    emr.terminate_job_flows(JobFlowIds=[first])
+    cluster_in(emr, first, "TERMINATED")
+    of_run(emr, "another run")
+    of_run(emr, "r", installation="somebody-elses")
+    second = of_run(emr, "r")
+    assert so_far(emr, "r") == so_far(emr, "r", known=second) == [first, second]
+
+
+def test_a_cluster_from_before_the_run_is_not_the_runs(emr: Any) -> None:
+    of_run(emr, "repeated")
+    assert so_far(emr, "repeated", run_after=datetime.now(UTC) + timedelta(days=1)) == []
+
+
+def test_the_cluster_that_airflow_knows_counts_though_its_tags_do_not_show_it(emr: Any) -> None:
+    known = of_run(emr, "odd", run_id="spoilt")
+    assert so_far(emr, "odd") == []
+    assert so_far(emr, "odd", known=known) == [known]
+
+
+def test_a_second_cluster_adds_to_the_cost_of_the_first(
+    emr: Any, ended: ClusterFacts, clients: tuple[BaseClient, BaseClient]
+) -> None:
+    second = of_run(emr, "r")
+    emr.terminate_job_flows(JobFlowIds=[second])
+    cluster_in(emr, second, "TERMINATED")
+    now = datetime.now(UTC)
+    clusters = [ended, reporting.cluster_facts(emr, second)]
+    lines, _ = billing.bill(clusters, PARAMETERS.model_dump(), PLANNED, *clients, now)
+    once, _ = billing.bill(clusters[:1], PARAMETERS.model_dump(), PLANNED, *clients, now)
+    assert lines[0].usd == pytest.approx(2 * once[0].usd)

@@ -158,7 +158,7 @@ def test_unused_it_ends_itself_after_its_minutes(emr: BaseClient, by_itself: Cal
 def test_in_use_it_ends_itself_at_its_lifetime_with_its_minutes(
     emr: BaseClient, by_itself: Callable[..., str]
 ) -> None:
-    cluster_id = by_itself(max_hours=0.5, interactive_minutes=MINUTES)
+    cluster_id = by_itself(max_hours=0.5, max_start_minutes=30, interactive_minutes=MINUTES)
     emr.add_job_flow_steps(JobFlowId=cluster_id, Steps=[step("sleep", "600") | {"Name": "mine"}])
     ended = cluster_in(emr, cluster_id, "TERMINATED_WITH_ERRORS")["Status"]
     assert ended["StateChangeReason"]["Code"] == "INSTANCE_FAILURE"

@@ -7,9 +7,9 @@ import sys
 import pytest
 from conftest import ROOT
 
+from fruit_contract.partitions import image_partitions, output_partitions
 from fruit_spark.arguments import featurize_parser, featurize_settings, reduce_parser, reduce_settings
 from fruit_spark.errors import StepError
-from fruit_spark.partitions import image_partitions, output_partitions
 from fruit_spark.reduce import check_components
 from fruit_spark.step import sentence_of
 
@@ -81,6 +81,7 @@ def test_tasks_fill_every_core_and_stay_small() -> None:
         (0, 256, "every image was rejected"),
         (1, 1, "at least 2"),
         (100, 256, "256 components.*100 were featurized.*99 or less"),
+        (256, 256, "256 components.*256 were featurized.*255 or less"),
         (5000, 1281, "1281 components.*1280 or less"),
     ],
 )
@@ -91,8 +92,8 @@ def test_too_many_components_name_the_numbers_and_the_parameter(
         check_components(rows, components)
 
 
-def test_as_many_components_as_images_are_allowed() -> None:
-    check_components(256, 256)
+def test_one_image_more_than_components_is_enough() -> None:
+    check_components(257, 256)
 
 
 def test_the_sentence_of_a_worker_reaches_the_user() -> None:

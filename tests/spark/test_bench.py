@@ -200,7 +200,7 @@ def test_a_folder_with_too_few_photos_gives_them_again_under_other_names(tmp_pat
 def test_a_forecast_adds_up_and_shrinks_with_the_workers() -> None:
     rates = Rates(images=100, step=5, fit_rows=10_000, solve=2, project_rows=40_000)
     assumed = Assumptions(relative_speed=0.5, start=400, submit=40, end=100)
-    small, large = (Cluster(workers, 2, 0.1, 0.2) for workers in (2, 50))
+    small, large = (Cluster(workers, 2 * workers - 1, 0.1, 0.2) for workers in (2, 50))
     found = forecast(90_000, small, rates, assumed)
     # 90 tasks of 1,000 images on 3 cores at 50 images a second: 30 rounds of 20 s.
     assert found.featurize == pytest.approx(40 + 5 + 30 * 20)

@@ -12,9 +12,9 @@ import pytest
 from history import BAD, History, read
 
 from fruit_contract.manifest import DEAD
+from fruit_contract.partitions import compacted_partitions, most_feature_files
 from fruit_spark import reduce as reduce_module
 from fruit_spark.errors import StepError
-from fruit_spark.partitions import compacted_partitions, most_feature_files
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -178,7 +178,8 @@ def test_no_default_and_no_request_leaves_the_eu(name: str, document: Any) -> No
 
 
 def test_everything_a_run_touches_lies_in_its_own_bucket() -> None:
-    named = residency.buckets_in(*(document for _, document in rendered()))
+    # The form's values are the parameters'; besides them it has words, with an address for an example.
+    named = residency.buckets_in(*(document for name, document in rendered() if name != "the form"))
     assert named == {Deployment().bucket}
 
 

@@ -1,6 +1,7 @@
 """Every request that the pipeline can build keeps to botocore's model and to EMR's documented rules."""
 
 import copy
+import math
 import re
 from typing import Any
 
@@ -33,6 +34,8 @@ MARKETS = ("spot", "spot-or-on-demand", "on-demand")
 @st.composite
 def parameters(draw: Any) -> RunParameters:
     workers = draw(st.integers(1, MOST_WORKERS))
+    max_hours = draw(st.floats(0.1, 16))
+    max_start_minutes = draw(st.floats(5, 60 * max_hours))
     return RunParameters(
         bucket=BUCKET,
         region=draw(st.sampled_from(EU_REGIONS)),
@@ -43,8 +46,9 @@ def parameters(draw: Any) -> RunParameters:
         spot=draw(st.sampled_from(MARKETS)),
         primary_market=draw(st.sampled_from((*MARKETS, "as-workers"))),
         diversify=draw(st.booleans()),
-        spot_timeout_minutes=draw(st.integers(5, 1440)),
-        max_hours=draw(st.floats(0.001, 16)),
+        spot_timeout_minutes=draw(st.integers(5, math.floor(max_start_minutes))),
+        max_start_minutes=max_start_minutes,
+        max_hours=max_hours,
         max_step_hours=draw(st.floats(0.001, 24)),
         interactive_minutes=draw(st.integers(0, 480)),
         release_label=draw(st.sampled_from(("emr-7.13.0", "emr-7.10.0"))),

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +13,7 @@ from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.sdk.exceptions import AirflowFailException
 from botocore.stub import Stubber
 
-from fruit_pipeline import artifacts, tasks
+from fruit_pipeline import artifacts, history, reporting, tasks
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import Fleet, RunParameters
 from local_run import account
@@ -38,8 +38,13 @@ def guard(s3: Any, monkeypatch: pytest.MonkeyPatch) -> Guard:
 
     def run(run_type: DagRunType = DagRunType.MANUAL, **changes: Any) -> dict[str, Any]:
         params = RunParameters(bucket=BUCKET, **changes).model_dump()
-        dag_run = type("DagRun", (), {"run_type": run_type})
-        monkeypatch.setattr(tasks, "get_current_context", lambda: {"params": params, "dag_run": dag_run})
+        context = {
+            "params": params,
+            "dag": SimpleNamespace(dag_id="fruit_features"),
+            "run_id": "r",
+            "dag_run": SimpleNamespace(run_type=run_type, run_after=datetime.now(UTC)),
+        }
+        monkeypatch.setattr(tasks, "get_current_context", lambda: context)
         return tasks.check_guards(PLANNED)
 
     return run
@@ -121,6 +126,30 @@ def test_a_run_by_itself_pauses_when_the_month_is_spent(guard: Guard, run_type: 
 @pytest.mark.usefixtures("dear_month")
 def test_a_persons_run_starts_though_the_month_is_spent(guard: Guard) -> None:
     assert guard(DagRunType.MANUAL)["estimate"] > 0.5
+
+
+def test_a_fleet_too_slow_for_its_lifetime_is_warned_of(
+    guard: Guard, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger=tasks.__name__):
+        guard(workers=1, max_hours=0.75)
+    assert "max_hours 0.75 ends the cluster before" in caplog.text
+
+
+def test_what_the_run_has_cost_already_is_in_both_sums_and_in_the_budget(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = guard()
+    ago = datetime.now(UTC) - timedelta(hours=30)
+    node = {"type": "m6g.xlarge", "market": "ON_DEMAND", "created": ago.isoformat(), "ended": None}
+    before = {**reporting.NO_CLUSTER, "id": "j-1", "instances": [node]}
+    monkeypatch.setattr(history, "clusters_so_far", lambda *_: [before])
+    again = guard()
+    spent = again["estimate"] - fresh["estimate"]
+    assert spent == pytest.approx(30 * (0.172 + 0.043) / Deployment().usd_per_eur, rel=0.1)
+    assert again["expected"] - fresh["expected"] == pytest.approx(spent)
+    with pytest.raises(AirflowFailException, match="EUR  Earlier clusters of this run"):
+        guard(budget_eur=fresh["estimate"] + 1)
 
 
 def test_a_region_the_snapshot_does_not_know_is_refused_without_live_prices(guard: Guard) -> None:

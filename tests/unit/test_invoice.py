@@ -43,7 +43,7 @@ def instance(instance_type: str, hours: float | None, market: str = "SPOT") -> d
 
 
 def bill(
-    instances: list[dict[str, object]],
+    *clusters: list[dict[str, object]],
     spot: dict[str, str] | None = None,
     until: str | None = None,
     **values: Any,
@@ -59,13 +59,10 @@ def bill(
         history.add_response("describe_spot_price_history", {"SpotPriceHistory": found})
     with deny, history:
         return billing.cost_of(
-            ClusterFacts(
-                id="j-1",
-                release="emr-7.13.0",
-                final_state="TERMINATED",
-                instances=instances,
-                interactive_until=until,
-            ),
+            [
+                ClusterFacts(id=f"j-{n}", instances=nodes, interactive_until=until)
+                for n, nodes in enumerate(clusters)
+            ],
             {**RunParameters().model_dump(), **values},
             {"images": 1000, "bytes": 6_000_000, "ignored": 0},
             Deployment(usd_per_eur=1.25),
@@ -150,11 +147,25 @@ def test_the_report_says_which_prices_and_rate_were_used_and_how_old_they_are() 
 def test_spot_nodes_cost_the_spot_price_where_ec2_tells_it() -> None:
     bound, known = (
         bill([instance("m6g.large", 1.0)]),
-        bill([instance("m6g.large", 1.0)], {"m6g.large": "0.03"}),
+        bill([instance("m6g.large", 1.0)], spot={"m6g.large": "0.03"}),
     )
     assert "at most the on-demand price 0.0860" in bound["lines"][0]["service"]
     assert "at the Spot price 0.0300" in known["lines"][0]["service"]
     assert known["actual"] == pytest.approx(bound["actual"] - (0.086 - 0.03) / 1.25)
+
+
+def test_a_run_with_two_clusters_costs_what_both_cost() -> None:
+    first, second = [instance("m6g.xlarge", 0.5)], [instance("m6g.xlarge", 1.0), instance("m6g.large", 1.0)]
+    both, apart = bill(first, second), [bill(first), bill(second)]
+    ours = [sum(line["amount"] for line in cost["lines"][:-2]) for cost in (both, *apart)]
+    assert ours[0] == pytest.approx(ours[1] + ours[2])
+    # Nodes and disks add up; the results lie on S3 once.
+    assert max(cost["actual"] for cost in apart) < both["actual"] < sum(cost["actual"] for cost in apart)
+
+
+def test_a_chosen_fleet_that_is_no_longer_known_does_not_hide_the_cost() -> None:
+    nodes = [instance("m6g.xlarge", 1.0), instance("m6g.large", 1.0), instance("m6g.large", 1.0)]
+    assert bill(nodes, workers="auto")["actual"] == pytest.approx(bill(nodes, workers=2)["actual"])
 
 
 def test_an_instance_that_has_not_ended_costs_until_now() -> None:
@@ -163,7 +174,7 @@ def test_an_instance_that_has_not_ended_costs_until_now() -> None:
 
 def test_a_run_without_an_instance_has_no_cost_and_asks_for_no_price() -> None:
     cost = billing.cost_of(
-        ClusterFacts(id=None, release=None, final_state=None, instances=[]),
+        [],
         {"region": "nowhere"},
         None,
         Deployment(),

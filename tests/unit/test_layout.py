@@ -1,16 +1,19 @@
 """Keys are safe, unique to their run, and never lose a character of a photo's name."""
 
 import doctest
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fruit_contract import layout
+from fruit_contract import layout, partitions, variance
 
 
-def test_the_examples_in_the_docstrings_hold() -> None:
-    assert doctest.testmod(layout).failed == 0
+@pytest.mark.parametrize("module", [layout, partitions, variance])
+def test_the_examples_in_the_docstrings_hold(module: ModuleType) -> None:
+    done = doctest.testmod(module)
+    assert done.failed == 0 < done.attempted
 
 
 @given(st.text(min_size=1))

@@ -1,5 +1,7 @@
 """A wrong parameter is one sentence with its name, its value and what to do."""
 
+from typing import Any
+
 import pytest
 
 from fruit_contract.model import IMAGE_SIZES
@@ -134,3 +136,35 @@ def test_a_fleet_scales_only_where_it_may_grow() -> None:
     assert (growing.scales, growing.most_workers) == (True, 5)
     assert form()["max_workers"].resolve(7) == 7
     assert RunParameters(workers="auto", max_workers=3).max_workers == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"spot": "spot-or-on-demand", "spot_timeout_minutes": 60},
+            "spot_timeout_minutes is 60, .* on-demand nodes would never come.* max_start_minutes 45",
+        ),
+        (
+            {"primary_market": "spot-or-on-demand", "spot_timeout_minutes": 60},
+            "spot_timeout_minutes is 60, .* on-demand nodes would never come",
+        ),
+        (
+            {"spot": "on-demand", "primary_market": "spot", "spot_timeout_minutes": 181},
+            "spot_timeout_minutes is 181, .* at most 180, or raise max_hours 3",
+        ),
+        ({"spot_timeout_minutes": 181}, "spot_timeout_minutes is 181, .* at most 180, or raise max_hours 3"),
+        ({"max_hours": 0.5}, r"max_start_minutes is 45, .* at most 30, or raise max_hours 0\.5"),
+    ],
+)
+def test_limits_that_contain_one_another_the_wrong_way_round_are_refused(
+    given: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ParameterError, match=sentence):
+        RunParameters.checked(given)
+
+
+def test_limits_may_be_as_long_as_what_contains_them() -> None:
+    limits = {"spot_timeout_minutes": 60, "max_start_minutes": 60, "max_hours": 1}
+    RunParameters.checked({"spot": "spot-or-on-demand", **limits})
+    RunParameters.checked({"spot": "on-demand", "spot_timeout_minutes": 1440})

@@ -111,6 +111,7 @@ def test_a_report_shows_neither_account_nor_keys_whatever_it_is_told() -> None:
         cluster=ClusterFacts(
             id="j-1", release=dirty, final_state=KEY, instances=[{"id": dirty, "type": KEY}]
         ),
+        clusters=[],
         cost=Cost(currency="EUR", estimate=1.0, actual=None, lines=[{"service": dirty, "amount": 1.0}]),
         encryption=seen,
     )

@@ -21,7 +21,7 @@ CLUSTER = ClusterFacts(
 )
 
 COST = billing.cost_of(
-    CLUSTER,
+    [CLUSTER],
     {},
     None,
     Deployment(),
@@ -40,6 +40,7 @@ def task(name: str, state: str) -> TaskTime:
 
 def built(tasks: list[TaskTime], **known: Any) -> Report:
     nothing: dict[str, Any] = {"planned": None, "featurized": None, "reduced": None, "sizing": None}
+    nothing["clusters"] = [CLUSTER]
     return reporting.build_report(
         run_id="r",
         started_at=START,
@@ -119,11 +120,16 @@ def test_an_instance_has_its_life_and_its_hours_when_it_has_ended() -> None:
 
 def test_a_run_that_found_nothing_new_says_so_and_costs_nothing() -> None:
     found = planned(3, new=0, reused=3, nothing_new=True, summary="Nothing is new: 3 photos.")
-    report = built([task("guards", "success"), task("publish", "skipped")], planned=found)
+    report = built([task("guards", "success"), task("publish", "skipped")], planned=found, clusters=[])
     assert (report["state"], report["nothing_new"], report["failure"]) == ("success", True, None)
     assert report["changes"] == "Nothing is new: 3 photos."
     assert report["cost"]["actual"] == 0.0
     assert (report["images"]["found"], report["images"]["reused"]) == (3, 3)
+
+
+def test_what_a_run_that_now_finds_nothing_new_has_cost_before_is_not_taken_for_nothing() -> None:
+    found = planned(3, new=0, reused=3, nothing_new=True, summary="Nothing is new: 3 photos.")
+    assert built([task("guards", "success")], planned=found)["cost"]["actual"] is None
 
 
 def test_the_result_is_counted_as_the_reduce_step_left_it() -> None:

@@ -23,8 +23,14 @@ def put(s3: Any, run: str, body: Any) -> str:
     return key
 
 
-def report(actual: Any, cluster: str | None = "j-1", started_at: datetime = NOW) -> dict[str, Any]:
-    return {"started_at": started_at.isoformat(), "cost": {"actual": actual}, "cluster": {"id": cluster}}
+def report(
+    actual: Any, cluster: str | None = "j-1", started_at: datetime = NOW, estimate: Any = None
+) -> dict[str, Any]:
+    return {
+        "started_at": started_at.isoformat(),
+        "cost": {"actual": actual, "estimate": estimate},
+        "cluster": {"id": cluster},
+    }
 
 
 def test_the_month_is_the_sum_of_its_reports(s3: Any) -> None:
@@ -34,6 +40,21 @@ def test_the_month_is_the_sum_of_its_reports(s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key="Results/reports/run=a/featurize.json", Body=b"{}")
     month = spending.month_so_far(s3, BUCKET, NOW)
     assert (month.eur, month.runs, month.unknown) == (1.75, 3, [])
+
+
+def test_a_cluster_whose_cost_is_not_known_counts_its_worst_case(s3: Any) -> None:
+    put(s3, "a", report(1.5, estimate=7.0))
+    put(s3, "unpriced", report(None, estimate=2.0))
+    put(s3, "refused", report(None, cluster=None, estimate=99.0))
+    month = spending.month_so_far(s3, BUCKET, NOW)
+    assert (month.eur, month.runs, month.unknown) == (3.5, 3, [])
+    assert month.words() == "3.50 EUR in 3 runs, 1 of them at worst"
+
+
+def test_the_report_of_the_run_that_asks_is_left_out(s3: Any) -> None:
+    put(s3, "other", report(1.0))
+    own = put(s3, "own", report(5.0))
+    assert spending.month_so_far(s3, BUCKET, NOW, but=own).eur == 1.0
 
 
 def test_a_run_begun_last_month_is_not_counted_even_if_its_report_is_new(s3: Any) -> None:
@@ -65,6 +86,8 @@ def test_reports_written_before_this_month_are_not_read(s3: Any) -> None:
         b"{}",
         b'{"started_at": 3}',
         report(None),
+        report(None, estimate="2"),
+        report(None, estimate=True),
         report("1.5"),
         report(-1),
         report(float("nan")),

@@ -120,6 +120,15 @@ def test_a_spoilt_result_is_refused(
         result.check(s3, layout, parameters)
 
 
+def test_all_of_the_variance_can_be_asked_for(s3: Any, layout: RunLayout, parameters: RunParameters) -> None:
+    """Though the ratios, rounded one by one, sum to a little less than 1."""
+    result = Result()
+    ratios = [0.7, 0.3 - 1e-12]
+    result.reduced |= {"explained_variance_ratio": ratios, "explained_variance": sum(ratios)}
+    assert sum(ratios) < 1
+    result.check(s3, layout, parameters.model_copy(update={"minimum_variance": 1.0}))
+
+
 def test_a_missing_output_is_refused(s3: Any, layout: RunLayout, parameters: RunParameters) -> None:
     right = Result()
     with pytest.raises(VerificationError, match="3 images were found, but 0 were processed and 0 rejected"):

@@ -1,4 +1,4 @@
-"""Into how many tasks a number of images or rows is cut."""
+"""Into how many tasks, and so files, a number of images or rows is cut: the steps do, the estimate counts."""
 
 import math
 from typing import Final
