@@ -138,7 +138,7 @@ def test_more_components_than_images_end_the_command_with_one_sentence(
     )
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: 256 components need at least as many images, and 60 were featurized")
+    assert last.startswith("error: 256 components need more images than that, and 60 were featurized")
     assert "Traceback" not in done.stderr
 
 
