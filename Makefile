@@ -172,7 +172,7 @@ compose-test: setup  ## docker-compose.yaml brought up for real, a run with rest
 .PHONY: chaos
 chaos: setup  ## break everything in turn, and show that no cluster is left: SEED=1, ONLY="words of a scenario"
 	@env PYTHONPATH=.:plugins $(AIRFLOW_VENV)/bin/python -m chaos --seed '$(SEED)' \
-	  $(if $(ONLY),--only '$(ONLY)',--document docs/termination.md)
+	  --document docs/termination.md $(if $(ONLY),--only '$(ONLY)')
 
 # The processor of the cluster is not this machine's: its runtime is built beside this machine's own.
 .PHONY: arm64-check

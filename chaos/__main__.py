@@ -21,7 +21,9 @@ console = Console()
 def main(
     seed: Annotated[int, typer.Option(help="seed of the random sequences")] = 1,
     only: Annotated[str, typer.Option(help="play only scenarios whose name has these words")] = "",
-    document: Annotated[Path | None, typer.Option(help="write the table into this document")] = None,
+    document: Annotated[
+        Path | None, typer.Option(help="write the table, or with --only its rows, into this document")
+    ] = None,
     examples: Annotated[int, typer.Option(help="how many random sequences to play")] = 60,
 ) -> None:
     """Play the scenarios and the random sequences."""
@@ -32,6 +34,8 @@ def main(
     found = list(_play(ordinary, cut_off))
     console.print(table.on_terminal(found))
     console.print(table.verdict(found))
+    if only and document is not None:
+        table.write_again(document, found)
     if not only:
         # The table first: a sequence that breaks a promise raises, and must not take the table with it.
         _write(document, found, seed, None)

@@ -1,7 +1,7 @@
 """The table of what was seen: on the terminal, and in docs/termination.md between two marks."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -66,17 +66,43 @@ def write(path: Path, found: Sequence[Seen], seed: int, sequences: int | None) -
     """
     kept = "Random sequences: not played yet." if sequences is None else ""
     lines = [
-        _BEGIN,
         f"{datetime.now(UTC):%Y-%m-%d}, SEED={seed}: {verdict(found)} "
         f"{kept or f'{sequences} random sequences kept every promise.'}",
         "",
         f"| {' | '.join(COLUMNS)} |",
         f"|{'---|' * len(COLUMNS)}",
-        *(f"| {' | '.join(cells(seen))} |" for seen in found),
-        _END,
+        *map(_line, found),
     ]
+    _replace(path, lambda _: lines)
+
+
+def write_again(path: Path, found: Sequence[Seen]) -> None:
+    """Replace the rows of these scenarios alone, and say below the table that they were played again."""
+    again = {_start(seen): _line(seen) for seen in found}
+    names = "; ".join(seen.scenario.name for seen in found)
+
+    def rows(written: list[str]) -> list[str]:
+        kept = [
+            next((line for start, line in again.items() if row.startswith(start)), row) for row in written
+        ]
+        return [*kept, "", f"Played again by themselves on {datetime.now(UTC):%Y-%m-%d}: {names}."]
+
+    _replace(path, rows)
+
+
+def _line(seen: Seen) -> str:
+    return f"| {' | '.join(cells(seen))} |"
+
+
+def _start(seen: Seen) -> str:
+    return f"| {seen.scenario.name} |"
+
+
+def _replace(path: Path, by: Callable[[list[str]], list[str]]) -> None:
+    """What stands between the marks of the document by what ``by`` makes of its lines."""
     text = path.read_text()
-    marked = re.compile(f"{re.escape(_BEGIN)}.*{re.escape(_END)}", re.DOTALL)
-    if not marked.search(text):
+    marked = re.search(f"(?<={re.escape(_BEGIN)}\n).*?(?={re.escape(_END)})", text, re.DOTALL)
+    if marked is None:
         raise ValueError(f"{path} has no place for the table: put {_BEGIN} and {_END} into it.")
-    path.write_text(marked.sub(lambda _: "\n".join(lines), text))
+    lines = by(marked[0].splitlines())
+    path.write_text(text[: marked.start()] + "".join(f"{line}\n" for line in lines) + text[marked.end() :])
