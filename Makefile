@@ -145,14 +145,13 @@ SPARK_PYTEST := $(SPARK_VENV)/bin/python -m pytest
 .PHONY: test
 test: setup  ## unit, DAG integrity, Spark, local AWS, end to end, a few of chaos (the template's: infra-test)
 	@$(AIRFLOW_PYTEST) tests/unit tests/integrity tests/local_aws tests/e2e
-	@$(AIRFLOW_PYTEST) tests/drops/test_make_drops.py
 	@$(AIRFLOW_PYTEST) tests/chaos
 	@$(AIRFLOW_PYTEST) tests/airflow_versions
 	@$(SPARK_PYTEST) tests/spark
 
 .PHONY: soak
-soak: setup  ## the watcher of drops through idleness, kills, errors and expired credentials: 10 minutes
-	@$(AIRFLOW_PYTEST) tests/drops/test_photo_drops.py
+soak: setup  ## drops on a real Airflow: make drops, smaller; then idleness, kills, errors and expired credentials
+	@$(AIRFLOW_PYTEST) tests/drops
 
 .PHONY: test-unit
 test-unit: setup  ## the fast tests alone
