@@ -336,10 +336,7 @@ _never_start = _start_slowly
 
 
 def _unwell_for_a_minute(effect: Throttle | Error) -> Callable[[Arena], None]:
-    """Nor is the cluster idle meanwhile, for then its own limit would end it, and nobody have to ask."""
-
     def arm(arena: Arena) -> None:
-        arena.control.arm(Hold(), state="WAITING")
         for operation in ("DescribeCluster", "TerminateJobFlows"):
             arena.control.add_fault(
                 Fault(service="emr", operation=operation, seconds=A_MINUTE, effect=effect)
