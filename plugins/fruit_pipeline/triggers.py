@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from airflow.providers.amazon.aws.triggers.sqs import SqsSensorTrigger
-from airflow.sdk.log import amask_secret
 from airflow.triggers.base import TriggerEvent
 from asgiref.sync import sync_to_async
 from botocore.exceptions import ClientError
@@ -24,6 +23,13 @@ from fruit_pipeline import residency
 from fruit_pipeline.deployment import PERSISTED_SECONDS
 from fruit_pipeline.redaction import redacted_text
 from fruit_pipeline.s3_events import NotAnS3EventError, changes_in
+
+try:
+    from airflow.sdk.log import amask_secret
+except ImportError:  # Airflow 3.2 has only the one that blocks
+    from airflow.sdk.log import mask_secret
+
+    amask_secret = sync_to_async(mask_secret)
 
 HEARTBEAT_SECONDS: Final = 300.0
 """How often the log says that the queue is watched, when nothing else happens."""
