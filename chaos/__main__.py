@@ -14,7 +14,8 @@ from chaos.driver import Arena, Scenario, Seen
 from chaos.system import FEW_SECONDS, arena
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console()
+# A log has no width of its own: that of the table's longest rows.
+console = Console(width=None if sys.stdout.isatty() else 160)
 
 
 @cli.command()

@@ -273,6 +273,19 @@ class Running:
                 raise ScenarioError(f"{self.arena.control.fault(fault_id).fault.operation} was never called")
             time.sleep(_POLL_SECONDS)
 
+    def until_answered(self, operation: str) -> None:
+        """Wait until the rule about the operation has struck, and let a call pass."""
+        deadline = time.monotonic() + _RUN_SECONDS
+        while True:
+            (record,) = (each for each in self.arena.control.faults() if each.fault.operation == operation)
+            if 0 < record.hits < record.matched:
+                return
+            if time.monotonic() > deadline:
+                raise ScenarioError(
+                    f"{operation} was {'never called' if not record.hits else 'never answered'}"
+                )
+            time.sleep(_POLL_SECONDS)
+
     def kill_task(self, task_id: str) -> None:
         """SIGKILL to the process that runs the task."""
         deadline = time.monotonic() + _RUN_SECONDS

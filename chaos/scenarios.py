@@ -203,6 +203,7 @@ def _aws_unwell() -> Iterator[Scenario]:
             f"DescribeCluster and TerminateJobFlows are {name} for a minute each",
             SUCCESS,
             arm=_unwell_for_a_minute(effect),
+            act=_go_on_after_it,
         )
     yield Scenario(
         "TerminateJobFlows is denied for good: the idle limit",
@@ -336,13 +337,21 @@ _never_start = _start_slowly
 
 
 def _unwell_for_a_minute(effect: Throttle | Error) -> Callable[[Arena], None]:
+    """The cluster starts slowly meanwhile: idle for a minute, it would end by its limit, sped up here."""
+
     def arm(arena: Arena) -> None:
+        _start_slowly(arena)
         for operation in ("DescribeCluster", "TerminateJobFlows"):
             arena.control.add_fault(
                 Fault(service="emr", operation=operation, seconds=A_MINUTE, effect=effect)
             )
 
     return arm
+
+
+def _go_on_after_it(run: Running) -> None:
+    run.until_answered("DescribeCluster")
+    _go_on(run)
 
 
 def _never_terminate(arena: Arena) -> None:
