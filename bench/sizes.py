@@ -12,10 +12,12 @@ class Sizes:
     """Ours, end to end; a quarter of them for the growth."""
     raw: int
     notebook: int
+    notebook_task: int
+    """Photos of one of its tasks: all of ``photos`` would be 20 tasks, as published notebooks have them."""
     scalar: int
-    """The peers do fewer and are charged in proportion: see ``targets.peer_images_per_second``."""
+    """The peers do fewer, and half of that: see ``targets.peer_images_per_second``."""
     few: int
-    """What a peer or a reader begins with, unmeasured."""
+    """What a reader begins with, unmeasured."""
     read: int
     latency: int
     rows: int
@@ -32,7 +34,8 @@ class Sizes:
 FULL: Final = Sizes(
     photos=20_000,
     raw=4_000,
-    notebook=1_600,
+    notebook=4_000,
+    notebook_task=1_000,
     scalar=400,
     few=32,
     read=400,
@@ -48,6 +51,7 @@ QUICK: Final = Sizes(
     photos=800,
     raw=400,
     notebook=128,
+    notebook_task=32,
     scalar=48,
     few=8,
     read=64,

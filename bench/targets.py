@@ -50,17 +50,10 @@ def ours_images_per_second(results: Results) -> float:
 def peer_images_per_second(results: Results, name: str) -> float:
     """A peer's at ours' number of photos: all that it does once, once; each more photo as measured."""
     photos, peer = results["featurize"]["photos"], results["featurize"]["peers"][name]
-    more = photos - peer["photos"]
-    seconds = [
-        # The half was run for the difference alone: without it, this is one run from start to end.
-        run["seconds"] - run["half_seconds"] + more * _seconds_a_photo(run, peer["photos"])
-        for run in peer["runs"]
-    ]
-    return float(photos / median(seconds))
-
-
-def _seconds_a_photo(run: Mapping[str, float], photos: int) -> float:
-    return (run["job_seconds"] - run["half_seconds"]) / (photos - photos // 2)
+    half = peer["photos"] // 2
+    seconds = _median(peer["runs"], "seconds")
+    a_photo = (seconds - _median(peer["runs"], "half_seconds")) / (peer["photos"] - half)
+    return float(photos / (seconds + (photos - peer["photos"]) * a_photo))
 
 
 def _featurize(results: Results) -> list[Verdict]:

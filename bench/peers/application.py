@@ -2,18 +2,15 @@
 
 import argparse
 import io
-import json
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-
-from bench.interleave import seconds_of
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -24,38 +21,26 @@ class Arguments:
     """Images to read, where the features go, and the Keras model."""
 
     images: str
-    half: str
-    """Half of the images: from the difference follows what one more image costs."""
-    few: str
-    """Some images to begin with: the workers import TensorFlow, which is start-up and not repeated work."""
     output: str
     model: Path
     partitions: int
-    result: Path
 
 
 Job = Callable[["SparkSession", Arguments], None]
 
 
 def run_peer(job: Job) -> None:
-    """Run the peer on the few, on half and on all; ``result`` gets the seconds of the last two."""
+    """The peer from start to end, once."""
     from pyspark.sql import SparkSession
 
     parser = argparse.ArgumentParser()
-    for name in ("--images", "--half", "--few", "--output"):
+    for name in ("--images", "--output"):
         parser.add_argument(name, required=True)
-    for name in ("--model", "--result"):
-        parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--partitions", type=int, required=True)
     arguments = Arguments(**vars(parser.parse_args()))
     spark = SparkSession.builder.appName(job.__module__).getOrCreate()
-    job(spark, replace(arguments, images=arguments.few, output=f"{arguments.output}-few"))
-    half = replace(arguments, images=arguments.half, output=f"{arguments.output}-half")
-    found = {
-        "half_seconds": seconds_of(lambda: job(spark, half)),
-        "job_seconds": seconds_of(lambda: job(spark, arguments)),
-    }
-    arguments.result.write_text(json.dumps(found))
+    job(spark, arguments)
     spark.stop()
 
 
