@@ -79,7 +79,7 @@ AFTER: Final = {
 PARTS: Final = (
     ("plan", "guards", "publish_artifacts"),
     tuple(AFTER),
-    ("terminate_cluster", "verify", "publish", "report"),
+    ("terminate_cluster", "verify", "publish", "clean", "report"),
 )
 """Every task once: before there is a cluster, while there is one, and those that end it."""
 _ON_ITS_WAY: Final = 2.0

@@ -10,8 +10,8 @@ BUCKET: Final = "fruits-chaos"
 class TaskInstance:
     """Has what create_cluster returned, if it is not lost, and the state create_cluster is in."""
 
-    def __init__(self, cluster_id: str | None, create_state: str | None) -> None:
-        self._cluster_id, self._create_state = cluster_id, create_state
+    def __init__(self, cluster_id: str | None, create_state: str | None, try_number: int = 1) -> None:
+        self._cluster_id, self._create_state, self.try_number = cluster_id, create_state, try_number
 
     def xcom_push(self, **_: Any) -> None: ...
 
@@ -26,9 +26,10 @@ def context(
     run_id: str = "run-1",
     cluster_id: str | None = None,
     create_state: str | None = "success",
+    try_number: int = 1,
     **params: Any,
 ) -> Any:
-    instance = TaskInstance(cluster_id, create_state)
+    instance = TaskInstance(cluster_id, create_state, try_number)
     return {
         "dag": SimpleNamespace(dag_id=DAG_ID),
         "run_id": run_id,

@@ -59,8 +59,10 @@ class _OnceOnly:
         operator: Any = self
         return EmrHook(**{**operator._hook_parameters, "config": retries.PATIENT}).conn
 
-    def _once(self, looked_for: Callable[[], Any], call: Callable[[], Any]) -> Any:
+    def _once(self, context: Context, looked_for: Callable[[], Any], call: Callable[[], Any]) -> Any:
         """What is already there, or else what the call returns; fails for good when EMR refuses the call."""
+        # The request of an attempt that was cut off may still be on its way.
+        looks = _LOOKS if context["ti"].try_number > 1 else 1
         tries = Retrying(
             retry=retry_if_exception(retries.is_transient),
             wait=wait_fixed(self.poll_seconds),
@@ -69,11 +71,19 @@ class _OnceOnly:
             reraise=True,
         )
         try:
-            return tries(lambda: looked_for() or call())
+            return tries(lambda: self._look(looked_for, looks) or call())
         except ClientError as error:
             if retries.is_transient(error):
                 raise
             raise AirflowFailException(f"EMR refuses the request: {error}") from error
+
+    def _look(self, looked_for: Callable[[], Any], looks: int) -> Any:
+        for look in range(looks):
+            if look:
+                time.sleep(self.poll_seconds)
+            if found := looked_for():
+                return found
+        return None
 
     def _log_failure(self, state: RetryCallState) -> None:
         operator: Any = self
@@ -101,6 +111,7 @@ class CreateClusterOperator(_OnceOnly, EmrCreateJobFlowOperator):
     def execute(self, context: Context) -> str:
         emr, run_job_flow = self._patient_client(), super().execute
         ids = self._once(
+            context,
             lambda: [cluster["Id"] for cluster in self._clusters(emr, context)],
             lambda: [run_job_flow(context)],
         )
@@ -151,7 +162,7 @@ class AddStepOperator(_OnceOnly, EmrAddStepsOperator):
             raise AirflowSkipException("There is nothing to do in this step.")
         emr, add_steps = self._patient_client(), super().execute
         self._check_residency(emr, context)
-        return str(self._once(lambda: self._adopted(emr), lambda: add_steps(context)[0]))
+        return str(self._once(context, lambda: self._adopted(emr), lambda: add_steps(context)[0]))
 
     def _check_residency(self, emr: Any, context: Context) -> None:
         (step,) = self.steps

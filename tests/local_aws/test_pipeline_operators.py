@@ -46,11 +46,11 @@ def request(run_id: str = "run-1", **changes: Any) -> dict[str, Any]:
     )
 
 
-def create(run_id: str = "run-1") -> str:
+def create(run_id: str = "run-1", try_number: int = 1) -> str:
     operator = CreateClusterOperator(
         task_id="create_cluster", job_flow_overrides=request(run_id), poll_seconds=0, **AWS
     )
-    return operator.execute(context(run_id))
+    return operator.execute(context(run_id, try_number=try_number))
 
 
 def alive(emr: BaseClient) -> list[str]:
@@ -61,6 +61,18 @@ def alive(emr: BaseClient) -> list[str]:
 def test_a_second_attempt_adopts_the_cluster_of_the_first(emr: BaseClient) -> None:
     assert create() == create()
     assert len(alive(emr)) == 1
+
+
+def test_a_second_attempt_looks_again_for_a_cluster_whose_request_was_on_its_way(
+    emr: BaseClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late: list[str] = []
+    monkeypatch.setattr(
+        "fruit_pipeline.operators.time.sleep",
+        lambda _: late or late.append(emr.run_job_flow(**request())["JobFlowId"]),
+    )
+    assert create(try_number=2) == late[0]
+    assert alive(emr) == late
 
 
 def test_two_runs_get_a_cluster_each_and_end_their_own(emr: BaseClient) -> None:
