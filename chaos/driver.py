@@ -274,16 +274,14 @@ class Running:
             time.sleep(_POLL_SECONDS)
 
     def until_answered(self, operation: str) -> None:
-        """Wait until the rule about the operation has struck, and let a call pass."""
+        """Wait until every rule about the operation has struck, and then all of them let a call pass."""
         deadline = time.monotonic() + _RUN_SECONDS
         while True:
-            (record,) = (each for each in self.arena.control.faults() if each.fault.operation == operation)
-            if 0 < record.hits < record.matched:
+            rules = [each for each in self.arena.control.faults() if each.fault.operation == operation]
+            if all(rule.hits for rule in rules) and sum(rule.hits for rule in rules) < rules[0].matched:
                 return
             if time.monotonic() > deadline:
-                raise ScenarioError(
-                    f"{operation} was {'never called' if not record.hits else 'never answered'}"
-                )
+                raise ScenarioError(f"{operation} was never answered, or never called")
             time.sleep(_POLL_SECONDS)
 
     def kill_task(self, task_id: str) -> None:

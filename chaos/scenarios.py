@@ -198,13 +198,12 @@ def _on_the_cluster() -> Iterator[Scenario]:
 
 
 def _aws_unwell() -> Iterator[Scenario]:
-    for name, effect in (("throttled", Throttle()), ("answered with 500", BROKEN)):
-        yield Scenario(
-            f"DescribeCluster and TerminateJobFlows are {name} for a minute each",
-            SUCCESS,
-            arm=_unwell_for_a_minute(effect),
-            act=_go_on_after_it,
-        )
+    yield Scenario(
+        "DescribeCluster and TerminateJobFlows are throttled, then answered with 500, for a minute each",
+        SUCCESS,
+        arm=_unwell_for_a_minute,
+        act=_go_on_after_it,
+    )
     yield Scenario(
         "TerminateJobFlows is denied for good: the idle limit",
         FAILED,
@@ -336,17 +335,14 @@ def _start_slowly(arena: Arena) -> None:
 _never_start = _start_slowly
 
 
-def _unwell_for_a_minute(effect: Throttle | Error) -> Callable[[Arena], None]:
+def _unwell_for_a_minute(arena: Arena) -> None:
     """The cluster starts slowly meanwhile: idle for a minute, it would end by its limit, sped up here."""
-
-    def arm(arena: Arena) -> None:
-        _start_slowly(arena)
-        for operation in ("DescribeCluster", "TerminateJobFlows"):
+    _start_slowly(arena)
+    for operation in ("DescribeCluster", "TerminateJobFlows"):
+        for calls, effect in ((2, Throttle()), (None, BROKEN)):
             arena.control.add_fault(
-                Fault(service="emr", operation=operation, seconds=A_MINUTE, effect=effect)
+                Fault(service="emr", operation=operation, calls=calls, seconds=A_MINUTE, effect=effect)
             )
-
-    return arm
 
 
 def _go_on_after_it(run: Running) -> None:
