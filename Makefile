@@ -8,6 +8,7 @@ PYTHON ?= python3.11
 CACHE := .cache
 AIRFLOW_VENV := .venv/airflow
 SPARK_VENV := .venv/spark
+SPARK_OLDEST_VENV := .venv/spark-oldest
 BENCH_VENV := .venv/bench
 TOOLS_VENV := .venv/tools
 UV := $(TOOLS_VENV)/bin/uv
@@ -75,7 +76,7 @@ $(AIRFLOW_DB): | $(AIRFLOW_VENV)/.installed
 
 .PHONY: lock
 lock: $(TOOLS_VENV)/.installed  ## compile requirements/*.in into hash-locked requirements/*.txt
-	@for name in bootstrap airflow airflow-dev airflow-oldest docker mwaa-image local-aws spark-runtime spark bench weights infra; do \
+	@for name in bootstrap airflow airflow-dev airflow-oldest docker mwaa-image local-aws spark-runtime spark spark-oldest bench weights infra; do \
 	  $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $$([ $$name = weights ] && echo --no-deps) \
 	    requirements/$$name.in -o requirements/$$name.txt; done
@@ -141,13 +142,22 @@ bench-quick:  ## the same at small sizes, once, without judging
 
 AIRFLOW_PYTEST := $(AIRFLOW_VENV)/bin/python -m pytest
 SPARK_PYTEST := $(SPARK_VENV)/bin/python -m pytest
+SPARK_OLDEST_PYTEST := $(SPARK_OLDEST_VENV)/bin/python -m pytest
+
+$(SPARK_OLDEST_VENV)/.installed: requirements/spark-oldest.txt | $(TOOLS_VENV)/.installed
+	@echo "Installing the oldest Spark that the steps are tested with"
+	@$(UV) venv --quiet --clear --python $(PYTHON) $(SPARK_OLDEST_VENV)
+	@$(UV) pip install --quiet --compile-bytecode --require-hashes --python $(SPARK_OLDEST_VENV)/bin/python -r requirements/spark-oldest.txt
+	@touch $@
 
 .PHONY: test
-test: setup  ## unit, DAG integrity, Spark, local AWS, end to end, a few of chaos (the template's: infra-test)
+test: setup $(SPARK_OLDEST_VENV)/.installed  ## unit, DAG integrity, Spark, local AWS, end to end, a few of chaos (the template's: infra-test)
 	@$(AIRFLOW_PYTEST) tests/unit tests/integrity tests/local_aws tests/e2e
 	@$(AIRFLOW_PYTEST) tests/chaos
 	@$(AIRFLOW_PYTEST) tests/airflow_versions
 	@$(SPARK_PYTEST) tests/spark
+	@# On the oldest Spark, what starts one: the other tests never touch it, and the reference engine needs TensorFlow.
+	@$(SPARK_OLDEST_PYTEST) tests/spark -m "spark and not keras"
 
 .PHONY: soak
 soak: setup  ## drops on a real Airflow: make drops, smaller; then idleness, kills, errors and expired credentials

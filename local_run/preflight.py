@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 SETUP_GB = 7.0
-"""Both environments (3.4 GB), the runtime archive, package caches and room to build."""
+"""Both environments (3.4 GB), the oldest Spark for the tests (0.4 GB), the runtime archive, package caches
+and room to build."""
 RUN_GB = 1.0
 
 

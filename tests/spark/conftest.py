@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,18 @@ S3_ENVIRONMENT = {
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "spark: starts a real Spark, or a whole step; slower")
+    config.addinivalue_line("markers", "keras: needs TensorFlow, which only the default environment has")
+
+
+def pytest_report_header() -> str:
+    return f"pyspark: {version('pyspark')}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Nobody has to remember the marker: what starts Spark cannot do without this fixture."""
+    for item in items:
+        if "spark_environment" in getattr(item, "fixturenames", ()):
+            item.add_marker("spark")
 
 
 @pytest.fixture(scope="session")

@@ -102,7 +102,7 @@ def test_the_sentence_of_a_worker_reaches_the_user() -> None:
     assert sentence_of(RuntimeError("other")) is None
 
 
-def test_a_step_ends_itself_at_its_time_limit() -> None:
+def test_a_step_ends_itself_at_its_time_limit(spark_environment: dict[str, str]) -> None:
     hanging = (
         "import threading\n"
         "from fruit_spark.step import run_step\n"
@@ -111,7 +111,7 @@ def test_a_step_ends_itself_at_its_time_limit() -> None:
     search = os.pathsep.join([str(ROOT / "spark"), str(ROOT / "plugins")])
     done = subprocess.run(
         [sys.executable, "-c", hanging],
-        env={**os.environ, "PYTHONPATH": search},
+        env={**os.environ, **spark_environment, "PYTHONPATH": search},
         capture_output=True,
         text=True,
         check=False,

@@ -20,7 +20,6 @@ from fruit_spark.featurize import FeaturizeSettings, featurize
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.spark
 TASKS = 10
 IMAGES = 40
 # Another size than the other tests take: they count the model's loads in the same Python workers.

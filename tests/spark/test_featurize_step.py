@@ -25,7 +25,6 @@ from fruit_spark.model_broadcast import broadcast_model
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.spark
 ODD_NAMES = ["a b.jpg", "a+b.jpg", "a%20b.jpg", "100%.jpg", "a#b.jpg", "é.jpg", "new\nline.jpg", "[1]{2}.jpg"]
 
 
@@ -166,6 +165,7 @@ def test_spark_s_own_reader_agrees_with_the_fast_one(
             np.testing.assert_allclose(row["features"], fast[path]["features"], atol=1e-4)
 
 
+@pytest.mark.keras
 def test_the_reference_engine_runs_as_a_step(
     spark: "SparkSession", settings: FeaturizeSettings, tmp_path: Path
 ) -> None:

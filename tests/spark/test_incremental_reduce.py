@@ -19,7 +19,6 @@ from fruit_spark.errors import StepError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.spark
 ODD = ["Test/a b/ä+%20#.jpg", "Test/A B/Ä.jpg", "Test/a b/a\u0308.jpg", "Test/x/two\nlines.jpg"]
 
 

@@ -107,7 +107,6 @@ def read(spark: "SparkSession", folder: str) -> "DataFrame":
     return spark.read.parquet(folder).where("features is not null")
 
 
-@pytest.mark.spark
 @pytest.mark.parametrize("partitions", [1, 3, 40])
 def test_moments_do_not_depend_on_how_the_rows_are_spread(
     spark: "SparkSession", tmp_path: Path, partitions: int
@@ -120,12 +119,10 @@ def test_moments_do_not_depend_on_how_the_rows_are_spread(
     np.testing.assert_allclose(found.scatter, moments(values).scatter, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.spark
 def test_no_row_anywhere_has_no_moments(spark: "SparkSession", tmp_path: Path) -> None:
     assert moments_of(spark, list_features(spark, [spread(spark, tmp_path, [], 2)])) is None
 
 
-@pytest.mark.spark
 @pytest.mark.parametrize(
     "values",
     [sample(120, 24), sample(120, 24, offset=50.0), sample(16, 24), np.repeat(sample(9, 24), 9, axis=0)],

@@ -16,7 +16,6 @@ from fruit_spark import storage
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.spark
 BUCKET = "fruits-readers"
 ROWS = 60
 """Of a result of tests/publisher.py."""

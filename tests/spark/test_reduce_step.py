@@ -23,7 +23,6 @@ from fruit_spark.reduce import ReduceSettings, reduce
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.spark
 ROWS = 60
 
 

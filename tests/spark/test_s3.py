@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from obstore.store import S3Store
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.spark
 BUCKET = "fruits-classification-p9-tests"
 KEYS = [
     "Test/Pink Lady/1 100.jpg",
