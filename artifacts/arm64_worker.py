@@ -1,4 +1,4 @@
-"""What ``artifacts.arm64_check`` runs on either processor: import everything, and compute features.
+"""What ``artifacts.arm64_check`` runs on either processor: import and use everything, and compute features.
 
     arm64_worker.py RUNTIME imports
     arm64_worker.py RUNTIME features IMAGE_SIZE MODEL OUTPUT PHOTO...
@@ -8,6 +8,7 @@ Stands alone: under emulation there is nothing but the runtime, the standard lib
 
 import importlib
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +36,30 @@ def import_everything(runtime: Path) -> None:
     print(f"{len(names)} packages and {len(steps)} modules imported: {', '.join(names)}")
 
 
+def use_what_is_imported_late() -> None:
+    """The variance plot, Parquet datasets and stores, as the steps use them: imported only when needed."""
+    import numpy as np
+    import obstore
+    import pyarrow as pa
+    from obstore.store import LocalStore
+    from pyarrow import dataset, fs
+
+    from fruit_spark.variance_plot import draw_variance
+
+    # Less than a decade: the axis is labelled with powers of ten, for which matplotlib needs more fonts.
+    plot = draw_variance(np.array([0.35, 0.33, 0.3]), 0.9)
+    fs.S3FileSystem(anonymous=True, region="eu-west-1")
+    with tempfile.TemporaryDirectory() as folder:
+        table = pa.table({"number": [1, 2]})
+        dataset.write_dataset(table, folder, format="parquet")
+        if not dataset.dataset(folder).to_table().equals(table):
+            sys.exit("A Parquet dataset was not read as it was written.")
+        store = LocalStore(folder)
+        obstore.put(store, "plot.png", plot)
+        if bytes(obstore.get(store, "plot.png").bytes()) != plot:
+            sys.exit("A store did not give back what was put into it.")
+
+
 def write_features(image_size: int, model: Path, output: Path, photos: list[Path]) -> None:
     """float32 [n, 1280] of the photos, decoded and resized as the featurize step does."""
     import numpy as np
@@ -49,5 +74,6 @@ def write_features(image_size: int, model: Path, output: Path, photos: list[Path
 if __name__ == "__main__":
     if sys.argv[2] == "imports":
         import_everything(Path(sys.argv[1]))
+        use_what_is_imported_late()
     else:
         write_features(int(sys.argv[3]), Path(sys.argv[4]), Path(sys.argv[5]), list(map(Path, sys.argv[6:])))

@@ -221,8 +221,18 @@ def types(patient: Patient) -> Iterator[Finding]:
         if name in offered:
             yield Finding("types", "right", f"EMR offers {name} with {label}")
         else:
-            remedy = f"choose one that it offers, such as {name.partition('.')[0]}.xlarge"
-            yield Finding("types", "wrong", f"EMR does not offer {name} with {label}", remedy)
+            seen = f"EMR does not offer {name} with {label}: it would refuse the cluster in create_cluster"
+            yield Finding("types", "wrong", seen, _other_type(name, patient.types, offered))
+
+
+def _other_type(name: str, asked: list[str], offered: set[str]) -> str:
+    """What to choose where EMR does not offer ``name``, which is asked for or may come in another's place."""
+    larger = f"{name.partition('.')[0]}.xlarge"
+    if name not in asked:
+        return "it may come in place of another: choose types that are all offered, or diversify=false"
+    return (
+        f"choose one that it offers, such as {larger}" if larger in offered else "choose one that it offers"
+    )
 
 
 def quotas(patient: Patient) -> Iterator[Finding]:

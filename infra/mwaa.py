@@ -61,8 +61,8 @@ def build(parts: Parts, outputs: Mapping[str, str], output: Path) -> list[Path]:
     for path in parts.artifacts.values():
         if not path.exists():
             raise MissingPartError(
-                f"{path.relative_to(parts.repository)} is missing: run `make setup`, and for the runtime "
-                "`python -m artifacts.runtime --output .cache/runtime --platform aarch64`."
+                f"{path.relative_to(parts.repository)} is missing: run `make setup`, and `make runtime` "
+                "for the runtime of Graviton nodes."
             )
     shutil.rmtree(output, ignore_errors=True)
     (output / "dags").mkdir(parents=True)

@@ -166,7 +166,8 @@ class RunParameters(BaseModel):
     worker_type: Literal[(*WORKER_TYPES, AUTO)] = Field(  # type: ignore[valid-type]
         DEFAULT_WORKER_TYPE,
         description=f"EC2 type of the worker nodes, of {LEAST_WORKER_GIB} GiB or more. auto chooses the "
-        "cheapest, as the default does beside workers=auto.",
+        "cheapest, as the default does beside workers=auto. EMR's own list begins at xlarge: where an "
+        "account refuses a large one, take m6g.xlarge.",
     )
     workers: _Workers = Field(
         2,

@@ -6,7 +6,8 @@ CREATE_CLUSTER: Final = """
 Asks EMR for the run's cluster and returns its id at once. A retry, or clearing this task, adopts
 the cluster that the run already has.
 
-**When it fails:** EMR refused the request (the log has its words: a role, a subnet, a quota). The
+**When it fails:** EMR refused the request, and nothing was created or costs money (the log has its words:
+a role, a subnet, a quota; an instance type that is not supported: choose `worker_type=m6g.xlarge`). The
 teardown still looks for a cluster with this run's tags.
 """
 

@@ -18,6 +18,7 @@ from fruit_pipeline import (
     artifacts,
     billing,
     encryption,
+    fleets,
     guards,
     history,
     publication,
@@ -138,8 +139,8 @@ def check_guards(planned: Planned) -> dict[str, Any]:
             log.warning(warning)
         parameters = sizing.choose(asked, workload, prices, deployment.usd_per_eur)
         found = guards.check_budget(parameters, deployment, workload, prices)
-        if late := sizing.warning(parameters, workload):
-            log.warning(late)
+        for warning in filter(None, (sizing.warning(parameters, workload), fleets.warning(parameters))):
+            log.warning(warning)
         estimated = billing.in_eur(found, deployment)
         log.info(
             "At worst %.2f EUR, expected %.2f EUR for %.2f hours; prices: %s of %s.",

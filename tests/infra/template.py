@@ -30,6 +30,11 @@ def load() -> dict[str, Any]:
     return loaded
 
 
+def made_by_request(resource: dict[str, Any]) -> bool:
+    """Whether a resource hangs on a condition that is false by default."""
+    return resource.get("Condition") in ("OpensSessions", "CreatesSessionEndpoints")
+
+
 def security_configuration() -> dict[str, Any]:
     """The security configuration's document, as it is without certificates."""
     document: dict[str, Any] = load()["Resources"]["SecurityConfiguration"]["Properties"][

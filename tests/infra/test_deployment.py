@@ -16,7 +16,17 @@ from infra.doctor import LINKED_SERVICES
 from infra.stack import TEMPLATE, Stack
 from local_aws.server import LocalAws
 from tests.infra.local_account import BUCKET, NOT_IN_MOTO, client, finish_bucket
-from tests.infra.template import load, security_configuration
+from tests.infra.template import load, made_by_request, security_configuration
+
+CALLS_OF_A_SESSION = {
+    "ssm:UpdateInstanceInformation",
+    "ssmmessages:CreateControlChannel",
+    "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel",
+}
+"""What the agent on a node calls to hold sessions (Systems Manager User Guide, "Create a custom IAM role for
+Session Manager"). The documentation alone says so: moto refuses no node anything of it."""
 
 
 def run(*arguments: str, answer: str | None = None) -> Any:
@@ -25,6 +35,20 @@ def run(*arguments: str, answer: str | None = None) -> Any:
 
 def stack(aws: LocalAws) -> Stack:
     return Stack(client(aws, "cloudformation"), "fruit-features")
+
+
+def made_as(aws: LocalAws, logical: str, name: str = "fruit-features") -> str:
+    """The name or id of what a resource of the template became in a stack."""
+    resources = Stack(client(aws, "cloudformation"), name).resources()
+    [made] = [each for each in resources if each["LogicalResourceId"] == logical]
+    return str(made["PhysicalResourceId"])
+
+
+def interface_endpoints(aws: LocalAws, vpc: str) -> set[str]:
+    """The services that a network has endpoints for which cost money."""
+    filters = [{"Name": "vpc-id", "Values": [vpc]}]
+    found = client(aws, "ec2").describe_vpc_endpoints(Filters=filters)["VpcEndpoints"]
+    return {each["ServiceName"] for each in found if each["VpcEndpointType"] == "Interface"}
 
 
 def test_it_asks_for_a_bucket_name_the_first_time(aws: LocalAws) -> None:
@@ -60,11 +84,33 @@ def deployed(aws: LocalAws) -> str:
 
 def test_every_resource_that_moto_can_make_is_there(aws: LocalAws, deployed: str) -> None:
     made = {each["LogicalResourceId"] for each in stack(aws).resources()}
-    template = load()
     expected = {
-        name for name, resource in template["Resources"].items() if resource["Type"] not in NOT_IN_MOTO
+        name
+        for name, resource in load()["Resources"].items()
+        if resource["Type"] not in NOT_IN_MOTO and not made_by_request(resource)
     }
     assert expected <= made
+
+
+def test_sessions_are_opened_only_where_a_parameter_asks_for_them(aws: LocalAws, deployed: str) -> None:
+    """Role and network alone: no agent runs. A stack of its own, for updates of moto overlook conditions."""
+    iam = client(aws, "iam")
+    assert iam.list_role_policies(RoleName=made_as(aws, "NodeRole"))["PolicyNames"] == ["steps"]
+    assert interface_endpoints(aws, made_as(aws, "Vpc")) == set()
+
+    settings = ("--set", "SessionManager=true", "--set", "Installation=orchard")
+    done = run("deploy", "--stack", "with-sessions", "--bucket", "fruits-sessions", *settings, "--yes")
+    assert done.exit_code == 0, done.output
+    services = {"com.amazonaws.eu-west-1.ssm", "com.amazonaws.eu-west-1.ssmmessages"}
+    vpc, role = (made_as(aws, logical, "with-sessions") for logical in ("Vpc", "NodeRole"))
+    assert interface_endpoints(aws, vpc) == services
+    document = iam.get_role_policy(RoleName=role, PolicyName="sessions")["PolicyDocument"]
+    given = {action for each in document["Statement"] for action in each["Action"]}
+    assert given == CALLS_OF_A_SESSION, "no commands, no parameters, no inventory"
+
+    done = run("destroy", "--stack", "with-sessions", answer="fruits-sessions\n")
+    assert done.exit_code == 0, done.output
+    assert interface_endpoints(aws, vpc) == set()
 
 
 def test_the_exports_are_settings_that_airflow_takes(

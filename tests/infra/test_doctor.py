@@ -127,10 +127,21 @@ def test_a_type_that_emr_does_not_offer_is_wrong(aws: LocalAws, patient: Patient
     findings = list(doctor.types(patient))
     [wrong] = [finding for finding in findings if finding.verdict == "wrong"]
     assert (wrong.seen, wrong.remedy) == (
-        "EMR does not offer m6g.large with emr-7.13.0",
+        "EMR does not offer m6g.large with emr-7.13.0: it would refuse the cluster in create_cluster",
         "choose one that it offers, such as m6g.xlarge",
     )
     assert len(findings) == len(offered) + 1
+
+
+def test_a_type_that_comes_in_place_of_another_is_not_asked_for_otherwise(
+    aws: LocalAws, patient: Patient
+) -> None:
+    offered = [{"Type": name} for name in patient.types_that_may_come if name != "r6g.xlarge"]
+    answer = {"SupportedInstanceTypes": offered}
+    findings = doctor.types(with_client(patient, "emr", list_supported_instance_types=answer))
+    [wrong] = [finding for finding in findings if finding.verdict == "wrong"]
+    assert "does not offer r6g.xlarge" in wrong.seen
+    assert wrong.remedy.endswith("or diversify=false")
 
 
 @pytest.mark.parametrize(("allowed", "verdict"), [(5.0, "wrong"), (8.0, "right"), (640.0, "right")])

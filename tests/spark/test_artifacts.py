@@ -2,16 +2,22 @@
 
 import hashlib
 import json
+import random
 import socket
+import subprocess
+import sys
 import tarfile
+import zlib
 from pathlib import Path
 
+import kiwisolver
 import pytest
 from conftest import ROOT
 
-from artifacts import model, weights
+from artifacts import model, runtime, weights
 from artifacts.atomic import atomic_file
 from artifacts.runtime import is_kept, pack
+from artifacts.symbols import without_symbols
 from fruit_contract.model import MODEL_FILES
 
 
@@ -104,9 +110,73 @@ def test_the_archive_depends_on_nothing_but_its_files(tmp_path: Path) -> None:
         assert {(entry.mtime, entry.uid) for entry in archive} == {(0, 0)}
 
 
-def test_what_is_imported_is_kept() -> None:
-    assert is_kept(Path("numpy/testing/__init__.py"))
-    assert not is_kept(Path("pyarrow/libarrow_flight.so.1900"))
+@pytest.mark.parametrize(
+    "name",
+    [
+        "numpy/testing/__init__.py",
+        "pyarrow/libarrow_python.so.1900",
+        "fontTools/agl.py",
+        "matplotlib/mpl-data/fonts/ttf/DejaVuSans.ttf",
+        "pillow-13.0.0.dist-info/licenses/LICENSE",
+    ],
+)
+def test_what_is_imported_and_every_licence_are_kept(name: str) -> None:
+    assert is_kept(Path(name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pyarrow/libarrow_flight.so.1900",
+        "pyarrow/libarrow_python.so",
+        "pyarrow/libarrow_python.so.1900.1.0",
+        "numpy-2.1.3.dist-info/RECORD",
+    ],
+)
+def test_what_nothing_loads_or_depends_on_the_building_machine_is_left_out(name: str) -> None:
+    assert not is_kept(Path(name))
+
+
+def test_a_library_without_its_symbols_loads_and_is_smaller_packed(tmp_path: Path) -> None:
+    (library,) = Path(kiwisolver.__file__).parent.glob("_cext*.so")
+    content = library.read_bytes()
+    bare = without_symbols(content)
+    assert len(bare) == len(content)
+    assert len(zlib.compress(bare)) < len(zlib.compress(content))
+    (tmp_path / library.name).write_bytes(bare)
+    printed = subprocess.run(
+        [sys.executable, "-c", "import _cext; print(_cext.Variable('x').name(), _cext.__file__)"],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert printed.split() == ["x", str(tmp_path / library.name)]
+
+
+def test_what_is_no_library_keeps_its_bytes() -> None:
+    for content in (b"", b"\x7fELF", b"print('ok')\n", b"\x7fELF\x01\x01 of 32 bits"):
+        assert without_symbols(content) == content
+
+
+def test_an_archive_above_the_limit_is_refused_in_one_sentence_and_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert runtime.LIMIT == 120_000_000
+
+    def install(requirements: Path, target: str, folder: Path) -> None:
+        (folder / "module.py").write_bytes(random.Random(1).randbytes(2_500_000))
+
+    monkeypatch.setattr(runtime, "install", install)
+    arguments = ["--output", str(tmp_path), "--platform", "aarch64"]
+    monkeypatch.setattr(runtime, "LIMIT", 2_000_000)
+    assert runtime.main(arguments) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("error: runtime-aarch64.tar.gz would have 2.5 MB and may have 2: ")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(runtime, "LIMIT", 3_000_000)
+    assert runtime.main(arguments) == 0
+    assert (tmp_path / "runtime-aarch64.tar.gz").exists()
 
 
 def test_every_jar_is_pinned_by_its_checksum() -> None:

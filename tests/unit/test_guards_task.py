@@ -136,6 +136,16 @@ def test_a_fleet_too_slow_for_its_lifetime_is_warned_of(
     assert "max_hours 0.75 ends the cluster before" in caplog.text
 
 
+def test_a_type_that_emr_does_not_list_is_warned_of_before_anything_costs_money(
+    guard: Guard, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger=tasks.__name__):
+        guard(worker_type="m6g.xlarge")
+        assert "instance types lacks" not in caplog.text
+        guard()
+    assert "EMR's list of instance types lacks m6g.large" in caplog.text
+
+
 def test_what_the_run_has_cost_already_is_in_both_sums_and_in_the_budget(
     guard: Guard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,10 +10,10 @@ from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import RunParameters
 from infra.environment import variables
 from infra.stack import TEMPLATE
-from tests.infra.template import load
+from tests.infra.template import load, made_by_request
 
 RESOURCES = load()["Resources"]
-SERVICE_WIDE = {"SeeClusters", "CreateClusters", "ReadPrices"}
+SERVICE_WIDE = {"SeeClusters", "CreateClusters", "ReadPrices", "HoldSessions"}
 """Statements for every resource: actions that know none (see the template for each)."""
 
 
@@ -38,9 +38,12 @@ def statements() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def role_statements() -> Iterator[dict[str, Any]]:
-    for role in of_type("AWS::IAM::Role").values():
-        for policy in role["Policies"]:
-            yield from policy["PolicyDocument"]["Statement"]
+    apart = list(of_type("AWS::IAM::Policy").values())
+    for policy in [
+        *apart,
+        *(each for role in of_type("AWS::IAM::Role").values() for each in role["Policies"]),
+    ]:
+        yield from policy["PolicyDocument"]["Statement"]
 
 
 def test_every_statement_has_a_name_of_its_own() -> None:
@@ -79,7 +82,22 @@ def test_there_is_no_way_to_the_internet_and_nothing_that_costs_at_rest() -> Non
         kinds & {"AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::Route", "AWS::KMS::Key"}
         == set()
     )
-    assert [each["VpcEndpointType"] for each in of_type("AWS::EC2::VPCEndpoint").values()] == ["Gateway"]
+    endpoints = [each for each in RESOURCES.values() if each["Type"] == "AWS::EC2::VPCEndpoint"]
+    assert {each["Properties"]["VpcEndpointType"] for each in endpoints if not made_by_request(each)} == {
+        "Gateway"
+    }
+
+
+def test_sessions_are_off_unless_asked_for_and_their_endpoints_cost_project_money() -> None:
+    template = load()
+    assert template["Parameters"]["SessionManager"]["Default"] == "false"
+    assert template["Conditions"]["OpensSessions"] == {"Fn::Equals": [{"Ref": "SessionManager"}, "true"]}
+    assert {"Condition": "OpensSessions"} in template["Conditions"]["CreatesSessionEndpoints"]["Fn::And"]
+    asked_for = {name for name, each in RESOURCES.items() if made_by_request(each)}
+    assert asked_for == {"NodeSessions", "SystemsManagerEndpoint", "SessionMessagesEndpoint"}
+    for properties in of_type("AWS::EC2::VPCEndpoint").values():
+        if properties["VpcEndpointType"] == "Interface":
+            assert {"Key": "project", "Value": "fruit-features"} in properties["Tags"]
 
 
 def test_what_emrs_service_role_must_reach_bears_its_tag() -> None:
