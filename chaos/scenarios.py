@@ -234,7 +234,7 @@ def _aws_unwell() -> Iterator[Scenario]:
         ),
     )
     yield Scenario(
-        "S3 is slow", SUCCESS, arm=fault(Fault(service="s3", operation="*", effect=Delay(seconds=0.3)))
+        "S3 is slow", SUCCESS, arm=fault(Fault(service="s3", operation="*", effect=Delay(seconds=0.2)))
     )
     yield Scenario(
         "S3 throttles for a while",
@@ -296,7 +296,7 @@ def _processes_die() -> Iterator[Scenario]:
         arm=when_step_runs(HangStep(), FEATURIZE),
         act=_abandon("wait_for_featurize"),
         # As the idle limit, but counted from the node's boot.
-        parameters={"max_hours": 0.75},
+        parameters={"max_hours": 0.4},
         real_steps=True,
         seconds_after=_LONG,
     )
