@@ -25,7 +25,7 @@ RUNTIME := $(CACHE)/runtime/runtime-$(MACHINE).tar.gz
 ARM64_RUNTIME ?= $(CACHE)/runtime
 AIRFLOW_DB := .state/airflow/.migrated
 SET_UP := $(AIRFLOW_VENV)/.installed $(SPARK_VENV)/.installed $(CACHE)/jars/.complete \
-          $(CACHE)/model/model.json $(RUNTIME) $(AIRFLOW_DB)
+          $(SPARK_VENV)/java-classes.jsa $(CACHE)/model/model.json $(RUNTIME) $(AIRFLOW_DB)
 
 .PHONY: setup
 setup:  ## install everything that run and test need (they call it themselves)
@@ -51,6 +51,10 @@ $(SPARK_VENV)/.installed: requirements/spark.txt | $(TOOLS_VENV)/.installed
 	@$(UV) venv --quiet --clear --python $(PYTHON) $(SPARK_VENV)
 	@$(UV) pip install --quiet --compile-bytecode --require-hashes --python $(SPARK_VENV)/bin/python -r requirements/spark.txt
 	@touch $@
+
+.venv/%/java-classes.jsa: artifacts/java_classes.py artifacts/java_training.py | .venv/%/.installed
+	@echo "Laying out Spark's classes for quick starts"
+	@.venv/$*/bin/python -m artifacts.java_classes
 
 $(CACHE)/jars/.complete: requirements/jars.txt | $(AIRFLOW_VENV)/.installed
 	@echo "Getting the S3A jars"
@@ -132,7 +136,7 @@ $(BENCH_VENV)/.installed: requirements/bench.txt | $(TOOLS_VENV)/.installed
 
 # Two settings that some machines have for older OpenBLAS builds slow the current one, on every side.
 BENCH := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE PYTHONPATH=.:plugins:spark $(BENCH_VENV)/bin/python -m bench
-BENCH_SET_UP := $(BENCH_VENV)/.installed $(AIRFLOW_VENV)/.installed $(CACHE)/jars/.complete $(CACHE)/model/model.json
+BENCH_SET_UP := $(BENCH_VENV)/.installed $(BENCH_VENV)/java-classes.jsa $(AIRFLOW_VENV)/.installed $(CACHE)/jars/.complete $(CACHE)/model/model.json
 
 .PHONY: bench
 bench:  ## measure against the peers and judge the targets: 20 minutes; IMAGES=folder

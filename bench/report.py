@@ -30,7 +30,8 @@ _METHOD = """\
 - Growth (photos, latency) is judged by the stage's own time, without Spark's start-up, which would
   flatter it.
 - pyspark.ml's PCA runs with Spark's default JVM; featurize and its peers run with
-  `{java}`, as local AWS starts steps.
+  `{java}`, as local AWS starts steps. Java maps Spark's classes from an archive, on
+  every side (`local_aws/java_classes.py`): EMR has none, and starts a session some three seconds later.
 - Ratios carry over to other machines, absolute figures do not.
 """
 

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from bench.event_log import Stage, read_stages
+from local_aws import java_classes
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 CORES: Final = 2
@@ -92,6 +93,7 @@ def submit(
 
 def _configuration(events: Path, java_options: str) -> dict[str, object]:
     """The same for ours and for every peer."""
+    java_options = " ".join((java_options, *java_classes.options(Path(sys.executable))))
     return {
         "spark.jars": ",".join(map(str, sorted((ROOT / ".cache" / "jars").glob("*.jar")))),
         "spark.ui.enabled": "false",

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from local_aws import java_classes
+
 _VALUE_OPTIONS: Final = {
     "--master": "spark.master",
     "--deploy-mode": "spark.submit.deployMode",
@@ -208,7 +210,11 @@ def _kept(conf: Mapping[str, str], spark: LocalSpark, workdir: Path) -> dict[str
 def _forced(conf: Mapping[str, str], spark: LocalSpark, workdir: Path) -> dict[str, str]:
     """What must hold whatever the step says: no traffic but loopback, S3 from moto."""
     s3a = "org.apache.hadoop.fs.s3a.S3AFileSystem"
-    java_options = [*_SHORT_LIVED, conf.get("spark.driver.extraJavaOptions", "")]
+    java_options = [
+        *_SHORT_LIVED,
+        *java_classes.options(spark.python),
+        conf.get("spark.driver.extraJavaOptions", ""),
+    ]
     java_options.append(f"-Djava.io.tmpdir={workdir / SCRATCH}")
     return {
         "spark.driver.host": "127.0.0.1",

@@ -17,6 +17,7 @@ for folder in (ROOT, ROOT / "plugins", ROOT / "spark", Path(__file__).parent):
     sys.path.insert(0, str(folder))
 
 from fruit_contract.model import FACTS_FILE, MODEL_FILES  # noqa: E402 - found by the lines above
+from local_aws import java_classes  # noqa: E402
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -116,6 +117,7 @@ def spark_environment() -> dict[str, str]:
     jars = sorted((ROOT / ".cache" / "jars").glob("*.jar"))
     options = ["--master", "local[2]", "--driver-memory", "1g", "--conf", "spark.ui.enabled=false"]
     options += ["--conf", "spark.sql.shuffle.partitions=2"]
+    options += ["--driver-java-options", f"'{' '.join(java_classes.options(Path(sys.executable)))}'"]
     if jars:
         options += ["--jars", ",".join(map(str, jars))]
     return {

@@ -1,0 +1,33 @@
+"""Promise: Java starts with the archive of Spark's classes that the set-up has made, and without one too."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyspark
+import pytest
+
+from artifacts.java_classes import class_path
+from local_aws.java_classes import archive_of, options
+
+PYTHON = Path(sys.executable)
+
+
+def test_java_maps_the_archive_with_the_class_path_of_spark(spark_environment: dict[str, str]) -> None:
+    if not archive_of(PYTHON).exists():
+        pytest.skip("this environment has no archive: the set-up makes it for the default one")
+    # With -Xshare:on Java refuses to start when it cannot use the archive.
+    command = [
+        f"{spark_environment['JAVA_HOME']}/bin/java",
+        "-XX:+UseSerialGC",
+        "-Xshare:on",
+        *options(PYTHON),
+    ]
+    command += ["-cp", class_path(Path(pyspark.__file__).parent), "org.apache.spark.launcher.Main"]
+    started = subprocess.run(command, capture_output=True, text=True, check=False)
+    # The launcher has come as far as asking for what to launch.
+    assert "Not enough arguments" in started.stderr, started.stderr
+
+
+def test_an_environment_without_an_archive_starts_java_without_one(tmp_path: Path) -> None:
+    assert options(tmp_path / "bin" / "python") == ()
