@@ -418,7 +418,7 @@ def _time_out(names: tuple[str, ...]) -> Callable[[Running], None]:
     """The rules last longer than a task may take, of which the teardown has twice as long."""
 
     def arm(run: Running, name: str) -> str:
-        seconds = 48 if name == "terminate_cluster" else 27
+        seconds = 41 if name == "terminate_cluster" else 23
         return _delayed(run, name, seconds, LOOKS.get(name, TASKS[name].operation))
 
     return _one_after_the_other(names, arm, lambda *_: None)

@@ -34,8 +34,8 @@ _QUICK_TO_NOTICE: Final = {
 """Airflow finds out in seconds, not minutes, that one of its processes is gone."""
 _KEEP_ALL: Final = {"FRUITS_KEEP_RUNS": "100"}
 """The first run's output is what later ones are said to have made."""
-FEW_SECONDS: Final = {"FRUITS_TASK_MINUTES": "0.35"}
-"""Tasks that take longer than 21 seconds are cut off."""
+FEW_SECONDS: Final = {"FRUITS_TASK_MINUTES": "0.3"}
+"""Tasks that take longer than 18 seconds are cut off."""
 
 
 @contextlib.contextmanager
