@@ -8,13 +8,13 @@ import importlib
 import itertools
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
 from typing import Any
 
 from bench.generated_bucket import BUCKET, PREFIX, generated_bucket
+from bench.memory import peak_mib
 from fruit_contract.layout import RunLayout
 
 
@@ -42,14 +42,14 @@ def measure(endpoint: str) -> dict[str, Any]:
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     lists = itertools.count()
     s3.meta.events.register("after-call.s3.ListObjectsV2", lambda **_: next(lists))
-    before, started, cpu = _peak_mib(), time.perf_counter(), time.process_time()
+    before, started, cpu = peak_mib(), time.perf_counter(), time.process_time()
     _, found = write_lists(s3, RunLayout(BUCKET, "bench"), PREFIX, None)
     return {
         "images": found.images,
         "seconds": time.perf_counter() - started,
         "cpu_seconds": time.process_time() - cpu,
         "lists": next(lists),
-        "peak_mib": _peak_mib(),
+        "peak_mib": peak_mib(),
         "peak_before_mib": before,
     }
 
@@ -64,10 +64,6 @@ def _client(endpoint: str) -> Any:
         aws_access_key_id="testing",
         aws_secret_access_key="testing",
     )
-
-
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from bench.event_log import Stage, read_stages
+from bench.memory import peak_mib
 from local_aws import java_classes
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -138,7 +139,7 @@ def _wait(process: "subprocess.Popen[bytes]", kill_when: Callable[[], bool] | No
                 for pid in _descendants(process.pid):
                     kind = _kind_of(pid)
                     if kind is not None:
-                        peaks[kind] = max(peaks[kind], _peak(pid))
+                        peaks[kind] = max(peaks[kind], peak_mib(pid))
                 if kill_when is not None and kill_when():
                     return peaks
     finally:
@@ -174,11 +175,3 @@ def _kind_of(pid: int) -> str | None:
     if b"pyspark.daemon" in command:
         return "worker"
     return "driver's Python" if b"python" in command.partition(b"\0")[0].rpartition(b"/")[2] else None
-
-
-def _peak(pid: int) -> float:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
