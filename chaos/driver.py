@@ -4,7 +4,7 @@ import io
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -52,8 +52,8 @@ class Scenario:
     act: Callable[["Running"], object] = lambda _: None
     """What happens to the run while it is under way."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    real_steps: bool = False
-    """Whether Spark runs. Otherwise both steps end at once, and their output is that of the first run."""
+    replayed: tuple[str, ...] = (FEATURIZE, REDUCE)
+    """Steps that end at once, with the output of the first run as theirs; the others Spark runs."""
     retried: tuple[str, ...] = ()
     """Tasks that were struck, and so must have needed a second attempt."""
     seconds_after: float = 1.0
@@ -140,8 +140,7 @@ class Arena:
         try:
             self.control.clear()
             self.replayed.clear()
-            if not scenario.real_steps:
-                run.replay_steps()
+            run.replay(scenario.replayed)
             scenario.arm(self)
             self.api.trigger(DAG_ID, run.run_id, {**self.parameters, **scenario.parameters})
             scenario.act(run)
@@ -223,8 +222,10 @@ class Running:
 
     # --- the steps, without Spark -------------------------------------------------------------
 
-    def replay_steps(self) -> None:
-        """Let both steps end at once, with the output of the first run as theirs."""
+    def replay(self, steps: Collection[str] = (FEATURIZE, REDUCE)) -> None:
+        """Let these steps end at once, with the output of the first run as theirs."""
+        if not steps:
+            return
         source = RunLayout(self.arena.bucket, run_key(self.arena.first_run))
         for mine, theirs in zip(_outputs(self.layout), _outputs(source), strict=True):
             for key in list(self.arena.keys(theirs)):
@@ -233,7 +234,7 @@ class Running:
                     Key=mine + key.removeprefix(theirs),
                     CopySource={"Bucket": self.arena.bucket, "Key": key},
                 )
-        for step in (FEATURIZE, REDUCE):
+        for step in steps:
             self.arena.replayed.add(self.arena.control.arm(CompleteStep(), step=step))
 
     # --- waiting for the moment ---------------------------------------------------------------
@@ -368,13 +369,13 @@ class Running:
         self.end = None
         # Its result is published, and stays: what it does now goes below a key of its own.
         self.layout = RunLayout(self.arena.bucket, later_run_key(self.layout.run_key, 2))
-        self.replay_steps()
+        self.replay()
         self.clear()
 
     def twin(self) -> "Running":
         """A second run of the DAG, triggered now."""
         other = Running(self.arena, f"{self.run_id}-twin")
-        other.replay_steps()
+        other.replay()
         self.arena.api.trigger(DAG_ID, other.run_id, self.arena.parameters)
         return other
 

@@ -21,6 +21,7 @@ COLUMNS: Final = (
     "seconds after",
     "old result",
 )
+_STEPS: Final = ("Spark", "PCA", "replayed")
 _BEGIN: Final = "<!-- written by make chaos: begin -->"
 _END: Final = "<!-- written by make chaos: end -->"
 
@@ -28,7 +29,7 @@ _END: Final = "<!-- written by make chaos: end -->"
 def cells(seen: Seen) -> tuple[str, ...]:
     return (
         seen.scenario.name,
-        "Spark" if seen.scenario.real_steps else "replayed",
+        _STEPS[len(seen.scenario.replayed)],
         seen.scenario.expected,
         seen.end if seen.problem is None else f"{seen.end} ({seen.problem})",
         str(seen.clusters),
