@@ -299,7 +299,7 @@ def _processes_die() -> Iterator[Scenario]:
         arm=when_step_runs(HangStep(), FEATURIZE),
         act=_abandon("wait_for_featurize"),
         # As the idle limit, but counted from the node's boot.
-        parameters={"max_hours": 0.4},
+        parameters={"max_hours": 0.4, "max_start_minutes": 20},
         replayed=(),
         seconds_after=_LONG,
     )
