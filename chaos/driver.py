@@ -125,6 +125,14 @@ class Arena:
         environment = {**self.stack.environment, **self.settings}
         self.stack.children.append(self.stack.airflow.start(component, environment))
 
+    def revive(self) -> None:
+        """Start the scheduler again if it has ended, as whoever supervises it would.
+
+        That of Airflow 3.3.2 can die of a run that is deleted under its hands (SQLAlchemy's StaleDataError).
+        """
+        if self.child("scheduler").process.poll() is not None:
+            self.restart("scheduler")
+
     def change_settings(self, settings: Mapping[str, str]) -> None:
         """Tasks run with these from now on: they are processes of the scheduler's."""
         self.settings = settings
@@ -134,6 +142,7 @@ class Arena:
     def play(self, scenario: Scenario) -> Seen:
         """Play one scenario to its end; afterwards nothing of it is left."""
         began = time.monotonic()
+        self.revive()
         known = {life.cluster_id for life in ledger.lives(self.emr)}
         run = Running(self, f"{_slug(scenario.name)}-{time.time_ns() // 1_000_000}")
         problem, ended_at = None, None
@@ -342,6 +351,7 @@ class Running:
             while (state := self.arena.api.run_state(REAPER_ID, reaping)) not in _ENDED:
                 if time.monotonic() > deadline:
                     raise ScenarioError("cluster_reaper did not end")
+                self.arena.revive()
                 time.sleep(_POLL_SECONDS)
         finally:
             self._call("PATCH", f"/dags/{REAPER_ID}", {"is_paused": True})
