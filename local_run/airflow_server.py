@@ -11,11 +11,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_fixed,
+)
 
 from local_run.processes import Child
 
 COMPONENTS: Final = ("api-server", "scheduler", "dag-processor", "triggerer")
+_ATTEMPTS: Final = 10
 _READY_SECONDS: Final = 180
 
 
@@ -180,7 +188,17 @@ class AirflowApi:
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
         """Any other call of the REST API, for those who do to a run what people do to runs."""
-        return self._client.request(method, f"/api/v2{path}", json=body)
+        if method != "GET":
+            return self._client.request(method, f"/api/v2{path}", json=body)
+        # SQLite, the local Airflow's database, has one writer at a time and says so with a 500.
+        patiently = Retrying(
+            retry=retry_if_result(lambda answer: answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_fixed(0.5),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )
+        answer: httpx.Response = patiently(self._client.get, f"/api/v2{path}")
+        return answer
 
     def _get(self, path: str, **query: Any) -> Any:
         return self._client.get(path, params=query).raise_for_status().json()
