@@ -188,7 +188,7 @@ class AirflowApi:
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
         """Any other call of the REST API, for those who do to a run what people do to runs."""
-        if method != "GET":
+        if method == "POST":
             return self._client.request(method, f"/api/v2{path}", json=body)
         # SQLite, the local Airflow's database, has one writer at a time and says so with a 500.
         patiently = Retrying(
@@ -197,7 +197,7 @@ class AirflowApi:
             wait=wait_fixed(0.5),
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         )
-        answer: httpx.Response = patiently(self._client.get, f"/api/v2{path}")
+        answer: httpx.Response = patiently(self._client.request, method, f"/api/v2{path}", json=body)
         return answer
 
     def _get(self, path: str, **query: Any) -> Any:
