@@ -73,12 +73,13 @@ AFTER: Final = {
     "wait_for_featurize": "add_featurize_step",
     "add_pca_step": "wait_for_featurize",
     "wait_for_pca": "add_pca_step",
+    "clean": "publish",
 }
 """Tasks whose call others make too: its rule is put in force when the task before has succeeded."""
 
 PARTS: Final = (
     ("plan", "guards", "publish_artifacts"),
-    tuple(AFTER),
+    tuple(name for name in AFTER if name != "clean"),
     ("terminate_cluster", "verify", "publish", "clean", "report"),
 )
 """Every task once: before there is a cluster, while there is one, and those that end it."""
