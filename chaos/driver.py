@@ -29,8 +29,6 @@ GONE: Final = "gone"
 """How a run ended whose record was deleted."""
 _ENDED: Final = ("success", "failed")
 _NO_CONTENT: Final = 204
-_SERVER_ERROR: Final = 500
-_DATABASE_BUSY: Final = 20
 _POLL_SECONDS: Final = 0.1
 _RUN_SECONDS: Final = 240.0
 _CLUSTERS_SECONDS: Final = 90.0
@@ -451,12 +449,6 @@ class Running:
 
     def _call(self, method: str, path: str, body: Mapping[str, Any]) -> None:
         answer = self.arena.api.call(method, path, body)
-        for _ in range(_DATABASE_BUSY):
-            # SQLite, the local Airflow's database, has one writer at a time and says so with a 500.
-            if answer.status_code != _SERVER_ERROR:
-                break
-            time.sleep(_POLL_SECONDS)
-            answer = self.arena.api.call(method, path, body)
         if answer.is_error:
             raise ScenarioError(f"Airflow answered {method} {path} with {answer.status_code}: {answer.text}")
 

@@ -24,6 +24,7 @@ from local_run.processes import Child
 
 COMPONENTS: Final = ("api-server", "scheduler", "dag-processor", "triggerer")
 _ATTEMPTS: Final = 10
+_PAUSE_SECONDS: Final = 0.5
 _READY_SECONDS: Final = 180
 
 
@@ -163,7 +164,8 @@ class AirflowApi:
             )
 
     def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
-        answer = self._client.post(
+        answer = self._send(
+            "POST",
             f"/api/v2/dags/{dag_id}/dagRuns",
             json={"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)},
         )
@@ -188,17 +190,22 @@ class AirflowApi:
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
         """Any other call of the REST API, for those who do to a run what people do to runs."""
-        if method == "POST":
-            return self._client.request(method, f"/api/v2{path}", json=body)
-        # SQLite, the local Airflow's database, has one writer at a time and says so with a 500.
+        return self._send(method, f"/api/v2{path}", json=body)
+
+    def _get(self, path: str, **query: Any) -> Any:
+        return self._send("GET", path, params=query).raise_for_status().json()
+
+    def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
+        """The answer, asked for again while Airflow's database is busy.
+
+        SQLite has one writer at a time. Two requests that meet in the one API server wait for each other
+        until SQLite gives up on one: a 500, whose transaction was rolled back, so that it can be repeated.
+        """
         patiently = Retrying(
             retry=retry_if_result(lambda answer: answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR),
             stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_fixed(0.5),
+            wait=wait_fixed(_PAUSE_SECONDS),
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         )
-        answer: httpx.Response = patiently(self._client.request, method, f"/api/v2{path}", json=body)
+        answer: httpx.Response = patiently(self._client.request, method, path, **content)
         return answer
-
-    def _get(self, path: str, **query: Any) -> Any:
-        return self._client.get(path, params=query).raise_for_status().json()
