@@ -139,7 +139,7 @@ BENCH := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE PYTHONPATH=.:plugins:spark
 BENCH_SET_UP := $(BENCH_VENV)/.installed $(BENCH_VENV)/java-classes.jsa $(AIRFLOW_VENV)/.installed $(CACHE)/jars/.complete $(CACHE)/model/model.json
 
 .PHONY: bench
-bench:  ## measure against the peers and judge the targets: 20 minutes; IMAGES=folder
+bench:  ## measure against the peers and judge the targets: 25 minutes; IMAGES=folder
 	@$(MAKE) --silent -j2 $(BENCH_SET_UP)
 	@code=0; $(BENCH) $(if $(IMAGES),--images '$(IMAGES)') || code=$$?; \
 	  $(BENCH).scale; exit $$code

@@ -1,4 +1,4 @@
-"""A Spark application that loads the classes that the steps load: see :mod:`local_aws.java_classes`."""
+"""A Spark application that loads the classes that the steps load: see :mod:`artifacts.java_classes`."""
 
 import sys
 
