@@ -17,7 +17,6 @@ from fruit_spark.part_files import mark_complete, write_table
 from fruit_spark.session import seconds_since_launch, versions
 from fruit_spark.spark_image_reader import featurize_with_spark_images
 from fruit_spark.work_list import WorkList, listed_work, read_work_list
-from fruit_spark.worker_start import start_workers
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -51,7 +50,6 @@ def featurize(spark: "SparkSession", settings: FeaturizeSettings) -> FeaturizeMe
 
     Repeated, it keeps what an earlier attempt at the same work finished, and gives the same rows.
     """
-    start_workers(spark)
     source = read_model(spark, settings.model, settings.engine, settings.precision)
     model = broadcast_model(spark.sparkContext, source.content, settings.engine, settings.image_size)
     work = _work(spark, settings)
