@@ -342,6 +342,7 @@ class PipelineRun:
     def _context(self) -> Any:
         created = self._results.get("create_cluster")
         instance = SimpleNamespace(
+            try_number=1,
             xcom_pull=lambda **_: created,
             xcom_push=lambda **_: None,
             get_task_states=lambda dag_id, run_ids: {run_ids[0]: {CREATE_TASK_ID: "success"}},
