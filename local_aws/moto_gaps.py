@@ -1,7 +1,8 @@
-"""What moto (5.2) does otherwise than S3, mended in this process.
+"""What moto (5.2) does otherwise than S3 and SQS, mended in this process.
 
-TLS-only bucket policies, newlines in keys, folders of a versioned bucket whose objects are all
-deleted, the notifications of a versioned bucket's deletions, and the time that a full queue takes.
+TLS-only bucket policies, permissions for batches of messages, newlines in keys, folders of a
+versioned bucket whose objects are all deleted, the notifications of a versioned bucket's deletions,
+and the time that a full queue takes.
 """
 
 import time
@@ -25,15 +26,18 @@ def _is_for_insecure_transport(statement: dict[str, Any]) -> bool:
     return str(asked).lower() == "false"
 
 
-def _permitted(self: IAMPolicyStatement, *args: Any, **kwargs: Any) -> PermissionResult:
+def _permitted(self: IAMPolicyStatement, action: str, *args: Any, **kwargs: Any) -> PermissionResult:
     """moto evaluates no ``Bool`` condition, so the usual TLS-only policy would deny every request.
 
     Here loopback counts as secure transport: a statement about insecure transport does not apply,
-    as it would not to a client that uses TLS.
+    as it would not to a client that uses TLS. And SQS has no permissions for batches: a batch needs
+    that of a single message (SQS API Reference, AddPermission).
     """
     if _is_for_insecure_transport(self._statement):
         return PermissionResult.NEUTRAL
-    return _evaluate(self, *args, **kwargs)
+    if action.startswith("sqs:"):
+        action = action.removesuffix("Batch")
+    return _evaluate(self, action, *args, **kwargs)
 
 
 class _AnyCharacter(RegexConverter):
