@@ -60,9 +60,13 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Seen:
-    """What became of a scenario."""
+    """What became of a scenario, in values that can be sent from one process to another."""
 
-    scenario: Scenario
+    scenario: str
+    steps_replayed: int
+    expected: str
+    allowed_after: float
+    """Seconds that a cluster was allowed to outlive the run."""
     end: str
     clusters: int
     left: int
@@ -75,10 +79,10 @@ class Seen:
     @property
     def as_expected(self) -> bool:
         return (
-            self.end == self.scenario.expected
+            self.end == self.expected
             and not self.left
             and not self.duplicates
-            and self.seconds_after <= self.scenario.seconds_after
+            and self.seconds_after <= self.allowed_after
             and self.old_result_readable
             and self.problem is None
         )
@@ -161,7 +165,10 @@ class Arena:
         if not self.first_run:
             self.remember_first_run(run.run_id)
         return Seen(
-            scenario,
+            scenario.name,
+            steps_replayed=len(scenario.replayed),
+            expected=scenario.expected,
+            allowed_after=scenario.seconds_after,
             end=run.end or "none",
             clusters=len(clusters),
             left=ledger.left(clusters),

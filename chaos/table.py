@@ -28,9 +28,9 @@ _END: Final = "<!-- written by make chaos: end -->"
 
 def cells(seen: Seen) -> tuple[str, ...]:
     return (
-        seen.scenario.name,
-        _STEPS[len(seen.scenario.replayed)],
-        seen.scenario.expected,
+        seen.scenario,
+        _STEPS[seen.steps_replayed],
+        seen.expected,
         seen.end if seen.problem is None else f"{seen.end} ({seen.problem})",
         str(seen.clusters),
         str(seen.left),
@@ -49,25 +49,25 @@ def on_terminal(found: Sequence[Seen]) -> Table:
     return table
 
 
-def verdict(found: Sequence[Seen]) -> str:
-    """One sentence that counts."""
+def verdict(found: Sequence[Seen], seconds: float) -> str:
+    """One sentence that counts; ``seconds`` is how long it took to play them all."""
     right = sum(seen.as_expected for seen in found)
     return (
         f"{right} of {len(found)} scenarios ended as expected; "
         f"{sum(seen.left for seen in found)} clusters left, "
         f"{sum(seen.duplicates for seen in found)} made twice, "
-        f"{sum(seen.seconds for seen in found) / 60:.0f} minutes."
+        f"{seconds / 60:.0f} minutes."
     )
 
 
-def write(path: Path, found: Sequence[Seen], seed: int, sequences: int | None) -> None:
+def write(path: Path, found: Sequence[Seen], seconds: float, seed: int, sequences: int | None) -> None:
     """Replace what stands between the marks of the document by this table.
 
     ``sequences`` is how many random ones were played; None before they were.
     """
     kept = "Random sequences: not played yet." if sequences is None else ""
     lines = [
-        f"{datetime.now(UTC):%Y-%m-%d}, SEED={seed}: {verdict(found)} "
+        f"{datetime.now(UTC):%Y-%m-%d}, SEED={seed}: {verdict(found, seconds)} "
         f"{kept or f'{sequences} random sequences kept every promise.'}",
         "",
         f"| {' | '.join(COLUMNS)} |",
@@ -80,7 +80,7 @@ def write(path: Path, found: Sequence[Seen], seed: int, sequences: int | None) -
 def write_again(path: Path, found: Sequence[Seen]) -> None:
     """Replace the rows of these scenarios alone, and say below the table that they were played again."""
     again = {_start(seen): _line(seen) for seen in found}
-    names = "; ".join(seen.scenario.name for seen in found)
+    names = "; ".join(seen.scenario for seen in found)
 
     def rows(written: list[str]) -> list[str]:
         kept = [
@@ -96,7 +96,7 @@ def _line(seen: Seen) -> str:
 
 
 def _start(seen: Seen) -> str:
-    return f"| {seen.scenario.name} |"
+    return f"| {seen.scenario} |"
 
 
 def _replace(path: Path, by: Callable[[list[str]], list[str]]) -> None:

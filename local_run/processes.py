@@ -20,8 +20,8 @@ class ChildEndedError(RuntimeError):
     """A process that should be running has ended; the message has the end of its log."""
 
 
-def _end_with_parent() -> None:
-    """In the child: ask Linux for a SIGTERM when the parent dies, even by SIGKILL."""
+def end_with_parent() -> None:
+    """Called in the child: ask Linux for a SIGTERM when the parent dies, even by SIGKILL."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -46,7 +46,7 @@ class Child:
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
         return cls(name, process, log, stream)
 

@@ -5,23 +5,24 @@ from pathlib import Path
 import pytest
 
 from chaos import table
-from chaos.driver import Scenario, Seen
+from chaos.driver import Seen
 
 MARKS = "before\n<!-- written by make chaos: begin -->\nold\n<!-- written by make chaos: end -->\nafter\n"
 
 
 def seen(name: str, end: str) -> Seen:
-    return Seen(Scenario(name, "success"), end, 1, 0, 0, 0.0, True, 10.0)
+    return Seen(name, 2, "success", 1.0, end, 1, 0, 0, 0.0, True, 10.0)
 
 
 def test_a_row_that_is_played_again_replaces_its_own_and_is_named(tmp_path: Path) -> None:
     document = tmp_path / "page.md"
     document.write_text(MARKS)
-    table.write(document, [seen("S3 is slow", "success"), seen("S3 is slow and far", "failed")], 1, 60)
+    table.write(document, [seen("S3 is slow", "success"), seen("S3 is slow and far", "failed")], 600.0, 1, 60)
     first = document.read_text()
     assert first.startswith("before\n")
     assert first.endswith("<!-- written by make chaos: end -->\nafter\n")
     assert "1 of 2 scenarios ended as expected" in first
+    assert "10 minutes." in first
     assert "old" not in first.splitlines()
 
     table.write_again(document, [seen("S3 is slow and far", "success")])
@@ -37,4 +38,4 @@ def test_a_document_without_the_marks_is_refused(tmp_path: Path) -> None:
     document = tmp_path / "page.md"
     document.write_text("no marks\n")
     with pytest.raises(ValueError, match="has no place for the table"):
-        table.write(document, [seen("S3 is slow", "success")], 1, None)
+        table.write(document, [seen("S3 is slow", "success")], 600.0, 1, None)
