@@ -162,8 +162,9 @@ $(SPARK_OLDEST_VENV)/.installed: requirements/spark-oldest.txt | $(TOOLS_VENV)/.
 	@touch $@
 
 .PHONY: test
-test: setup $(SPARK_OLDEST_VENV)/.installed  ## unit, DAG integrity, Spark, local AWS, end to end, a few of chaos (the template's: infra-test)
+test: setup $(SPARK_OLDEST_VENV)/.installed  ## unit, DAG integrity, Spark, local AWS, end to end, drops, a few of chaos (the template's: infra-test)
 	@$(AIRFLOW_PYTEST) tests/unit tests/integrity tests/local_aws tests/e2e
+	@$(AIRFLOW_PYTEST) tests/drops/test_make_drops.py
 	@$(AIRFLOW_PYTEST) tests/chaos
 	@$(AIRFLOW_PYTEST) tests/airflow_versions
 	@$(SPARK_PYTEST) tests/spark
@@ -171,8 +172,8 @@ test: setup $(SPARK_OLDEST_VENV)/.installed  ## unit, DAG integrity, Spark, loca
 	@$(SPARK_OLDEST_PYTEST) tests/spark -m "spark and not keras"
 
 .PHONY: soak
-soak: setup  ## drops on a real Airflow: make drops, smaller; then idleness, kills, errors and expired credentials
-	@$(AIRFLOW_PYTEST) tests/drops
+soak: setup  ## drops on a real Airflow: idleness, kills, errors and expired credentials
+	@$(AIRFLOW_PYTEST) tests/drops/test_photo_drops.py
 
 .PHONY: test-unit
 test-unit: setup  ## the fast tests alone

@@ -31,7 +31,7 @@ _METHOD = """\
   flatter it.
 - pyspark.ml's PCA runs with Spark's default JVM; featurize and its peers run with
   `{java}`, as local AWS starts steps. Java maps Spark's classes from an archive, on
-  every side (`local_aws/java_classes.py`): EMR has none, and starts a session some three seconds later.
+  every side (`artifacts/java_classes.py`): EMR has none, and starts a session some three seconds later.
 - Ratios carry over to other machines, absolute figures do not.
 """
 
@@ -130,7 +130,8 @@ def _executors(results: Results) -> str:
     rows = [(str(n), f"{rate:.0f}", f"{rate / rates[1]:.2f}x") for n, rate in rates.items()]
     return (
         f"## Executors\n\n`local-cluster`, one core each, {measured['photos']:,} photos, the stage alone. "
-        "The machine has two cores: the fourth executor can add nothing, and must cost nothing.\n\n"
+        "The machine has two cores, which four executors share: each loads a model of its own first, and "
+        "that shows in so short a stage.\n\n"
         + _table(("executors", "images/s", "against one"), rows)
     )
 
