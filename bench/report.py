@@ -131,8 +131,7 @@ def _executors(results: Results) -> str:
     return (
         f"## Executors\n\n`local-cluster`, one core each, {measured['photos']:,} photos, the stage alone. "
         "The machine has two cores, which four executors share: each loads a model of its own first, and "
-        "that shows in so short a stage.\n\n"
-        + _table(("executors", "images/s", "against one"), rows)
+        "that shows in so short a stage.\n\n" + _table(("executors", "images/s", "against one"), rows)
     )
 
 
