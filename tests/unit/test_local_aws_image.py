@@ -1,4 +1,4 @@
-"""Promise: the image of local AWS in docker-compose.yaml has every package that its programs import."""
+"""Promise: the image of local AWS in docker-compose.yaml has all that its programs import."""
 
 import json
 import os
@@ -6,6 +6,9 @@ import re
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import yaml
 
 from tests.conftest import REPOSITORY
 
@@ -17,27 +20,36 @@ def normalized(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution.lower())
 
 
-def test_what_its_programs_import_is_locked_for_it() -> None:
+def mounted() -> list[str]:
+    """Folders of the repository that its containers see."""
+    services = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())["services"]
+    volumes = [volume.split(":") for volume in services["local-account"]["volumes"]]
+    return [source for source, *_ in volumes if source.startswith("./")]
+
+
+def test_what_its_programs_import_is_mounted_and_locked_for_it(tmp_path: Path) -> None:
+    for folder in mounted():
+        (tmp_path / folder).symlink_to(REPOSITORY / folder)
     locked = {
         line.partition("==")[0]
         for line in (REPOSITORY / "requirements" / "local-aws.txt").read_text().splitlines()
         if re.match(r"[a-z]", line)
     }
     program = f"import json, sys, {', '.join(PROGRAMS)}; print(json.dumps(list(sys.modules)))"
-    imported = json.loads(
-        subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=REPOSITORY,
-            env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'plugins'}"},
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{tmp_path / 'plugins'}"},
+        check=False,
+        capture_output=True,
+        text=True,
     )
+    assert done.returncode == 0, done.stderr[-2000:]
+    imported = {module.partition(".")[0] for module in json.loads(done.stdout)}
     owners = packages_distributions()
     missing = {
         name: owners[name]
-        for name in imported
-        if name in owners and not {normalized(each) for each in owners[name]} & (locked | OF_ANY_ENVIRONMENT)
+        for name in imported & owners.keys()
+        if not {normalized(each) for each in owners[name]} & (locked | OF_ANY_ENVIRONMENT)
     }
     assert missing == {}, "add these to requirements/local-aws.in"
