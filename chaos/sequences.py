@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import boto3
-from airflow.sdk.log import configure_logging
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -229,8 +228,6 @@ def endpoint() -> Iterator[LocalAws]:
 
 def play(number: int, examples: int, steps: int = 20) -> None:
     """Play ``examples`` sequences of up to ``steps`` steps; the same number gives the same ones."""
-    # What the operators say is about faults that are meant; what breaks a promise is raised.
-    configure_logging(log_level="CRITICAL")
     with endpoint() as aws:
         machine = seed(number)(TwoRunsAndAStranger)
         machine.emr = boto3.client("emr", region_name=REGION)

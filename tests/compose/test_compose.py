@@ -61,7 +61,8 @@ def test_every_service_runs_confined_and_as_nobody_in_particular(composed: Compo
         uid = composed.inside(service, "id", "-u").strip()
         assert uid != "0", service
         assert box["HostConfig"]["Memory"] > 0, service
-        for published in (box["HostConfig"]["PortBindings"] or {}).values():
+        # A port that an image only names has no binding.
+        for published in filter(None, (box["HostConfig"]["PortBindings"] or {}).values()):
             assert {binding["HostIp"] for binding in published} == {"127.0.0.1"}, service
 
 
@@ -74,7 +75,8 @@ def test_dags_and_plugins_cannot_be_written_from_inside(composed: Composed) -> N
 
 
 def test_no_secret_is_in_a_containers_environment(composed: Composed) -> None:
-    secrets = composed.inside("airflow-apiserver", "sh", "-c", "tail -n +1 -q /opt/airflow/secrets/*; echo")
+    each = 'for file in /opt/airflow/secrets/*; do cat "$file"; echo; done'
+    secrets = composed.inside("airflow-apiserver", "sh", "-c", each)
     words = [
         word.strip()
         for word in secrets.replace("@", "\n").replace("airflow:", "\n").split()
@@ -112,7 +114,7 @@ def test_a_run_is_green_though_everything_was_restarted_in_its_middle(
     composed.python(f"control.move({cluster!r}, Release())")
 
     state = wait_until(lambda: ended(api), "the end of the run", 420)
-    assert state == "success", task_states(api)
+    assert state == "success", {name: how for name, how in task_states(api).items() if how != "success"}
     assert clusters(composed) == [[cluster, "TERMINATED"]]
     latest = s3_object(composed, "Results/pca_output/_latest.json")
     report = s3_object(composed, f"Results/reports/run={latest['run_key']}/report.json")
