@@ -80,9 +80,10 @@ def _unpack(archive: Path, content: Path) -> None:
         with zipfile.ZipFile(archive) as zipped:
             zipped.extractall(content)
     else:
-        # "tar" rather than "data": packed environments hold links to absolute paths.
+        # Without a filter, which Python 3.11 has from 3.11.4 on (Debian 12 has 3.11.2): as YARN does, and
+        # what is in the archive is run anyway.
         with tarfile.open(archive) as tarred:
-            tarred.extractall(content, filter="tar")
+            tarred.extractall(content)
 
 
 def _split(uri: str) -> tuple[str, str]:
