@@ -80,10 +80,12 @@ def _unpack(archive: Path, content: Path) -> None:
         with zipfile.ZipFile(archive) as zipped:
             zipped.extractall(content)
     else:
-        # Without a filter, which Python 3.11 has from 3.11.4 on (Debian 12 has 3.11.2): as YARN does, and
-        # what is in the archive is run anyway.
         with tarfile.open(archive) as tarred:
-            tarred.extractall(content)
+            for member in tarred:
+                # By hand: tarfile's filters came with Python 3.11.4, and Debian 12 has 3.11.2.
+                if not (content / member.name).resolve().is_relative_to(content.resolve()):
+                    raise tarfile.TarError(f"{member.name} lies outside of it")
+                tarred.extract(member, content)
 
 
 def _split(uri: str) -> tuple[str, str]:
