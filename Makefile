@@ -71,7 +71,7 @@ $(CACHE)/model/model.json: requirements/weights.txt artifacts/model.py artifacts
 
 BUILD_RUNTIME := $(TOOLS_VENV)/bin/python -m artifacts.runtime --output $(CACHE)/runtime --platform
 
-$(RUNTIME): requirements/spark-runtime.txt artifacts/runtime.py artifacts/symbols.py | $(TOOLS_VENV)/.installed
+$(RUNTIME): requirements/spark-runtime.txt artifacts/archives.py artifacts/runtime.py artifacts/symbols.py | $(TOOLS_VENV)/.installed
 	@echo "Building the Python runtime of the Spark steps"
 	@$(BUILD_RUNTIME) $(MACHINE)
 	@touch $@

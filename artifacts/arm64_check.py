@@ -21,7 +21,8 @@ from typing import Final
 
 import numpy as np
 
-from artifacts.runtime import RuntimeArchiveError, build
+from artifacts.archives import ArchiveError
+from artifacts.runtime import build
 from artifacts.weights import ROOT
 from fruit_contract.model import IMAGE_SIZES, PRECISIONS, Precision, model_file
 from fruit_spark.engines import Features
@@ -142,9 +143,9 @@ def main(arguments: list[str] | None = None) -> int:
             if not found:
                 raise CheckFailedError(f"{folder} has no .jpg: give another folder")
             photos = found[:: max(1, len(found) // asked.count)][: asked.count]
-            archive, _ = build(asked.runtime, "aarch64", ROOT / "requirements" / "spark-runtime.txt")
+            archive, _ = build(asked.runtime, "aarch64")
             check(tool, archive, asked.model, photos, asked.image_size)
-    except (CheckFailedError, RuntimeArchiveError) as problem:
+    except (CheckFailedError, ArchiveError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
     print("arm64-check: OK")

@@ -7,28 +7,20 @@ only, pinned by hash in ``requirements/spark-runtime.txt``; the same pins give t
 never load stays out, for every node fetches the archive before it works.
 """
 
-import argparse
-import gzip
-import hashlib
-import io
 import os
-import platform
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
-import tempfile
-import time
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
 from artifacts import symbols
-from artifacts.atomic import atomic_file
+from artifacts.archives import ROOT, ArchiveError, Member, build_once, command, recipe
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-PLATFORMS: Final = ("aarch64", "x86_64")
+REQUIREMENTS: Final = ROOT / "requirements" / "spark-runtime.txt"
 GLIBC: Final = "manylinux_2_34"
 """Amazon Linux 2023, the system of emr-7.x, has glibc 2.34."""
 OLDER_GLIBC: Final = {"opencv-python-headless": "manylinux_2_17"}
@@ -37,8 +29,6 @@ PYTHON: Final = "3.11"
 
 LIMIT: Final = 120_000_000
 """Bytes of an archive. Every node fetches and unpacks it before its first task, while it is paid for."""
-COMPRESSION_LEVEL: Final = 9
-
 NOT_SHIPPED: Final = {
     "commands, manual pages": ("bin/*", "share/*"),
     # The hashes in RECORD are of commands too, and these name the interpreter of the machine that builds.
@@ -73,40 +63,27 @@ NOT_SHIPPED: Final = {
 """Why something stays out, and what: patterns of names from the top. The licences of what is shipped stay."""
 
 
-class RuntimeArchiveError(Exception):
-    """The archive cannot be built; the message says why."""
-
-
-def recipe(requirements: Path, target: str) -> str:
-    """Fingerprint of everything the archive follows from: pins, target, and the rules of its making."""
-    rules = (Path(__file__), Path(symbols.__file__))
-    made_of = (requirements.read_bytes(), target.encode(), *(path.read_bytes() for path in rules))
-    return hashlib.sha256(b"\0".join(made_of)).hexdigest()
-
-
-def install(requirements: Path, target: str, folder: Path) -> None:
+def install(target: str, folder: Path) -> None:
     """Unpack the pinned wheels for ``target`` into ``folder``."""
     by_glibc: dict[str, list[str]] = {}
-    for pin in re.split(r"\n(?=\w)", requirements.read_text()):
+    for pin in re.split(r"\n(?=\w)", REQUIREMENTS.read_text()):
         by_glibc.setdefault(OLDER_GLIBC.get(pin.partition("==")[0], GLIBC), []).append(pin)
     for glibc, pins in by_glibc.items():
-        command = [_uv(), "pip", "install", "--quiet", "--target", str(folder), "--link-mode", "copy"]
-        command += ["--python-platform", f"{target}-{glibc}", "--python-version", PYTHON]
-        command += ["--python", sys.executable, "--only-binary", ":all:"]
+        call = [_uv(), "pip", "install", "--quiet", "--target", str(folder), "--link-mode", "copy"]
+        call += ["--python-platform", f"{target}-{glibc}", "--python-version", PYTHON]
+        call += ["--python", sys.executable, "--only-binary", ":all:"]
         # The file names every package that is needed, and each call sees a part of it.
-        command += ["--no-deps", "--require-hashes", "--requirement", "-"]
-        done = subprocess.run(command, input="\n".join(pins), capture_output=True, text=True, check=False)
+        call += ["--no-deps", "--require-hashes", "--requirement", "-"]
+        done = subprocess.run(call, input="\n".join(pins), capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise RuntimeArchiveError(f"uv could not install the wheels for {target}: {done.stderr.strip()}")
+            raise ArchiveError(f"uv could not install the wheels for {target}: {done.stderr.strip()}")
 
 
 def _uv() -> str:
     beside = ROOT / ".venv" / "tools" / "bin" / "uv"
     found = str(beside) if beside.exists() else shutil.which("uv")
     if found is None:
-        raise RuntimeArchiveError(
-            "uv was not found: run `make` once to make the set-up environment, or install uv."
-        )
+        raise ArchiveError("uv was not found: run `make` once to make the set-up environment, or install uv.")
     return found
 
 
@@ -116,76 +93,34 @@ def is_kept(file: Path) -> bool:
     return not any(fnmatchcase(name, pattern) for patterns in NOT_SHIPPED.values() for pattern in patterns)
 
 
-def pack(folder: Path, archive: Path) -> None:
-    """Write ``folder`` as a tar.gz without times, owners, symbols or chance in its order."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and is_kept(path.relative_to(folder)))
-    with (
-        archive.open("wb") as raw,
-        gzip.GzipFile("", "wb", COMPRESSION_LEVEL, raw, mtime=0) as packed,
-        tarfile.open(mode="w", fileobj=packed, format=tarfile.PAX_FORMAT) as tar,
-    ):
-        for file in files:
+def members(folder: Path) -> Iterator[Member]:
+    """What is shipped of ``folder``, without debuggers' symbols."""
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder)
+        if is_kept(name):
             content = symbols.without_symbols(file.read_bytes())
-            entry = tarfile.TarInfo(file.relative_to(folder).as_posix())
-            entry.size = len(content)
-            entry.mode = 0o755 if os.access(file, os.X_OK) else 0o644
-            tar.addfile(entry, io.BytesIO(content))
+            yield Member(name.as_posix(), content, os.access(file, os.X_OK))
 
 
-def check_size(size: int, name: str) -> None:
-    """``RuntimeArchiveError`` above :data:`LIMIT`; ``size`` in bytes."""
-    if size > LIMIT:
-        raise RuntimeArchiveError(
-            f"{name} would have {size / 1e6:.1f} MB and may have {LIMIT / 1e6:.0f}: pin smaller packages in "
-            "requirements/spark-runtime.in, or leave out more in NOT_SHIPPED of artifacts/runtime.py."
-        )
-
-
-def build(output: Path, target: str, requirements: Path) -> tuple[Path, bool]:
+def build(output: Path, target: str) -> tuple[Path, bool]:
     """The archive for ``target``, and whether it had to be built."""
+
+    def shipped(folder: Path) -> Iterator[Member]:
+        install(target, folder)
+        return members(folder)
+
     archive = output / f"runtime-{target}.tar.gz"
-    stamp = output / f"runtime-{target}.recipe"
-    wanted = recipe(requirements, target)
-    if archive.exists() and stamp.exists() and stamp.read_text().strip() == wanted:
-        return archive, False
-    with tempfile.TemporaryDirectory() as scratch:
-        install(requirements, target, Path(scratch))
-        with atomic_file(archive) as part:
-            pack(Path(scratch), part)
-            check_size(part.stat().st_size, archive.name)
-    with atomic_file(stamp) as part:
-        part.write_text(f"{wanted}\n")
-    return archive, True
+    rules = (Path(__file__), Path(symbols.__file__))
+    wanted = recipe(REQUIREMENTS.read_bytes(), target.encode(), *(path.read_bytes() for path in rules))
+    remedy = (
+        "pin smaller packages in requirements/spark-runtime.in, or leave out more in NOT_SHIPPED of "
+        "artifacts/runtime.py"
+    )
+    return archive, build_once(archive, wanted, shipped, LIMIT, remedy)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    machine = platform.machine()
-    parser = argparse.ArgumentParser(
-        prog="python -m artifacts.runtime", description="Build the Python runtime archive of the Spark steps."
-    )
-    parser.add_argument("--output", type=Path, default=ROOT / ".cache" / "runtime", help="folder to write")
-    parser.add_argument(
-        "--platform",
-        choices=PLATFORMS,
-        default=machine if machine in PLATFORMS else "x86_64",
-        help="processor: aarch64 for Graviton. Default: this machine's",
-    )
-    parser.add_argument(
-        "--requirements",
-        type=Path,
-        default=ROOT / "requirements" / "spark-runtime.txt",
-        help="hash-locked packages",
-    )
-    asked = parser.parse_args(arguments)
-    begun = time.monotonic()
-    try:
-        archive, built = build(asked.output, asked.platform, asked.requirements)
-    except (RuntimeArchiveError, OSError) as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
-    how = f"built in {time.monotonic() - begun:.0f} s" if built else "already built"
-    print(f"{archive}: {archive.stat().st_size / 1e6:.0f} MB, {how}")
-    return 0
+    return command("artifacts.runtime", "Build the Python runtime of the Spark steps.", build, arguments)
 
 
 if __name__ == "__main__":

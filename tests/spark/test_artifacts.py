@@ -15,8 +15,9 @@ import pytest
 from conftest import ROOT
 
 from artifacts import model, runtime, weights
+from artifacts.archives import pack
 from artifacts.atomic import atomic_file
-from artifacts.runtime import is_kept, pack
+from artifacts.runtime import is_kept, members
 from artifacts.symbols import without_symbols
 from fruit_contract.model import MODEL_FILES
 
@@ -101,9 +102,9 @@ def test_the_archive_depends_on_nothing_but_its_files(tmp_path: Path) -> None:
     for name in ("b/module.py", "a/module.py", "a/tests/test_it.py", "a/__pycache__/x.pyc", "bin/tool"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
-    pack(folder, tmp_path / "1.tar.gz")
+    pack(members(folder), tmp_path / "1.tar.gz")
     (folder / "a" / "module.py").touch()
-    pack(folder, tmp_path / "2.tar.gz")
+    pack(members(folder), tmp_path / "2.tar.gz")
     assert (tmp_path / "1.tar.gz").read_bytes() == (tmp_path / "2.tar.gz").read_bytes()
     with tarfile.open(tmp_path / "1.tar.gz") as archive:
         assert archive.getnames() == ["a/module.py", "b/module.py"]
@@ -164,7 +165,7 @@ def test_an_archive_above_the_limit_is_refused_in_one_sentence_and_not_left(
 ) -> None:
     assert runtime.LIMIT == 120_000_000
 
-    def install(requirements: Path, target: str, folder: Path) -> None:
+    def install(target: str, folder: Path) -> None:
         (folder / "module.py").write_bytes(random.Random(1).randbytes(2_500_000))
 
     monkeypatch.setattr(runtime, "install", install)
