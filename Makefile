@@ -80,6 +80,10 @@ $(RUNTIME): requirements/spark-runtime.txt artifacts/archives.py artifacts/runti
 runtime: $(TOOLS_VENV)/.installed  ## build the Python that the Spark steps import on EMR: aarch64 for Graviton, and x86-64
 	@for platform in aarch64 x86_64; do $(BUILD_RUNTIME) $$platform; done
 
+.PHONY: interpreter
+interpreter: $(TOOLS_VENV)/.installed  ## build the Python that emr-6.15.0 lacks, for both processors (of Debian's packages: needs apt)
+	@for platform in aarch64 x86_64; do $(TOOLS_VENV)/bin/python -m artifacts.interpreter --output $(CACHE)/runtime --platform $$platform; done
+
 $(AIRFLOW_DB): | $(AIRFLOW_VENV)/.installed
 	@echo "Creating Airflow's database"
 	@$(LOCAL_RUN) migrate
@@ -91,6 +95,7 @@ lock: $(TOOLS_VENV)/.installed  ## compile requirements/*.in into hash-locked re
 	  $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $$([ $$name = weights ] && echo --no-deps) \
 	    requirements/$$name.in -o requirements/$$name.txt; done
+	@$(TOOLS_VENV)/bin/python -m artifacts.debian
 
 # --- running ----------------------------------------------------------------------------------
 
@@ -184,7 +189,7 @@ lint: setup  ## ruff, mypy and shellcheck
 	@$(AIRFLOW_VENV)/bin/ruff check . && $(AIRFLOW_VENV)/bin/ruff format --check .
 	@$(AIRFLOW_VENV)/bin/mypy
 	@MYPYPATH=plugins:spark $(AIRFLOW_VENV)/bin/mypy --python-executable $(SPARK_VENV)/bin/python spark artifacts bench
-	@$(AIRFLOW_VENV)/bin/shellcheck .ci/run spark/bootstrap/*.sh
+	@$(AIRFLOW_VENV)/bin/shellcheck .ci/run artifacts/*.sh spark/bootstrap/*.sh
 
 .PHONY: compose-test
 compose-test: setup  ## docker-compose.yaml brought up for real, a run with restarts in it, and down again

@@ -1,7 +1,7 @@
-"""What the Spark steps need beside their code, made once at set-up: S3A jars, model, Python runtime.
+"""What the Spark steps need beside their code, made once: jars, model, Python runtime, Python itself.
 
-Each module is a command: ``python -m artifacts.jars``, ``python -m artifacts.model``,
-``python -m artifacts.runtime``. Each skips what is already right and never leaves half a file.
+Each is made by a command, such as ``python -m artifacts.model``, which skips what is already right and
+never leaves half a file.
 """
 
 import sys

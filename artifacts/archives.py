@@ -74,6 +74,12 @@ def build_once(
     return True
 
 
+def this_platform() -> str:
+    """Of the processor of this machine; x86_64 where it is neither."""
+    machine = platform.machine()
+    return machine if machine in PLATFORMS else "x86_64"
+
+
 def command(
     module: str,
     description: str,
@@ -81,13 +87,12 @@ def command(
     arguments: list[str] | None,
 ) -> int:
     """``python -m module --output FOLDER --platform PROCESSOR``: ``build`` for these; the exit code."""
-    machine = platform.machine()
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     parser.add_argument("--output", type=Path, default=ROOT / ".cache" / "runtime", help="folder to write")
     parser.add_argument(
         "--platform",
         choices=PLATFORMS,
-        default=machine if machine in PLATFORMS else "x86_64",
+        default=this_platform(),
         help="processor: aarch64 for Graviton. Default: this machine's",
     )
     asked = parser.parse_args(arguments)

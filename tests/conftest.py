@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 for folder in (REPOSITORY / "plugins", REPOSITORY):
@@ -16,3 +18,14 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(REPOSITORY / "dags")
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(REPOSITORY / "plugins")
 os.environ["KERAS_HOME"] = str(REPOSITORY / ".cache" / "keras")
+
+
+@pytest.fixture(scope="session")
+def shipped_python() -> Path:
+    """The archive of the Python for emr-6, of this machine's processor."""
+    from artifacts import archives, debian, interpreter
+
+    try:
+        return interpreter.build(REPOSITORY / ".cache" / "runtime", archives.this_platform())[0]
+    except debian.NoDebianError as missing:
+        pytest.skip(str(missing))

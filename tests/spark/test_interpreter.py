@@ -1,0 +1,123 @@
+"""Promise: the Python that is shipped needs a kernel and nothing else of the system that it runs on."""
+
+import json
+import os
+import platform
+import subprocess
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from artifacts import debian, interpreter
+from artifacts.archives import PLATFORMS, ArchiveError
+
+RUNTIME = ROOT / ".cache" / "runtime" / f"runtime-{platform.machine()}.tar.gz"
+ASKED_FOR_AND_NOT_NEEDED = "libnuma.so"
+"""The AWS SDK inside Arrow opens it by itself where it finds it, and goes on without. Debian's loader looks
+where Debian has libraries; Amazon Linux has those of 64 bits elsewhere, in lib64."""
+IMPORTS = """
+import json, sys
+sys.argv = ["arm64_worker", "./runtime", "imports"]
+exec(compile(open(WORKER).read(), WORKER, "exec"), {"__name__": "__main__", "__file__": WORKER})
+import platform, ssl
+mapped = {line.split()[-1] for line in open("/proc/self/maps") if "/" in line}
+print(json.dumps({
+    "mapped": sorted(mapped), "executable": sys.executable, "libc": platform.libc_ver(), "path": sys.path,
+    "certificates": ssl.get_default_verify_paths().cafile,
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def unpacked(shipped_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("node")
+    for archive, alias in ((shipped_python, "python"), (RUNTIME, "runtime")):
+        with tarfile.open(archive) as packed:
+            packed.extractall(folder / alias)
+    return folder
+
+
+def start(unpacked: Path, code: str, **environment: str) -> str:
+    """What the Python of the archive prints, started as Spark does: by a path from its working directory."""
+    done = subprocess.run(
+        ["./python/bin/python3.11", "-c", code],
+        cwd=unpacked,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": "./runtime", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_all_that_the_steps_import_runs_without_a_library_of_the_system(unpacked: Path) -> None:
+    worker = str(ROOT / "artifacts" / "arm64_worker.py")
+    said = json.loads(start(unpacked, f"WORKER = {worker!r}\n{IMPORTS}").splitlines()[-1])
+    assert said["mapped"]
+    strange = [Path(name).name for name in said["mapped"] if not name.startswith(str(unpacked))]
+    assert [name for name in strange if not name.startswith(ASKED_FOR_AND_NOT_NEEDED)] == []
+    assert said["libc"] == ["glibc", "2.36"]
+    assert said["executable"] == str(unpacked / "python" / "bin" / "python3.11")
+
+
+def test_neither_libraries_nor_packages_of_the_system_are_let_in(unpacked: Path, tmp_path: Path) -> None:
+    """EMR sets LD_LIBRARY_PATH for Hadoop's own libraries."""
+    for name in ("libz.so.1", "libstdc++.so.6", "libm.so.6"):
+        (tmp_path / name).write_text("of an older system")
+    certificates = tmp_path / "certificates.pem"
+    certificates.touch()
+    said = start(
+        unpacked,
+        "import locale, ssl, sys, zlib, numpy, pyarrow\n"
+        "print(sys.flags.utf8_mode, ssl.get_default_verify_paths().cafile, 'é'.encode())\n"
+        "print([each for each in sys.path if 'site-packages' in each and not each.startswith(sys.prefix)])",
+        LD_LIBRARY_PATH=str(tmp_path),
+        LANG="en_US.UTF-8",
+        HOME=str(tmp_path),
+        SSL_CERT_FILE=str(certificates),
+    )
+    assert said.splitlines() == [f"1 {certificates} {'é'.encode()}", "[]"]
+
+
+def test_both_processors_get_the_same_packages() -> None:
+    pinned = debian.read_list(debian.LIST)
+    assert {package.platform for package in pinned} == set(PLATFORMS)
+    assert set(Counter(package.name for package in pinned).values()) == {len(PLATFORMS)}
+    assert interpreter.LIBRARIES.keys() <= {package.name for package in pinned}
+
+
+def test_a_line_that_pins_nothing_is_named(tmp_path: Path) -> None:
+    listed = tmp_path / "interpreter.txt"
+    listed.write_text("# a comment\nx86_64 libc6=2.36\n")
+    with pytest.raises(ArchiveError, match=r"interpreter.txt, line 2: 'x86_64 libc6=2.36' is not 'platform"):
+        debian.read_list(listed)
+
+
+@pytest.mark.usefixtures("shipped_python")
+def test_a_package_with_another_checksum_is_not_used(tmp_path: Path) -> None:
+    pinned = next(package for package in debian.read_list(debian.LIST) if package.name == "zlib1g")
+    with pytest.raises(ArchiveError, match=r"zlib1g.*\.deb has SHA-256 .* not pinned: do not use it"):
+        debian.unpack([pinned._replace(sha256="0" * 64)], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("shipped_python")
+def test_a_version_that_debian_has_no_more_is_said_to_be_locked_anew(tmp_path: Path) -> None:
+    pinned = next(package for package in debian.read_list(debian.LIST) if package.name == "zlib1g")
+    with pytest.raises(ArchiveError, match=r"Version '1:0.1' for 'zlib1g' was not found; .* run `make lock`"):
+        debian.unpack([pinned._replace(version="1:0.1")], tmp_path)
+
+
+def test_without_apt_one_sentence_says_where_to_build(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("DEBIAN_MIRROR", raising=False)
+    assert interpreter.main(["--output", str(tmp_path / "out")]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("error: apt-get was not found: the Python for emr-6 is made of Debian's packages")
+    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
