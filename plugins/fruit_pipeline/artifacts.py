@@ -34,6 +34,8 @@ class ArtifactUris:
     runtime: str
     hard_lifetime: str
     """The bootstrap action that limits the cluster's life."""
+    python: str | None = None
+    """Where the release has no Python that will do."""
 
 
 def model_fingerprint(model_dir: Path, model_file: str) -> str:
@@ -57,20 +59,32 @@ def code_archive(code_dir: Path) -> bytes:
 
 
 def publish(
-    s3: Any, bucket: str, code_dir: Path, model_dir: Path, model_file: str, runtime_archive: Path
+    s3: Any,
+    bucket: str,
+    code_dir: Path,
+    model_dir: Path,
+    model_file: str,
+    runtime_archive: Path,
+    python_archive: Path | None = None,
 ) -> ArtifactUris:
     """Upload what is not on S3 yet; what is there under its content's key is left alone.
 
-    Of the model, ``model_file`` alone travels: the file of the run's engine and precision.
+    Of the model, ``model_file`` alone travels: the file of the run's engine and precision. Without
+    ``python_archive`` the nodes' own Python is used.
     """
     model_files = (FACTS_FILE, model_file)
-    for path in (code_dir / "featurize.py", runtime_archive, *(model_dir / name for name in model_files)):
+    builders = {code_dir / "featurize.py": "make setup", runtime_archive: _runtime_builder(runtime_archive)}
+    builders |= {model_dir / name: "make setup" for name in model_files}
+    archives = [runtime_archive]
+    if python_archive is not None:
+        builders[python_archive] = "make interpreter"
+        archives.append(python_archive)
+    for path, builder in builders.items():
         if not path.exists():
-            builder = _runtime_builder(path) if path == runtime_archive else "make setup"
             raise MissingArtifactError(f"The artifact {path.name} is missing: build it with `{builder}`.")
     scripts = [code_dir / name for name in ("featurize.py", "reduce.py", "bootstrap/hard_lifetime.sh")]
     models = [model_dir / name for name in model_files]
-    files = [*scripts, *models, runtime_archive]
+    files = [*scripts, *models, *archives]
     # Hashing and sending both let other threads work: the small files cost no time beside the large one.
     with ThreadPoolExecutor(len(files)) as pool:
         digests = dict(zip(files, pool.map(_sha256, files), strict=True))
@@ -80,8 +94,8 @@ def publish(
         code = _publish_bytes(s3, bucket, "code.zip", code_archive(code_dir))
         for upload in uploads:
             upload.result()
-    featurize, reduce, hard_lifetime, runtime = (
-        f"s3://{bucket}/{keys[path]}" for path in (*scripts, runtime_archive)
+    featurize, reduce, hard_lifetime, runtime, *python = (
+        f"s3://{bucket}/{keys[path]}" for path in (*scripts, *archives)
     )
     return ArtifactUris(
         featurize=featurize,
@@ -90,6 +104,7 @@ def publish(
         model=f"s3://{bucket}/{artifact_key(model, '')}",
         runtime=runtime,
         hard_lifetime=hard_lifetime,
+        python=python[0] if python else None,
     )
 
 

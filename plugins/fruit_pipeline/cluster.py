@@ -14,8 +14,6 @@ from fruit_pipeline.prices import EBS_ROOT_GB
 _IDLE_SECONDS: Final = 900
 """Idle life of a cluster that nobody terminates; EMR allows 60 to 604800."""
 
-_EXECUTOR_PYTHON: Final = "/usr/bin/python3.11"
-
 
 def job_flow(
     parameters: RunParameters, deployment: Deployment, hard_lifetime: str, dag_id: str, run_id: str
@@ -81,14 +79,10 @@ def _applications(parameters: RunParameters) -> tuple[str, ...]:
 
 
 def _configurations(parameters: RunParameters) -> list[dict[str, Any]]:
-    """Spark's and YARN's settings for the workers, and which Python Spark starts."""
+    """Spark's and YARN's settings for the workers."""
     found = {
         "yarn-site": spark_settings.yarn_site(parameters),
-        "spark-defaults": {
-            **spark_settings.spark_defaults(parameters),
-            "spark.pyspark.python": _EXECUTOR_PYTHON,
-            "spark.yarn.appMasterEnv.PYSPARK_PYTHON": _EXECUTOR_PYTHON,
-        },
+        "spark-defaults": spark_settings.spark_defaults(parameters),
     }
     return [{"Classification": name, "Properties": properties} for name, properties in found.items()]
 

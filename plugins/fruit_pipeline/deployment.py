@@ -56,6 +56,8 @@ class Deployment(BaseSettings):
     code_dir: Path = _REPOSITORY / "spark"
     model_dir: Path = _REPOSITORY / ".cache" / "model"
     runtime_archive: Path = _REPOSITORY / ".cache" / "runtime" / "runtime-aarch64.tar.gz"
+    python_archive: Path = _REPOSITORY / ".cache" / "runtime" / "python-aarch64.tar.gz"
+    """Of a Python for the releases that have none new enough; it need not exist for the others."""
     usd_per_eur: float = Field(1.16, gt=0, allow_inf_nan=False)
     """Exchange rate; invoices are in USD, budgets in EUR."""
     usd_per_eur_date: date = date(2026, 11, 1)

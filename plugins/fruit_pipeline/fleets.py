@@ -24,8 +24,8 @@ like, for it costs 40 % more than an m6g."""
 
 
 _UNLISTED_SIZE: Final = "large"
-"""Of the types that a run can choose, EMR's own list for emr-7.10.0 to emr-7.13.0 lacks those of this size
-(ListSupportedInstanceTypes). The recorded cluster had m6g.large workers all the same."""
+"""Of the types that a run can choose, EMR's own list lacks those of this size for every release that is
+offered (ListSupportedInstanceTypes). The recorded cluster had m6g.large workers all the same."""
 
 
 @cache

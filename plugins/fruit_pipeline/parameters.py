@@ -24,6 +24,7 @@ from fruit_contract.model import IMAGE_SIZE_STEP, IMAGE_SIZES, Precision, model_
 from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.prices import OFFERED_TYPES, gib
 from fruit_pipeline.regions import EU_REGIONS
+from fruit_pipeline.releases import DEFAULT_RELEASE, RELEASES
 
 if TYPE_CHECKING:
     from airflow.sdk import Param
@@ -85,16 +86,6 @@ _MaxWorkers = Annotated[
     BeforeValidator(lambda value: None if value == "" else value),  # an empty word of a command line
     WithJsonSchema({"type": ["integer", "null"], "minimum": 1, "maximum": MOST_WORKERS}),
 ]
-
-
-def _runs_on_release(value: Any) -> Any:
-    if str(value).startswith("emr-6."):
-        raise PydanticCustomError(
-            "release",
-            "its system is Amazon Linux 2, with Python 3.7 and glibc 2.26, and the steps need Python 3.11 "
-            "and, for LiteRT, glibc 2.30: use emr-7.13.0",
-        )
-    return value
 
 
 class RunParameters(BaseModel):
@@ -236,9 +227,11 @@ class RunParameters(BaseModel):
     clean_dry_run: bool = Field(
         False, description="Only say which files of superseded runs would be removed after publishing."
     )
-    release_label: Annotated[
-        Literal["emr-7.13.0", "emr-7.12.0", "emr-7.11.0", "emr-7.10.0"], BeforeValidator(_runs_on_release)
-    ] = Field("emr-7.13.0", description="EMR release, of those that have Python 3.11 and reach S3 by S3A.")
+    release_label: Literal[RELEASES] = Field(  # type: ignore[valid-type]
+        DEFAULT_RELEASE,
+        description="EMR release. emr-6.15.0, for its Spark 3.4, is given a Python of ours and no longer "
+        "supported by AWS.",
+    )
 
     @model_validator(mode="after")
     def _model_is_offered(self) -> "RunParameters":

@@ -11,6 +11,7 @@ from typing import Final
 from fruit_pipeline.fleets import worker_types
 from fruit_pipeline.parameters import RunParameters
 from fruit_pipeline.prices import gib, vcpus
+from fruit_pipeline.releases import python, ships_python
 
 YARN_MIB: Final = {8: 6144, 16: 12288, 32: 24576, 64: 57344, 128: 122880}
 """``yarn.nodemanager.resource.memory-mb`` that EMR gives a node, by its memory in GiB: EMR Release Guide,
@@ -45,6 +46,8 @@ def spark_defaults(parameters: RunParameters) -> dict[str, str]:
         **_executors(parameters),
         **_memory(parameters),
         **(_LOSSES if parameters.spot != "on-demand" else {}),
+        # A shipped Python comes with the steps alone: notebooks on the cluster keep the nodes' own.
+        **({} if ships_python(parameters.release_label) else python_settings(parameters.release_label)),
         # EMR's committer for S3A, which its releases with S3A behind s3:// use unless told otherwise.
         "spark.sql.execution.datasources.SQLEmrOptimizedCommitProtocol.leverageMagicCommitProtocol": "true",
     }
@@ -60,6 +63,12 @@ _LOSSES: Final = {
     "spark.executor.decommission.killInterval": "110s",
     "spark.stage.ignoreDecommissionFetchFailure": "true",
 }
+
+
+def python_settings(release_label: str) -> dict[str, str]:
+    """Which Python Spark starts, in the driver and in the executors."""
+    command = python(release_label)
+    return {"spark.pyspark.python": command, "spark.yarn.appMasterEnv.PYSPARK_PYTHON": command}
 
 
 def _executors(parameters: RunParameters) -> dict[str, str]:

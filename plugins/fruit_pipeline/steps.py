@@ -8,6 +8,8 @@ from fruit_contract.layout import FEATURES_PREFIX, RunLayout
 from fruit_pipeline.artifacts import ArtifactUris
 from fruit_pipeline.parameters import RunParameters
 from fruit_pipeline.planned import Planned
+from fruit_pipeline.releases import PYTHON_FOLDER
+from fruit_pipeline.spark_settings import python_settings
 
 FEATURIZE: Final = "featurize"
 REDUCE: Final = "reduce"
@@ -90,6 +92,10 @@ def _spark_step(
 
     A failed step leaves the cluster waiting: the run's teardown ends it, and its logs stay whole.
     """
+    archives, shipped_python = [f"{artifacts.runtime}#{_RUNTIME_FOLDER}"], {}
+    if artifacts.python:
+        archives.append(f"{artifacts.python}#{PYTHON_FOLDER}")
+        shipped_python = python_settings(parameters.release_label)
     environment = {
         "PYTHONPATH": f"./{_RUNTIME_FOLDER}",
         "AWS_REGION": parameters.region,
@@ -99,7 +105,8 @@ def _spark_step(
     for conf in (
         # YARN would start a failed driver a second time, for as long again.
         "spark.yarn.maxAppAttempts=1",
-        f"spark.archives={artifacts.runtime}#{_RUNTIME_FOLDER}",
+        f"spark.archives={','.join(archives)}",
+        *(f"{key}={value}" for key, value in shipped_python.items()),
         *(f"spark.yarn.appMasterEnv.{key}={value}" for key, value in environment.items()),
         *(f"spark.executorEnv.{key}={value}" for key, value in environment.items()),
     ):

@@ -40,6 +40,7 @@ from fruit_pipeline.parameters import DEFAULT_WORKER_TYPE, Fleet, ParameterError
 from fruit_pipeline.planned import Planned
 from fruit_pipeline.prices import PriceError
 from fruit_pipeline.regions import EU_REGIONS, ResidencyError
+from fruit_pipeline.releases import ships_python
 
 STEP_SENSORS = {steps.FEATURIZE: "wait_for_featurize", steps.REDUCE: "wait_for_pca"}
 """Which task of the DAG waits for which step."""
@@ -187,6 +188,7 @@ def publish_artifacts(guarded: dict[str, Any], planned: Planned) -> dict[str, An
             deployment.model_dir,
             model_file(parameters.engine, parameters.precision),
             deployment.runtime_archive,
+            deployment.python_archive if ships_python(parameters.release_label) else None,
         )
     except artifacts.MissingArtifactError as error:
         raise AirflowFailException(str(error)) from error

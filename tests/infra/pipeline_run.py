@@ -372,7 +372,7 @@ class PipelineRun:
             # The session is in the environment; in an account the connection becomes the role.
             "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
             "FRUITS_KEEP_RUNS": "1",
-            "FRUITS_RUNTIME_ARCHIVE": str(next((REPOSITORY / ".cache/runtime").glob("*.tar.gz"))),
+            "FRUITS_RUNTIME_ARCHIVE": str(next((REPOSITORY / ".cache/runtime").glob("runtime-*.tar.gz"))),
         }
         self.account.step_environment.update(self.account.sessions["NodeRole"])
         with (

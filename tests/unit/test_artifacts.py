@@ -1,6 +1,7 @@
 """Artifacts are uploaded once, under keys that only their content decides."""
 
 import zipfile
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,14 @@ def built(tmp_path: Path) -> dict[str, Any]:
         (model / name).write_bytes(name.encode())
     runtime = tmp_path / "runtime.tar.gz"
     runtime.write_bytes(b"runtime")
+    python = tmp_path / "python.tar.gz"
+    python.write_bytes(b"python")
     return {
         "code_dir": REPOSITORY / "spark",
         "model_dir": model,
         "model_file": "mobilenetv2.tflite",
         "runtime_archive": runtime,
+        "python_archive": python,
     }
 
 
@@ -84,5 +88,18 @@ def test_a_missing_runtime_names_the_command_that_builds_it_for_its_processor(
     built["runtime_archive"] = tmp_path / "runtime-aarch64.tar.gz"
     with pytest.raises(
         artifacts.MissingArtifactError, match=r"artifacts\.runtime --output .* --platform aarch64`"
+    ):
+        artifacts.publish(s3, BUCKET, **built)
+
+
+def test_a_python_travels_only_where_the_nodes_have_none(s3: Any, built: dict[str, Any]) -> None:
+    shipped = artifacts.publish(s3, BUCKET, **built)
+    without = artifacts.publish(s3, BUCKET, **{**built, "python_archive": None})
+    assert shipped.python is not None
+    assert shipped.python.endswith("/python.tar.gz")
+    assert without == replace(shipped, python=None)
+    built["python_archive"].unlink()
+    with pytest.raises(
+        artifacts.MissingArtifactError, match=r"python.tar.gz is missing: build it with `make interpreter`"
     ):
         artifacts.publish(s3, BUCKET, **built)

@@ -1,6 +1,7 @@
 """The RunJobFlow request is what EMR accepts, all Spot, tagged, and made of the parameters alone."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,28 @@ def test_the_settings_of_the_workers_are_the_clusters_own() -> None:
     assert given["yarn-site"] == spark_settings.yarn_site(parameters)
     assert spark_settings.spark_defaults(parameters).items() <= given["spark-defaults"].items()
     assert given["spark-defaults"]["spark.pyspark.python"] == "/usr/bin/python3.11"
+
+
+@pytest.mark.parametrize("build", [steps.featurize_step, steps.reduce_step])
+def test_on_a_release_without_a_new_python_the_steps_bring_theirs_and_notebooks_keep_the_nodes(
+    build: Any,
+) -> None:
+    request = built(release_label="emr-6.15.0", interactive_minutes=30)
+    defaults = next(each for each in request["Configurations"] if each["Classification"] == "spark-defaults")
+    assert [key for key in defaults["Properties"] if "pyspark" in key.lower()] == []
+    parameters = RunParameters(bucket="fruits-test", release_label="emr-6.15.0")
+    uris = replace(URIS, python="s3://b/python.tar.gz")
+    args = build(parameters, RunLayout("fruits-test", "run-1"), uris, planned())["HadoopJarStep"]["Args"]
+    assert "spark.archives=s3://b/runtime.tar.gz#runtime,s3://b/python.tar.gz#python" in args
+    assert "spark.pyspark.python=./python/bin/python3.11" in args
+    assert "spark.yarn.appMasterEnv.PYSPARK_PYTHON=./python/bin/python3.11" in args
+
+
+@pytest.mark.parametrize("build", [steps.featurize_step, steps.reduce_step])
+def test_on_the_other_releases_the_steps_take_the_nodes_python(build: Any) -> None:
+    args = build(RunParameters(bucket="fruits-test"), RunLayout("fruits-test", "run-1"), URIS, planned())
+    assert "spark.archives=s3://b/runtime.tar.gz#runtime" in args["HadoopJarStep"]["Args"]
+    assert not any("pyspark" in word.lower() for word in args["HadoopJarStep"]["Args"])
 
 
 def test_nobody_pays_for_an_idle_cluster() -> None:

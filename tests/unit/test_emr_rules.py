@@ -19,6 +19,7 @@ from fruit_pipeline.deployment import Deployment
 from fruit_pipeline.parameters import MOST_WORKERS, WORKER_TYPES, RunParameters
 from fruit_pipeline.prices import OFFERED_TYPES
 from fruit_pipeline.regions import EU_REGIONS
+from fruit_pipeline.releases import RELEASES
 from local_aws.emr import rules
 from local_aws.emr.errors import ApiError
 from local_aws.emr.validation import validate
@@ -27,7 +28,7 @@ from tests.emr_rules import RULES, Rule
 from tests.unit.conftest import planned
 
 BUCKET = "fruits-test"
-URIS = ArtifactUris(*(f"s3://{BUCKET}/artifacts/{'0' * 64}/{name}" for name in "abcdef"))
+URIS = ArtifactUris(*(f"s3://{BUCKET}/artifacts/{'0' * 64}/{name}" for name in "abcdefg"))
 MARKETS = ("spot", "spot-or-on-demand", "on-demand")
 
 
@@ -51,7 +52,7 @@ def parameters(draw: Any) -> RunParameters:
         max_hours=max_hours,
         max_step_hours=draw(st.floats(0.001, 24)),
         interactive_minutes=draw(st.integers(0, 480)),
-        release_label=draw(st.sampled_from(("emr-7.13.0", "emr-7.10.0"))),
+        release_label=draw(st.sampled_from(RELEASES)),
         input_prefix=draw(st.sampled_from(("", "Test/", "p" * 511 + "/"))),
     )
 

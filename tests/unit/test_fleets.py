@@ -7,9 +7,10 @@ from moto import mock_aws
 from fruit_pipeline import fleets
 from fruit_pipeline.parameters import WORKER_TYPES, RunParameters
 from fruit_pipeline.prices import OFFERED_TYPES
+from fruit_pipeline.releases import RELEASES
 
 
-@pytest.fixture(scope="module", params=["emr-7.10.0", "emr-7.13.0"])
+@pytest.fixture(scope="module", params=[RELEASES[0], RELEASES[-1]])
 def listed(request: pytest.FixtureRequest) -> set[str]:
     """EMR's list for the oldest and the newest release, as moto has recorded it."""
     with mock_aws():

@@ -48,8 +48,9 @@ def test_the_defaults_are_the_recorded_project() -> None:
             "interactive_minutes is 300: with max_hours 20 the cluster could live longer than 24 hours",
         ),
         (
-            ["release_label=emr-6.15.0"],
-            "Parameter release_label is 'emr-6.15.0': its system is Amazon Linux 2, with Python 3.7",
+            ["release_label=emr-6.14.0"],
+            "Parameter release_label is 'emr-6.14.0': it should be 'emr-7.13.0', 'emr-7.12.0', 'emr-7.11.0', "
+            "'emr-7.10.0' or 'emr-6.15.0'",
         ),
         (
             ["precision=float16", "engine=keras"],
