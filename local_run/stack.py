@@ -48,6 +48,11 @@ class Paths:
     def spark_python(self) -> Path:
         return self.repository / ".venv" / "spark" / "bin" / "python"
 
+    @property
+    def older_spark_python(self) -> Path:
+        """Installed by `make test` and by `make interpreter`."""
+        return self.repository / ".venv" / "spark-oldest" / "bin" / "python"
+
 
 class Stack:
     """The running processes of one local system, and clients for them."""
@@ -80,6 +85,7 @@ class Stack:
             "FRUITS_CODE_DIR": str(paths.repository / "spark"),
             "FRUITS_MODEL_DIR": str(paths.cache / "model"),
             "FRUITS_RUNTIME_ARCHIVE": str(paths.cache / "runtime" / f"runtime-{platform.machine()}.tar.gz"),
+            "FRUITS_PYTHON_ARCHIVE": str(paths.cache / "runtime" / f"python-{platform.machine()}.tar.gz"),
         }
         self._more_settings = dict(settings or {})
         self._time_factor, self._limit_factor = time_factor, limit_factor
@@ -122,6 +128,8 @@ class Stack:
             "--jars-dir",
             str(self.paths.cache / "jars"),
         ]
+        if self.paths.older_spark_python.exists():
+            command += ["--older-spark-python", str(self.paths.older_spark_python)]
         command += ["--time-factor", str(self._time_factor), "--limit-factor", str(self._limit_factor)]
         command += ["--env-file", str(exports)]
         environment = {**self.airflow.environment({}), "PYTHONPATH": str(self.paths.repository)}

@@ -1,7 +1,7 @@
 """The EMR releases that can be asked for, with the versions of what matters here.
 
-From the "About Amazon EMR releases" pages of the release guide. Steps run on the one Spark that is
-installed locally, whatever the label says; the controller log of each step names both.
+From the "About Amazon EMR releases" pages of the release guide. Steps run on the Spark that is installed
+locally, of which there may be two (``steps.Sparks``); the controller log of each step names both.
 """
 
 from typing import Final

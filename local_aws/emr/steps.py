@@ -57,6 +57,18 @@ class _Running:
                 self.process.stdin.flush()
 
 
+@dataclass(frozen=True)
+class Sparks:
+    """The Sparks of this machine."""
+
+    current: LocalSpark
+    older: LocalSpark | None = None
+
+    def of(self, release_label: str) -> LocalSpark:
+        """What runs the steps of a release: Spark 3.4 for the sixth line, if it is there."""
+        return self.older if self.older and release_label.startswith("emr-6.") else self.current
+
+
 class LocalStepRunner:
     """An ``engine.StepRunner`` that runs ``command-runner.jar`` steps for real."""
 
@@ -64,12 +76,12 @@ class LocalStepRunner:
         self,
         s3: BaseClient,
         localizer: Localizer,
-        spark: LocalSpark,
+        sparks: Sparks,
         environment: Mapping[str, str],
         folder: Path,
     ) -> None:
         """``environment`` is what AWS clients in a step need; ``folder`` holds what steps leave."""
-        self._s3, self._localizer, self._spark = s3, localizer, spark
+        self._s3, self._localizer, self._sparks = s3, localizer, sparks
         self._environment, self._folder = environment, folder
         self._running: dict[str, _Running] = {}
 
@@ -128,6 +140,8 @@ class _StepRun:
 
     def __init__(self, runner: LocalStepRunner, cluster: Cluster, step: Step, running: _Running) -> None:
         self._runner, self._cluster, self.step, self._running = runner, cluster, step, running
+        self._release = str(cluster.request["ReleaseLabel"])
+        self._spark = runner._sparks.of(self._release)
         self._logs = runner._folder / cluster.id / step.id
         self._workdir = self._logs / "container"
 
@@ -156,9 +170,7 @@ class _StepRun:
             (self._logs / "stderr").write_text(f"{error}\n")
             return 1, str(error)
         _note(controller, f"startExec 'hadoop jar {step.jar} {' '.join(step.args)}'")
-        _note(
-            controller, f"Release {self._cluster.request['ReleaseLabel']} asked for; run by the local Spark."
-        )
+        _note(controller, f"Release {self._release} asked for; run by the Spark in {self._spark.spark_home}.")
         for item in command.localized:
             _note(controller, f"Localized {item.uri} as {item.name}{'/' if item.unpack else ''}")
         _note(controller, f"Local command: {' '.join(command.argv)}")
@@ -174,11 +186,9 @@ class _StepRun:
             raise UnsupportedStepError("command-runner.jar was given no command: put it into Args.")
         if step.args[0].rpartition("/")[2] == "spark-submit":
             defaults = _classification(self._cluster, "spark-defaults")
-            command = localize_and_translate(
-                parse(step.args[1:]), self._runner._spark, defaults, self._workdir
-            )
+            command = localize_and_translate(parse(step.args[1:]), self._spark, defaults, self._workdir)
             exported = _classification(self._cluster, "spark-env", "export")
-            python = str(self._runner._spark.python)
+            python = str(self._spark.python)
             if exported.get("PYSPARK_PYTHON", "").startswith("/usr/bin/python3"):
                 exported["PYSPARK_PYTHON"] = python
             return LocalCommand(command.argv, {**exported, **command.environment}, command.localized)
@@ -214,7 +224,7 @@ class _StepRun:
         return exit_code
 
     def _base_environment(self) -> dict[str, str]:
-        spark = self._runner._spark
+        spark = self._spark
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         return {
             **inherited,
@@ -229,7 +239,7 @@ class _StepRun:
         }
 
     def _path(self) -> str:
-        spark = self._runner._spark
+        spark = self._spark
         own = [spark.python.parent, spark.java_home / "bin", spark.spark_home / "bin"]
         return os.pathsep.join([*map(str, own), "/usr/local/bin", "/usr/bin", "/bin"])
 

@@ -1,0 +1,72 @@
+"""The oldest release gives what the newest does, on its own Spark and a Python that the steps bring."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fruit_contract.layout import RunLayout
+from fruit_pipeline.publication import read_json
+from fruit_pipeline.releases import RELEASES
+from local_run import images
+from tests.e2e.conftest import BUCKET, Ended, System
+
+SMALL = {"components": 4, "minimum_variance": 0.1, "image_size": 96, "full_refresh": True}
+NEWEST, OLDEST = RELEASES[0], RELEASES[-1]
+
+
+@pytest.fixture(scope="module")
+def runs(system: System, shipped_python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    """The same photos on the newest release and on the oldest."""
+    assert system.stack.paths.older_spark_python.exists(), "Spark 3.4 is missing: install it by `make test`"
+    system.upload(images.generate(tmp_path_factory.mktemp("photos"), 20))
+    return {label: system.run(f"on-{label}", release_label=label, **SMALL) for label in (NEWEST, OLDEST)}
+
+
+def features(system: System, layout: RunLayout) -> pa.Table:
+    listed = system.s3.list_objects_v2(Bucket=BUCKET, Prefix=layout.features)["Contents"]
+    files = [entry["Key"] for entry in listed if entry["Key"].endswith(".parquet")]
+    bodies = (system.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in files)
+    return pa.concat_tables([pq.read_table(io.BytesIO(body)) for body in bodies]).sort_by("path")
+
+
+def ratios(ended: Ended) -> list[float]:
+    assert ended.report is not None
+    return ended.report["explained_variance_ratio"]
+
+
+def said(system: System, ended: Ended) -> Any:
+    return read_json(system.s3, BUCKET, ended.layout.featurize_metrics)
+
+
+@pytest.mark.parametrize("release", [NEWEST, OLDEST])
+def test_a_run_on_either_is_green(runs: dict[str, Ended], release: str) -> None:
+    ended = runs[release]
+    assert ended.state == "success", ended.output
+    assert ended.report is not None
+    assert ended.report["cluster"]["release"] == release
+    assert ended.report["cluster"]["final_state"] == "TERMINATED"
+
+
+def test_each_ran_on_its_own_spark_and_python(runs: dict[str, Ended], system: System) -> None:
+    oldest, newest = (said(system, runs[label])["versions"] for label in (OLDEST, NEWEST))
+    assert oldest["spark"].startswith("3.4.")
+    assert newest["spark"].startswith("3.5.")
+    assert oldest["python"] == "3.11.2", "not Debian 12's"
+    assert {name: oldest[name] for name in oldest if name not in ("spark", "python")} == {
+        name: newest[name] for name in oldest if name not in ("spark", "python")
+    }
+
+
+def test_the_features_are_the_same_to_the_bit(runs: dict[str, Ended], system: System) -> None:
+    newest, oldest = (features(system, runs[label].layout) for label in (NEWEST, OLDEST))
+    assert len(newest) == 20
+    assert oldest.equals(newest)
+
+
+def test_so_is_the_variance_that_the_components_keep(runs: dict[str, Ended]) -> None:
+    newest, oldest = (ratios(runs[label]) for label in (NEWEST, OLDEST))
+    assert oldest == pytest.approx(newest, abs=1e-9)
