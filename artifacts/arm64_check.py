@@ -5,6 +5,9 @@
 Needs the tool ``arm64-check`` (an emulator around QEMU, and a check of glibc versions): the file that
 ``ARM64_CHECK`` names, or one on PATH, or ``../shared/tools/arm64-check/arm64-check``. Without it the check
 says that it was skipped, and succeeds. Emulated arithmetic is exact, its speed says nothing.
+
+Checked twice: with a Python as on emr-7, and with the one that is shipped to emr-6, which must give the
+same features.
 """
 
 import argparse
@@ -21,6 +24,7 @@ from typing import Final
 
 import numpy as np
 
+from artifacts import interpreter
 from artifacts.archives import ArchiveError
 from artifacts.runtime import build
 from artifacts.weights import ROOT
@@ -30,6 +34,9 @@ from local_run.images import generate
 
 WORKER: Final = Path(__file__).with_name("arm64_worker.py")
 BESIDE_THE_REPOSITORY: Final = ROOT.parent / "shared" / "tools" / "arm64-check" / "arm64-check"
+EMULATOR: Final = ("qemu-aarch64-static", "-cpu", "neoverse-n1", "-r", "4.14.0")
+"""For a program that brings its own libraries, on the kernel of Amazon Linux 2. ``arm64-check prepare``
+installs it."""
 EXACT_TOLERANCE: Final = 1e-4
 """Of a float32 feature, absolute: they are 0 to about 6."""
 HALF_TOLERANCE: Final = 1e-2
@@ -92,7 +99,33 @@ def compare(precision: Precision, here: Features, there: Features) -> str:
     return said
 
 
-def check(tool: Path, archive: Path, model: Path, photos: list[Path], image_size: int) -> None:
+def emulated_python(archive: Path, folder: Path) -> Path:
+    """The command of a shipped Python, unpacked into ``folder``, that runs it on the emulator."""
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder)
+    command = folder / "bin" / "python3.11"
+    script = command.read_text()
+    start = 'exec "$home/lib/ld.so"'
+    if script.count(start) != 1:
+        raise CheckFailedError(f"{command.name} does not start by {start!r}: tell arm64_check how it does.")
+    command.write_text(script.replace(start, f'exec {" ".join(EMULATOR)} "$home/lib/ld.so"'))
+    return command
+
+
+def check_shipped_python(
+    archive: Path, runtime: Path, model: Path, image_size: int, photos: list[Path], expected: Features
+) -> None:
+    """The Python for emr-6 imports the runtime and gives the features that the other one gave."""
+    python = emulated_python(archive, runtime.with_name("python"))
+    worker = ("env", f"PYTHONPATH={runtime}", python, WORKER, runtime)
+    print(call("imports on emr-6", *worker, "imports"))
+    written = runtime.with_name("emr-6.npy")
+    call("float32 on emr-6", *worker, "features", str(image_size), model, written, *photos)
+    if not np.array_equal(np.load(written), expected):
+        raise CheckFailedError("The Python for emr-6 gives other features than that of emr-7.")
+
+
+def check(tool: Path, archive: Path, python: Path, model: Path, photos: list[Path], image_size: int) -> None:
     """Every check in turn; ``CheckFailedError`` at the first that fails."""
     call("prepare", tool, "prepare")
     with tempfile.TemporaryDirectory() as scratch:
@@ -115,6 +148,8 @@ def check(tool: Path, archive: Path, model: Path, photos: list[Path], image_size
                 )
                 features.append(np.load(written))
             print(compare(precision, *features))
+            if precision == "float32":
+                check_shipped_python(python, runtime, file, image_size, photos, features[-1])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -144,7 +179,8 @@ def main(arguments: list[str] | None = None) -> int:
                 raise CheckFailedError(f"{folder} has no .jpg: give another folder")
             photos = found[:: max(1, len(found) // asked.count)][: asked.count]
             archive, _ = build(asked.runtime, "aarch64")
-            check(tool, archive, asked.model, photos, asked.image_size)
+            python, _ = interpreter.build(asked.runtime, "aarch64")
+            check(tool, archive, python, asked.model, photos, asked.image_size)
     except (CheckFailedError, ArchiveError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1

@@ -46,11 +46,14 @@ class Parts:
     def artifacts(self) -> dict[str, Path]:
         """What a run uploads, by the setting that says where it is."""
         cache = self.repository / ".cache"
-        return {
+        found = {
             "FRUITS_CODE_DIR": self.repository / "spark",
             "FRUITS_MODEL_DIR": cache / "model",
             "FRUITS_RUNTIME_ARCHIVE": cache / "runtime" / "runtime-aarch64.tar.gz",
         }
+        # Built by those who want emr-6.15.0 alone.
+        python = cache / "runtime" / "python-aarch64.tar.gz"
+        return found | ({"FRUITS_PYTHON_ARCHIVE": python} if python.exists() else {})
 
 
 def build(parts: Parts, outputs: Mapping[str, str], output: Path) -> list[Path]:

@@ -5,7 +5,7 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
@@ -83,8 +83,11 @@ def _unpack(archive: Path, content: Path) -> None:
         with tarfile.open(archive) as tarred:
             for member in tarred:
                 # By hand: tarfile's filters came with Python 3.11.4, and Debian 12 has 3.11.2.
-                if not (content / member.name).resolve().is_relative_to(content.resolve()):
-                    raise tarfile.TarError(f"{member.name} lies outside of it")
+                # A symbolic link's target is beside it, a hard link's is a name in the archive.
+                beside = PurePosixPath(member.name).parent if member.issym() else PurePosixPath()
+                for name in (PurePosixPath(member.name), beside / member.linkname):
+                    if not (content / name).resolve().is_relative_to(content.resolve()):
+                        raise tarfile.TarError(f"{member.name} lies outside of it")
                 tarred.extract(member, content)
 
 

@@ -26,6 +26,8 @@ _OF_RUNS: Final = (
 """The prefixes whose next part is a run's key. The output goes last, for a reader who is at it."""
 GRACE: Final = timedelta(hours=2 * LONGEST_HOURS)
 """How long the files of an unpublished run are left alone."""
+_MARKER: Final = "_$folder$"
+"""What EMRFS, the S3 file system of emr-6, makes an empty folder of: an object with its name and this."""
 _DELETE_AT_ONCE: Final = 1000
 """Keys in one DeleteObjects request, its limit."""
 
@@ -63,7 +65,8 @@ def collect(s3: Any, bucket: str, keep_runs: int, *, dry_run: bool = False) -> C
     published, kept = set(current.published), set(current.published[:keep_runs])
     sources = _sources_kept(s3, bucket, current, keep_runs)
     for prefix in (*_OF_RUNS, FEATURES_PREFIX):
-        for folder in list(_folders(s3, bucket, prefix)):
+        folders, markers = _folders(s3, bucket, prefix)
+        for folder in folders:
             name = folder.removeprefix(prefix).rstrip("/")
             run = name.partition("=")[2] if prefix == FEATURES_PREFIX else name
             needed = name in sources if prefix == FEATURES_PREFIX else run in kept
@@ -71,6 +74,7 @@ def collect(s3: Any, bucket: str, keep_runs: int, *, dry_run: bool = False) -> C
             if needed or (run not in published and _may_be_under_way(objects, now)):
                 done.kept += 1
                 continue
+            objects += (markers[key] for key in [f"{folder.rstrip('/')}{_MARKER}"] if key in markers)
             done.removed.append(folder)
             done.objects += len(objects)
             done.bytes += sum(entry["Size"] for entry in objects)
@@ -91,11 +95,16 @@ def _sources_kept(s3: Any, bucket: str, current: Current, keep_runs: int) -> set
     return {source for layout in kept for source in sources_of(s3, bucket, layout.manifest)}
 
 
-def _folders(s3: Any, bucket: str, prefix: str) -> Iterator[str]:
-    """The prefixes up to the next slash."""
+def _folders(s3: Any, bucket: str, prefix: str) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """The prefixes up to the next slash, and the markers beside them by their keys."""
+    folders: list[str] = []
+    markers: dict[str, dict[str, Any]] = {}
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
-        for entry in page.get("CommonPrefixes", []):
-            yield entry["Prefix"]
+        folders += [entry["Prefix"] for entry in page.get("CommonPrefixes", [])]
+        markers |= {
+            entry["Key"]: entry for entry in page.get("Contents", []) if entry["Key"].endswith(_MARKER)
+        }
+    return folders, markers
 
 
 def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:

@@ -210,8 +210,28 @@ def test_an_archive_is_unpacked_under_its_alias_and_again_only_when_it_changed(
         assert len(list((tmp_path / "cache").iterdir())) == expected_copies
 
 
-def test_an_archive_that_reaches_outside_is_refused(s3: BaseClient, bucket: str, tmp_path: Path) -> None:
-    s3.put_object(Bucket=bucket, Key="bad.tar.gz", Body=archive("tar.gz", "../out.py", b"x"))
+def linking(kind: bytes, target: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as packed:
+        entry = tarfile.TarInfo("lib/link")
+        entry.type, entry.linkname = kind, target
+        packed.addfile(entry)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        archive("tar.gz", "../out.py", b"x"),
+        linking(tarfile.SYMTYPE, "../../out.py"),
+        linking(tarfile.SYMTYPE, "/etc/hostname"),
+        linking(tarfile.LNKTYPE, "../out.py"),
+    ],
+)
+def test_an_archive_that_reaches_outside_is_refused(
+    s3: BaseClient, bucket: str, tmp_path: Path, content: bytes
+) -> None:
+    s3.put_object(Bucket=bucket, Key="bad.tar.gz", Body=content)
     item = Localized(f"s3://{bucket}/bad.tar.gz", "bad", unpack=True)
     with pytest.raises(LocalizationError, match="is not a readable archive"):
         Localizer(s3, tmp_path / "cache").localize([item], tmp_path / "work")

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from artifacts import debian, interpreter
-from artifacts.archives import PLATFORMS, ArchiveError
+from artifacts import arm64_check, debian, interpreter
+from artifacts.archives import PLATFORMS, ArchiveError, Member, pack
+from artifacts.arm64_check import CheckFailedError
 
 RUNTIME = ROOT / ".cache" / "runtime" / f"runtime-{platform.machine()}.tar.gz"
 ASKED_FOR_AND_NOT_NEEDED = "libnuma.so"
@@ -121,3 +122,17 @@ def test_without_apt_one_sentence_says_where_to_build(
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("error: apt-get was not found: the Python for emr-6 is made of Debian's packages")
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
+
+
+def test_on_the_emulator_the_loader_alone_is_started_differently(tmp_path: Path) -> None:
+    shipped = (ROOT / "artifacts" / "interpreter.sh").read_text()
+    for number, script in enumerate((shipped, shipped.replace("exec ", "eval "))):
+        member = Member("bin/python3.11", script.encode(), executable=True)
+        pack([member], tmp_path / f"{number}.tar.gz")
+    command = arm64_check.emulated_python(tmp_path / "0.tar.gz", tmp_path / "whole")
+    changed = [line for line in command.read_text().splitlines() if line not in shipped.splitlines()]
+    assert len(changed) == 1
+    assert changed[0].startswith('exec qemu-aarch64-static -cpu neoverse-n1 -r 4.14.0 "$home/lib/ld.so" ')
+    assert os.access(command, os.X_OK)
+    with pytest.raises(CheckFailedError, match=r"python3.11 does not start by 'exec"):
+        arm64_check.emulated_python(tmp_path / "1.tar.gz", tmp_path / "other")

@@ -134,3 +134,16 @@ def test_what_s3_refuses_to_delete_is_said(s3: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(s3, "delete_objects", lambda **_: answer)
     with pytest.raises(garbage.GarbageError, match=r"did not delete 'k' .*AccessDenied"):
         garbage.collect(s3, BUCKET, keep_runs=1)
+
+
+def test_markers_of_folders_go_with_them(s3: Any) -> None:
+    """EMRFS, on emr-6, leaves an object beside a folder."""
+    for name in "ab":
+        layout = put_run(s3, name)
+        for folder in (layout.features, layout.pca_output):
+            s3.put_object(Bucket=BUCKET, Key=f"{folder.rstrip('/')}_$folder$", Body=b"")
+    garbage.collect(s3, BUCKET, keep_runs=1)
+    assert {key for key in keys(s3) if key.endswith("_$folder$")} == {
+        "Results/features/run=b_$folder$",
+        "Results/pca_output/run=b_$folder$",
+    }
