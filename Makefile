@@ -80,9 +80,11 @@ $(RUNTIME): requirements/spark-runtime.txt artifacts/archives.py artifacts/runti
 runtime: $(TOOLS_VENV)/.installed  ## build the Python that the Spark steps import on EMR: aarch64 for Graviton, and x86-64
 	@for platform in aarch64 x86_64; do $(BUILD_RUNTIME) $$platform; done
 
+BUILD_INTERPRETER := $(TOOLS_VENV)/bin/python -m artifacts.interpreter --output $(CACHE)/runtime --platform
+
 .PHONY: interpreter
 interpreter: $(SPARK_OLDEST_VENV)/.installed  ## what emr-6.15.0 needs besides: its Spark here, and a Python for its nodes (of Debian's packages: needs apt)
-	@for platform in aarch64 x86_64; do $(TOOLS_VENV)/bin/python -m artifacts.interpreter --output $(CACHE)/runtime --platform $$platform; done
+	@for platform in aarch64 x86_64; do $(BUILD_INTERPRETER) $$platform; done
 
 $(AIRFLOW_DB): | $(AIRFLOW_VENV)/.installed
 	@echo "Creating Airflow's database"
@@ -90,7 +92,7 @@ $(AIRFLOW_DB): | $(AIRFLOW_VENV)/.installed
 	@touch $@
 
 .PHONY: lock
-lock: $(TOOLS_VENV)/.installed  ## compile requirements/*.in into hash-locked requirements/*.txt
+lock: $(TOOLS_VENV)/.installed  ## compile requirements/*.in into hash-locked requirements/*.txt, and pin Debian's packages (needs apt)
 	@for name in bootstrap airflow airflow-dev airflow-oldest docker mwaa-image local-aws spark-runtime spark spark-oldest bench weights infra; do \
 	  $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $$([ $$name = weights ] && echo --no-deps) \
@@ -124,7 +126,8 @@ drops: setup  ## drop, change and delete photos in a watched bucket, and count w
 
 .PHONY: aws
 aws: setup  ## local AWS alone in the foreground, with the exports that a client needs
-	@exec $(AIRFLOW_VENV)/bin/python -m local_aws --state-dir .state/aws --spark-python $(SPARK_VENV)/bin/python --jars-dir $(CACHE)/jars
+	@exec $(AIRFLOW_VENV)/bin/python -m local_aws --state-dir .state/aws --spark-python $(SPARK_VENV)/bin/python \
+	  $(if $(wildcard $(SPARK_OLDEST_VENV)/.installed),--older-spark-python $(SPARK_OLDEST_VENV)/bin/python) --jars-dir $(CACHE)/jars
 
 .PHONY: upload
 upload: $(AIRFLOW_VENV)/.installed  ## photos into a bucket, here or on AWS: IMAGES=folder BUCKET=name PREFIX=Test/ REGION=eu-west-1
@@ -182,7 +185,7 @@ soak: setup  ## drops on a real Airflow: idleness, kills, errors and expired cre
 
 .PHONY: test-unit
 test-unit: setup  ## the fast tests alone
-	@$(AIRFLOW_PYTEST) tests/unit tests/integrity
+	@$(AIRFLOW_PYTEST) tests/unit tests/integrity -m "not slow"
 
 .PHONY: lint
 lint: setup  ## ruff, mypy and shellcheck
@@ -242,6 +245,7 @@ doctor: $(AIRFLOW_VENV)/.installed  ## look whether a run would find what it nee
 .PHONY: mwaa
 mwaa: setup  ## write what Amazon MWAA takes for your stack into out/mwaa
 	@$(BUILD_RUNTIME) aarch64
+	@$(if $(wildcard $(CACHE)/runtime/python-aarch64.tar.gz),$(BUILD_INTERPRETER) aarch64)
 	@exec $(INFRA) mwaa $(ARGS)
 
 .PHONY: clean

@@ -24,15 +24,17 @@ from artifacts.atomic import write_atomically
 LIST: Final = ROOT / "requirements" / "interpreter.txt"
 SUITE: Final = "bookworm"
 _ARCHITECTURES: Final = {"aarch64": "arm64", "x86_64": "amd64"}
+_APT_GET: Final = "apt-get"
+_KEYS: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _CONFIGURATION: Final = """
 #clear APT::Architectures;
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
-#clear DPkg::Post-Invoke;
 APT::Architecture "{architecture}";
 APT::Architectures {{ "{architecture}"; }};
 APT::Sandbox::User "";
 Acquire::Languages "none";
+APT::Update::Error-Mode "any";
 Acquire::Retries "3";
 Dir::Etc::SourceList "{state}/sources.list";
 Dir::Etc::SourceParts "-";
@@ -79,11 +81,7 @@ def unpack(packages: Sequence[Package], folder: Path) -> None:
     (platform,) = {package.platform for package in packages}
     with _apt(platform) as apt, tempfile.TemporaryDirectory() as downloads:
         _run(
-            apt,
-            "apt-get",
-            "-qq",
-            "download",
-            *(f"{package.name}={package.version}" for package in packages),
+            *(_APT_GET, *apt, "download", *(f"{package.name}={package.version}" for package in packages)),
             folder=Path(downloads),
             remedy="if Debian has replaced a pinned version, run `make lock`",
         )
@@ -92,7 +90,7 @@ def unpack(packages: Sequence[Package], folder: Path) -> None:
             digest = hashlib.sha256(file.read_bytes()).hexdigest()
             if digest not in wanted:
                 raise ArchiveError(f"{file.name} has SHA-256 {digest}, which is not pinned: do not use it.")
-            _run(apt, "dpkg-deb", "-x", str(file), str(folder), folder=folder)
+            _run("dpkg-deb", "-x", str(file), str(folder))
 
 
 def newest(names: Iterable[str]) -> Iterator[Package]:
@@ -100,34 +98,38 @@ def newest(names: Iterable[str]) -> Iterator[Package]:
     for platform in PLATFORMS:
         with _apt(platform) as apt:
             for name in sorted(names):
-                shown = _run(apt, "apt-cache", "show", "--no-all-versions", name, folder=ROOT)
+                shown = _run("apt-cache", *apt, "show", "--no-all-versions", name)
                 fields = dict(re.findall(r"^(Version|SHA256): (\S+)$", shown, re.MULTILINE))
                 yield Package(platform, name, fields["Version"], fields["SHA256"])
 
 
 @contextmanager
-def _apt(platform: str) -> Iterator[dict[str, str]]:
-    """The environment in which apt sees the release for ``platform``, and nothing else."""
+def _apt(platform: str) -> Iterator[tuple[str, ...]]:
+    """Options with which apt sees the release for ``platform``, and nothing else."""
     mirror = os.environ.get("DEBIAN_MIRROR") or _mirror()
+    signed_by = f"[signed-by={_KEYS}] " if _KEYS.exists() else ""
     with tempfile.TemporaryDirectory() as name:
         state = Path(name)
         for folder in ("lists/partial", "archives/partial"):
             (state / folder).mkdir(parents=True)
         (state / "status").touch()
-        (state / "sources.list").write_text(f"deb {mirror} {SUITE} main\n")
+        (state / "sources.list").write_text(f"deb {signed_by}{mirror} {SUITE} main\n")
         configuration = state / "apt.conf"
         configuration.write_text(_CONFIGURATION.format(architecture=_ARCHITECTURES[platform], state=state))
-        apt = {**os.environ, "APT_CONFIG": str(configuration), "LC_ALL": "C"}
-        _run(apt, "apt-get", "-qq", "update", folder=ROOT, remedy="see whether DEBIAN_MIRROR is right")
+        # Read after the machine's own settings, which APT_CONFIG is not.
+        apt = ("-qq", "-c", str(configuration))
+        _run(
+            *(_APT_GET, *apt, "update"),
+            remedy="see whether the mirror is right, and debian-archive-keyring installed",
+        )
         yield apt
 
 
 def _mirror() -> str:
-    """Where this machine gets the release from."""
+    """Where this machine gets the release from, whether or not it has read its lists."""
     listed = _run(
-        {**os.environ},
-        *("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"),
-        folder=ROOT,
+        *(_APT_GET, "indextargets", "--no-release-info"),
+        *("--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"),
     )
     for line in listed.splitlines():
         address, _, rest = line.partition(" ")
@@ -139,10 +141,15 @@ def _mirror() -> str:
     )
 
 
-def _run(environment: dict[str, str], *command: str, folder: Path, remedy: str = "") -> str:
+def _run(*command: str, folder: Path = ROOT, remedy: str = "") -> str:
     try:
         done = subprocess.run(
-            command, env=environment, cwd=folder, capture_output=True, text=True, check=False
+            command,
+            cwd=folder,
+            env={**os.environ, "LC_ALL": "C"},
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except FileNotFoundError:
         raise NoDebianError(
@@ -151,7 +158,7 @@ def _run(environment: dict[str, str], *command: str, folder: Path, remedy: str =
         ) from None
     if done.returncode != 0:
         said = [line for line in done.stderr.splitlines() if line.startswith("E:")] or [done.stderr.strip()]
-        raise ArchiveError(f"{' '.join(command[:3])} failed: {said[0]}{remedy and f'; {remedy}'}.")
+        raise ArchiveError(f"{command[0]} failed: {said[0]}{remedy and f'; {remedy}'}.")
     return done.stdout
 
 

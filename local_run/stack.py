@@ -49,9 +49,10 @@ class Paths:
         return self.repository / ".venv" / "spark" / "bin" / "python"
 
     @property
-    def older_spark_python(self) -> Path:
-        """Installed by `make test` and by `make interpreter`."""
-        return self.repository / ".venv" / "spark-oldest" / "bin" / "python"
+    def older_spark_python(self) -> Path | None:
+        """Of Spark 3.4, which `make test` and `make interpreter` install; None before they have."""
+        environment = self.repository / ".venv" / "spark-oldest"
+        return environment / "bin" / "python" if (environment / ".installed").exists() else None
 
 
 class Stack:
@@ -128,7 +129,7 @@ class Stack:
             "--jars-dir",
             str(self.paths.cache / "jars"),
         ]
-        if self.paths.older_spark_python.exists():
+        if self.paths.older_spark_python:
             command += ["--older-spark-python", str(self.paths.older_spark_python)]
         command += ["--time-factor", str(self._time_factor), "--limit-factor", str(self._limit_factor)]
         command += ["--env-file", str(exports)]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,11 +62,12 @@ class Sparks:
     """The Sparks of this machine."""
 
     current: LocalSpark
-    older: LocalSpark | None = None
+    older: Callable[[], LocalSpark] | None = None
+    """Finds Spark 3.4; None where it is not there."""
 
     def of(self, release_label: str) -> LocalSpark:
         """What runs the steps of a release: Spark 3.4 for the sixth line, if it is there."""
-        return self.older if self.older and release_label.startswith("emr-6.") else self.current
+        return self.older() if self.older and release_label.startswith("emr-6.") else self.current
 
 
 class LocalStepRunner:

@@ -73,15 +73,15 @@ def publish(
     ``python_archive`` the nodes' own Python is used.
     """
     model_files = (FACTS_FILE, model_file)
-    builders = {code_dir / "featurize.py": "make setup", runtime_archive: _runtime_builder(runtime_archive)}
-    builders |= {model_dir / name: "make setup" for name in model_files}
+    builders = {code_dir / "featurize.py": "`make setup`", runtime_archive: _runtime_builder(runtime_archive)}
+    builders |= {model_dir / name: "`make setup`" for name in model_files}
     archives = [runtime_archive]
     if python_archive is not None:
-        builders[python_archive] = "make interpreter"
+        builders[python_archive] = "`make interpreter`, or for Compose with `EMR_6=yes docker compose build`"
         archives.append(python_archive)
     for path, builder in builders.items():
         if not path.exists():
-            raise MissingArtifactError(f"The artifact {path.name} is missing: build it with `{builder}`.")
+            raise MissingArtifactError(f"The artifact {path.name} is missing: build it with {builder}.")
     scripts = [code_dir / name for name in ("featurize.py", "reduce.py", "bootstrap/hard_lifetime.sh")]
     models = [model_dir / name for name in model_files]
     files = [*scripts, *models, *archives]
@@ -111,7 +111,7 @@ def publish(
 def _runtime_builder(path: Path) -> str:
     """`make setup` builds the runtime of this machine's processor alone, and clusters are Graviton."""
     platform = " --platform aarch64" if "aarch64" in path.name else ""
-    return f".venv/tools/bin/python -m artifacts.runtime --output {path.parent}{platform}"
+    return f"`.venv/tools/bin/python -m artifacts.runtime --output {path.parent}{platform}`"
 
 
 def _publish_bytes(s3: Any, bucket: str, name: str, content: bytes) -> str:

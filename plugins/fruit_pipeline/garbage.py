@@ -74,7 +74,8 @@ def collect(s3: Any, bucket: str, keep_runs: int, *, dry_run: bool = False) -> C
             if needed or (run not in published and _may_be_under_way(objects, now)):
                 done.kept += 1
                 continue
-            objects += (markers[key] for key in [f"{folder.rstrip('/')}{_MARKER}"] if key in markers)
+            if marker := markers.get(f"{folder.rstrip('/')}{_MARKER}"):
+                objects.append(marker)
             done.removed.append(folder)
             done.objects += len(objects)
             done.bytes += sum(entry["Size"] for entry in objects)

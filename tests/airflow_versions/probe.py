@@ -17,6 +17,7 @@ artifacts = (
     deployment.code_dir / "featurize.py",
     deployment.model_dir / "model.json",
     deployment.runtime_archive,
+    deployment.python_archive,
 )
 print(
     json.dumps(

@@ -81,7 +81,8 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     (checkout / ".cache" / "model").mkdir(parents=True)
     (checkout / ".cache" / "model" / "model.json").write_text("{}")
     (checkout / ".cache" / "runtime").mkdir()
-    (checkout / ".cache" / "runtime" / "runtime-aarch64.tar.gz").write_bytes(b"runtime")
+    for name in ("runtime", "python"):
+        (checkout / ".cache" / "runtime" / f"{name}-aarch64.tar.gz").write_bytes(name.encode())
     return Parts(checkout)
 
 

@@ -1,6 +1,8 @@
 """The oldest release gives what the newest does, on its own Spark and a Python that the steps bring."""
 
+import gzip
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fruit_contract.layout import RunLayout
+from fruit_contract.layout import LOGS_PREFIX, RunLayout
 from fruit_pipeline.publication import read_json
 from fruit_pipeline.releases import RELEASES
 from local_run import images
@@ -21,9 +23,22 @@ NEWEST, OLDEST = RELEASES[0], RELEASES[-1]
 @pytest.fixture(scope="module")
 def runs(system: System, shipped_python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
     """The same photos on the newest release and on the oldest."""
-    assert system.stack.paths.older_spark_python.exists(), "Spark 3.4 is missing: install it by `make test`"
+    assert system.stack.paths.older_spark_python, "Spark 3.4 is missing: install it by `make test`"
     system.upload(images.generate(tmp_path_factory.mktemp("photos"), 20))
     return {label: system.run(f"on-{label}", release_label=label, **SMALL) for label in (NEWEST, OLDEST)}
+
+
+def controller_log(system: System, ended: Ended) -> str:
+    """Of the featurize step."""
+    assert ended.report is not None
+    prefix = f"{LOGS_PREFIX}{ended.report['cluster']['id']}/steps/"
+    listed = system.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)["Contents"]
+    logs = [
+        gzip.decompress(system.s3.get_object(Bucket=BUCKET, Key=entry["Key"])["Body"].read()).decode()
+        for entry in listed
+        if entry["Key"].endswith("/controller.gz")
+    ]
+    return next(log for log in logs if "featurize.py" in log)
 
 
 def features(system: System, layout: RunLayout) -> pa.Table:
@@ -56,6 +71,9 @@ def test_each_ran_on_its_own_spark_and_python(runs: dict[str, Ended], system: Sy
     assert oldest["spark"].startswith("3.4.")
     assert newest["spark"].startswith("3.5.")
     assert oldest["python"] == "3.11.2", "not Debian 12's"
+    log = controller_log(system, runs[OLDEST])
+    assert re.search(r"Localized s3://\S+/python-\w+\.tar\.gz as python/", log)
+    assert " spark.pyspark.python=./python/bin/python3.11 " in log
     assert {name: oldest[name] for name in oldest if name not in ("spark", "python")} == {
         name: newest[name] for name in oldest if name not in ("spark", "python")
     }

@@ -8,6 +8,7 @@ import ast
 import asyncio
 import json
 import os
+import platform
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -372,7 +373,9 @@ class PipelineRun:
             # The session is in the environment; in an account the connection becomes the role.
             "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
             "FRUITS_KEEP_RUNS": "1",
-            "FRUITS_RUNTIME_ARCHIVE": str(next((REPOSITORY / ".cache/runtime").glob("runtime-*.tar.gz"))),
+            "FRUITS_RUNTIME_ARCHIVE": str(
+                REPOSITORY / ".cache" / "runtime" / f"runtime-{platform.machine()}.tar.gz"
+            ),
         }
         self.account.step_environment.update(self.account.sessions["NodeRole"])
         with (

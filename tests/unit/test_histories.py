@@ -371,6 +371,7 @@ def _body(s3: Any, key: str) -> io.BytesIO:
     return io.BytesIO(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
 
 
+@pytest.mark.slow
 def test_after_any_history_the_current_result_has_one_row_a_photo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
