@@ -4,7 +4,6 @@ Nothing here is random: the same calls in the same order meet the same faults.
 """
 
 import re
-import threading
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -14,6 +13,7 @@ from local_aws.clock import Clock
 from local_aws.emr.moves import Move
 from local_aws.emr.validation import emr_model
 from local_aws.iam_operations import iam_model
+from local_aws.register import Record, Register
 from local_aws.s3_operations import s3_model
 from local_aws.sqs_operations import sqs_model
 
@@ -109,10 +109,9 @@ class Fault(BaseModel):
         return self.key_pattern is None or re.search(self.key_pattern, key or "") is not None
 
 
-class FaultRecord(BaseModel):
+class FaultRecord(Record):
     """A rule and what it has met."""
 
-    id: str
     fault: Fault
     matched: int = 0
     """Calls that matched, acted on or not."""
@@ -131,37 +130,15 @@ class Plan:
     fault_ids: list[str] = field(default_factory=list)
 
 
-class Faults:
-    """The rules in force, oldest first. In memory only."""
+class Faults(Register[FaultRecord]):
+    """The rules in force."""
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__("fault")
         self._clock = clock
-        self._lock = threading.Lock()
-        self._records: list[FaultRecord] = []
-        self._made = 0
 
     def add(self, fault: Fault) -> FaultRecord:
-        with self._lock:
-            self._made += 1
-            record = FaultRecord(id=f"fault-{self._made}", fault=fault)
-            self._records.append(record)
-            return record.model_copy()
-
-    def records(self) -> list[FaultRecord]:
-        with self._lock:
-            return [record.model_copy() for record in self._records]
-
-    def remove(self, fault_id: str) -> bool:
-        """Whether there was one of this id."""
-        with self._lock:
-            kept = [record for record in self._records if record.id != fault_id]
-            found = len(kept) < len(self._records)
-            self._records = kept
-            return found
-
-    def clear(self) -> None:
-        with self._lock:
-            self._records = []
+        return self._enter(lambda record_id: FaultRecord(id=record_id, fault=fault))
 
     def plan(self, service: str, operation: str, key: str | None) -> Plan:
         """Count the call, and say what the rules make of it: delays and moves add up, one answer counts.

@@ -1,7 +1,6 @@
 """Moves that wait for their moment: each is made once, on the first cluster that meets its condition."""
 
 import logging
-import threading
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,6 +10,7 @@ from local_aws.clock import Clock
 from local_aws.emr.clusters import Effect
 from local_aws.emr.model import Cluster, ClusterState
 from local_aws.emr.moves import Move, MoveError, make
+from local_aws.register import Record, Register
 
 
 class Condition(BaseModel):
@@ -37,10 +37,9 @@ class ArmedMove(BaseModel):
     when: Condition
 
 
-class ArmedRecord(BaseModel):
+class ArmedRecord(Record):
     """An armed move and what became of it."""
 
-    id: str
     armed: ArmedMove
     cluster_id: str | None = None
     """The cluster it was made on; None while it waits."""
@@ -60,36 +59,14 @@ class Progress:
         return cls(cluster.state, frozenset(step.id for step in cluster.steps if step.state == "RUNNING"))
 
 
-class ArmedMoves:
-    """In memory only: they do not outlive the endpoint. What they did to a cluster does."""
+class ArmedMoves(Register[ArmedRecord]):
+    """What they did to a cluster outlives the endpoint; they do not."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._records: list[ArmedRecord] = []
-        self._made = 0
+        super().__init__("move")
 
     def add(self, armed: ArmedMove) -> ArmedRecord:
-        with self._lock:
-            self._made += 1
-            record = ArmedRecord(id=f"move-{self._made}", armed=armed)
-            self._records.append(record)
-            return record.model_copy()
-
-    def records(self) -> list[ArmedRecord]:
-        with self._lock:
-            return [record.model_copy() for record in self._records]
-
-    def remove(self, record_id: str) -> bool:
-        """Whether there was one of this id."""
-        with self._lock:
-            kept = [record for record in self._records if record.id != record_id]
-            found = len(kept) < len(self._records)
-            self._records = kept
-            return found
-
-    def clear(self) -> None:
-        with self._lock:
-            self._records = []
+        return self._enter(lambda record_id: ArmedRecord(id=record_id, armed=armed))
 
     def make_due(self, cluster: Cluster, before: Progress | None, clock: Clock) -> tuple[bool, list[Effect]]:
         """Make every move whose moment came since ``before``: whether there was one, and what follows."""
