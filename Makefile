@@ -185,7 +185,7 @@ soak: setup  ## drops on a real Airflow: idleness, kills, errors and expired cre
 
 .PHONY: test-unit
 test-unit: setup  ## the fast tests alone
-	@$(AIRFLOW_PYTEST) tests/unit tests/integrity -m "not slow"
+	@$(AIRFLOW_PYTEST) tests/unit tests/integrity -m "not slow" --numprocesses auto --maxprocesses 4
 
 .PHONY: lint
 lint: setup  ## ruff, mypy and shellcheck

@@ -3,12 +3,14 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from conftest import ROOT
@@ -16,6 +18,9 @@ from conftest import ROOT
 from artifacts import arm64_check, debian, interpreter
 from artifacts.archives import PLATFORMS, ArchiveError, Member, pack
 from artifacts.arm64_check import CheckFailedError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 RUNTIME = ROOT / ".cache" / "runtime" / f"runtime-{platform.machine()}.tar.gz"
 ASKED_FOR_AND_NOT_NEEDED = "libnuma.so"
@@ -85,6 +90,31 @@ def test_neither_libraries_nor_packages_of_the_system_are_let_in(unpacked: Path,
     assert said["certificates"] == str(certificates)
     allowed = (str(unpacked), "./runtime")
     assert [folder for folder in said["path"] if folder and not folder.startswith(allowed)] == []
+
+
+def test_it_starts_from_where_yarn_has_unpacked_it(
+    spark: "SparkSession", shipped_python: Path, tmp_path: Path
+) -> None:
+    """By the localizer of YARN's node manager, which also sets the permissions of what it unpacks."""
+    shutil.copyfile(shipped_python, tmp_path / "python.tar.gz")
+    hadoop = spark.sparkContext._jvm.org.apache.hadoop  # type: ignore[union-attr]
+    archive = hadoop.fs.Path(f"file://{tmp_path}/python.tar.gz")
+    settings = hadoop.conf.Configuration()
+    status = archive.getFileSystem(settings).getFileStatus(archive)
+    records = hadoop.yarn.api.records
+    resource = records.LocalResource.newInstance(
+        records.URL.fromPath(archive),
+        records.LocalResourceType.ARCHIVE,
+        records.LocalResourceVisibility.PRIVATE,
+        status.getLen(),
+        status.getModificationTime(),
+    )
+    user = hadoop.security.UserGroupInformation.getCurrentUser()
+    files = hadoop.fs.FileContext.getLocalFSFileContext(settings)
+    target = hadoop.fs.Path(f"file://{tmp_path}/container")
+    localized = hadoop.yarn.util.FSDownload(files, user, settings, target, resource).call()
+    (tmp_path / "python").symlink_to(localized.toUri().getPath())
+    assert start(tmp_path, "import pathlib, sys; print(pathlib.Path(sys.prefix).name)") == "python.tar.gz\n"
 
 
 def test_both_processors_get_the_same_packages() -> None:
