@@ -229,8 +229,8 @@ class RunParameters(BaseModel):
     )
     release_label: Literal[RELEASES] = Field(  # type: ignore[valid-type]
         DEFAULT_RELEASE,
-        description="EMR release. emr-6.15.0, for its Spark 3.4, is given a Python of ours and no longer "
-        "supported by AWS.",
+        description="EMR release. emr-6.15.0, for its Spark 3.4, needs what `make interpreter` builds; AWS "
+        "no longer supports it.",
     )
 
     @model_validator(mode="after")
