@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +59,7 @@ def start_step(settings: FeaturizeSettings, environment: dict[str, str]) -> "sub
 
 
 def kill_when_most_is_done(step: "subprocess.Popen[bytes]", settings: FeaturizeSettings) -> None:
-    """SIGKILL for the driver and its JVM once 80 % of the files are there; the workers die with the JVM."""
+    """SIGKILL for the driver, its JVM and the workers once 80 % of the files are there."""
     try:
         for _ in range(2400):
             if len(parts(settings)) >= 0.8 * TASKS:
@@ -69,8 +71,38 @@ def kill_when_most_is_done(step: "subprocess.Popen[bytes]", settings: FeaturizeS
             pytest.fail(f"the step ended with {step.returncode} before it was killed", pytrace=False)
         pytest.fail(f"only {len(parts(settings))} of {TASKS} files after two minutes", pytrace=False)
     finally:
-        os.killpg(step.pid, signal.SIGKILL)
+        while live := session_of(step.pid):
+            for process in live:
+                kill(process)
         step.wait(timeout=20)
+
+
+def session_of(leader: int) -> list[int]:
+    """The live processes of a session: workers have a group of their own, and may outlive the JVM a while."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, session = status.read_text().rpartition(")")[2].split()[:4]
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+        if int(session) == leader and state != "Z":
+            found.append(int(status.parent.name))
+    return found
+
+
+def kill(process: int) -> None:
+    """SIGKILL, and wait until it is gone."""
+    try:
+        handle = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    try:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        ended, _, _ = select.select([handle], [], [], 20)
+        assert ended, f"process {process} did not end"
+    finally:
+        os.close(handle)
 
 
 def test_a_step_killed_at_80_percent_and_repeated_computes_only_the_unfinished_files(
