@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, task
 
-from fruit_pipeline import clients, drop_assets, drop_tasks, runbook
-from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.aws import clients
+from fruit_pipeline.dag import failures, runbook
+from fruit_pipeline.drops import drop_assets, drop_tasks
+from fruit_pipeline.settings.deployment import Deployment
 
 DEPLOYMENT = Deployment()
 PHOTO_EVENTS = drop_assets.photo_events(DEPLOYMENT)
@@ -18,8 +20,8 @@ with DAG(
     doc_md=f"""
 {WATCHED if DEPLOYMENT.queue_url else UNWATCHED}
 
-Waits until the drop is complete (quiet for `quiet_minutes`, or `max_wait_hours` after its first photo),
-and until no run of fruit_features is under way. Then it looks into the bucket, and announces the drop when
+Waits until the drop ends: quiet for `quiet_minutes`, or `max_wait_hours` after its first photo. It also
+waits while a run of fruit_features is under way. Then it looks into the bucket, and announces the drop if
 at least `min_new_images` photos wait. Triggered by hand, it looks at once.
 
 **When a run is red:** the photos wait in the bucket for the next drop or the daily run. The log of the
@@ -35,7 +37,7 @@ task that failed says why. A run whose tasks are skipped found nothing to do.
         "retries": 3,
         "retry_delay": timedelta(seconds=DEPLOYMENT.poll_seconds),
         "execution_timeout": timedelta(minutes=DEPLOYMENT.task_minutes),
-        "on_execute_callback": clients.mask_account,
+        "on_execute_callback": [failures.log_plainly, clients.mask_account],
     },
     tags=["fruits", "emr"],
 ) as dag:
@@ -45,5 +47,5 @@ task that failed says why. A run whose tasks are skipped found nothing to do.
         inlets=[PHOTO_EVENTS, drop_assets.PHOTO_CHECK],
         doc_md=runbook.WAIT_UNTIL_COMPLETE,
     ).output
-    found = task(outlets=[drop_assets.PHOTO_CHECK])(drop_tasks.look_into_bucket)(heard)
-    task(outlets=[drop_assets.PHOTO_DROP])(drop_tasks.announce_drop)(heard, found)
+    drop = task(multiple_outputs=False, outlets=[drop_assets.PHOTO_CHECK])(drop_tasks.look_into_bucket)(heard)
+    task(outlets=[drop_assets.PHOTO_DROP])(drop_tasks.announce_drop)(drop)

@@ -1,16 +1,10 @@
 """Images to features. ``spark-submit --py-files code.zip spark/featurize.py --help`` lists the options."""
 
 import sys
-from pathlib import Path
 
-# From a checkout the contract lies beside the steps; on a cluster both come in code.zip.
-_CONTRACT = Path(__file__).resolve().parent.parent / "plugins"
-if _CONTRACT.is_dir():
-    sys.path.append(str(_CONTRACT))
-
-from fruit_spark.arguments import featurize_settings  # noqa: E402
-from fruit_spark.featurize import featurize  # noqa: E402
-from fruit_spark.step import run_step  # noqa: E402
+from fruit_spark.steps.arguments import featurize_settings
+from fruit_spark.steps.featurize_job import featurize
+from fruit_spark.steps.step import run_step
 
 
 def main() -> int:

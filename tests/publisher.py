@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from fruit_contract.layout import RunLayout
 from fruit_contract.manifest import LIVE
-from fruit_pipeline import garbage
-from fruit_pipeline.manifest_merge import MANIFEST_SCHEMA
-from fruit_pipeline.publication import PublicationError, move_pointer, pointer_to, read_pointer
+from fruit_pipeline.results import garbage
+from fruit_pipeline.results.manifests import MANIFEST_SCHEMA
+from fruit_pipeline.results.publication import PublicationError, move_pointer, pointer_to, read_pointer
 
 PARTS: Final = 3
 ROWS: Final = 20
@@ -43,7 +43,7 @@ def publish_next(s3: Any, bucket: str, number: int) -> None:
 
 def _pointer(layout: RunLayout) -> Any:
     nothing: Any = {}
-    reduced: Any = {"components": 1, "solver": "blocks", "explained_variance": 1.0}
+    reduced: Any = {"rows": 2, "components": 1, "solver": "blocks", "explained_variance": 1.0}
     return pointer_to(layout, layout.run_key, nothing, nothing, reduced)
 
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from artifacts import ROOT
 from artifacts.atomic import atomic_file
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 PLATFORMS: Final = ("aarch64", "x86_64")
 COMPRESSION_LEVEL: Final = 9
 

@@ -24,14 +24,13 @@ from typing import Final
 
 import numpy as np
 
-from artifacts import interpreter
+from artifacts import ROOT, interpreter
 from artifacts.archives import ArchiveError
 from artifacts.debian import NoDebianError
 from artifacts.runtime import build
-from artifacts.weights import ROOT
-from fruit_contract.model import IMAGE_SIZES, PRECISIONS, Precision, model_file
-from fruit_spark.engines import Features
-from local_run.images import generate
+from fruit_contract.model_files import IMAGE_SIZES, PRECISIONS, Precision, model_file
+from fruit_spark.model.engines import Features
+from local_run.generated_photos import generate
 
 WORKER: Final = Path(__file__).with_name("arm64_worker.py")
 BESIDE_THE_REPOSITORY: Final = ROOT.parent / "shared" / "tools" / "arm64-check" / "arm64-check"

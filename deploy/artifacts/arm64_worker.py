@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 for folder in ("plugins", "spark"):
     sys.path.append(str(ROOT / folder))
 
@@ -27,13 +27,18 @@ def modules(folder: Path) -> list[str]:
     return sorted(found | {path.name.partition(".")[0] for path in folder.glob("*.py")})
 
 
+def steps(package: Path) -> list[str]:
+    """Dotted names of a package's modules, those of its sub-packages too."""
+    files = (path.relative_to(package.parent).with_suffix("") for path in package.rglob("*.py"))
+    return sorted(".".join(file.parts).removesuffix(".__init__") for file in files)
+
+
 def import_everything(runtime: Path) -> None:
     """Import what the runtime ships, and every module of the steps: what they need of it at the top."""
-    names = modules(runtime)
-    steps = sorted(f"fruit_spark.{path.stem}" for path in (ROOT / "spark" / "fruit_spark").glob("*.py"))
-    for name in (*names, *steps):
+    shipped, own = modules(runtime), steps(ROOT / "spark" / "fruit_spark")
+    for name in (*shipped, *own):
         importlib.import_module(name)
-    print(f"{len(names)} packages and {len(steps)} modules imported: {', '.join(names)}")
+    print(f"{len(shipped)} packages and {len(own)} modules imported: {', '.join(shipped)}")
 
 
 def use_what_is_imported_late() -> None:
@@ -44,7 +49,7 @@ def use_what_is_imported_late() -> None:
     from obstore.store import LocalStore
     from pyarrow import dataset, fs
 
-    from fruit_spark.variance_plot import draw_variance
+    from fruit_spark.pca.variance_plot import draw_variance
 
     # Less than a decade: the axis is labelled with powers of ten, for which matplotlib needs more fonts.
     plot = draw_variance(np.array([0.35, 0.33, 0.3]), 0.9)
@@ -64,10 +69,11 @@ def write_features(image_size: int, model: Path, output: Path, photos: list[Path
     """float32 [n, 1280] of the photos, decoded and resized as the featurize step does."""
     import numpy as np
 
-    from fruit_spark.engines import LiteRtEngine
+    from fruit_spark.model.engines import LiteRtEngine
+    from fruit_spark.photos.decode import decode_with_opencv
 
     engine = LiteRtEngine(model.read_bytes(), image_size)
-    pixels = np.stack([engine.decode(photo.read_bytes(), image_size) for photo in photos])
+    pixels = np.stack([decode_with_opencv(photo.read_bytes(), image_size) for photo in photos])
     np.save(output, engine.predict(pixels))
 
 

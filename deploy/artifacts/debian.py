@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from artifacts.archives import PLATFORMS, ROOT, ArchiveError
+from artifacts import ROOT
+from artifacts.archives import PLATFORMS, ArchiveError
 from artifacts.atomic import write_atomically
 
 LIST: Final = ROOT / "requirements" / "interpreter.txt"

@@ -97,7 +97,7 @@ def build(output: Path, target: str) -> tuple[Path, bool]:
     archive = output / f"python-{target}.tar.gz"
     made_of = (debian.LIST, _COMMAND, Path(__file__), Path(debian.__file__))
     wanted = recipe(target.encode(), *(path.read_bytes() for path in made_of))
-    remedy = "leave out more in NOT_SHIPPED of artifacts/interpreter.py"
+    remedy = "leave out more in NOT_SHIPPED of deploy/artifacts/interpreter.py"
     return archive, build_once(archive, wanted, shipped, LIMIT, remedy)
 
 

@@ -16,9 +16,9 @@ from typing import Final
 
 import tenacity
 
+from artifacts import ROOT
 from artifacts.atomic import write_atomically
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 ATTEMPTS: Final = 5
 AT_ONCE: Final = 6
 

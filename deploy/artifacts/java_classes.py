@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from local_aws.java_classes import archive_of
+from local_aws.class_archive import archive_of
 
 _SERIAL: Final = "-XX:+UseSerialGC"
 """As the steps have it; with another collector the classes are mapped too, their constants are not."""

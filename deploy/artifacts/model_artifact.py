@@ -1,6 +1,6 @@
 """Build the model artifact: one folder with the network in the formats of both engines.
 
-    python -m artifacts.model --output .cache/model [--weights auto|imagenet|fallback|FILE]
+    python -m artifacts.model_artifact --output .cache/model [--weights auto|imagenet|fallback|FILE]
 
 The folder holds ``mobilenetv2.tflite`` (default engine), ``mobilenetv2_float16.tflite`` (the same with
 float16 weights), ``mobilenetv2.keras`` (reference engine) and ``model.json``. The network is MobileNetV2
@@ -18,11 +18,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from artifacts import ROOT
 from artifacts.atomic import write_atomically
-from artifacts.weights import ROOT, Weights, WeightsError, load_layers, resolve
-from fruit_contract.model import FACTS_FILE, MODEL_FILES, PRECISIONS, Precision
-from fruit_spark.engines import FEATURE_DIM, LiteRtEngine, check_output, weights_precision
-from fruit_spark.errors import StepError
+from artifacts.weights import Weights, WeightsError, load_layers, resolve
+from fruit_contract.model_files import FACTS_FILE, MODEL_FILES, PRECISIONS, Precision
+from fruit_spark.model.engines import FEATURE_DIM, LiteRtEngine, check_output, weights_precision
+from fruit_spark.step_errors import StepError
 
 if TYPE_CHECKING:
     import keras
@@ -153,7 +154,9 @@ def is_current(output: Path, choice: str) -> bool:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="python -m artifacts.model", description="Build the model artifact.")
+    made = argparse.ArgumentParser(
+        prog="python -m artifacts.model_artifact", description="Build the model artifact."
+    )
     made.add_argument("--output", type=Path, default=ROOT / ".cache" / "model", help="folder to write")
     made.add_argument(
         "--weights",

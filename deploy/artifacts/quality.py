@@ -1,6 +1,6 @@
 """Measure what each precision and image size costs and keeps, and record it in the documentation.
 
-    python -m artifacts.quality [--photos FOLDER] [--model FOLDER] [--docs docs]
+    python -m artifacts.quality [--photos FOLDER] [--model FOLDER] [--docs docs/evidence]
 
 Writes ``precision.json`` and the table in ``precision.md``. Photos lie in one folder per label; without
 ``--photos`` they are generated, and the record says so: the labels of generated photos are easy.
@@ -12,6 +12,7 @@ import platform
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,16 +20,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from artifacts import ROOT
 from artifacts.atomic import write_atomically
-from artifacts.weights import ROOT
-from fruit_contract.model import FACTS_FILE, IMAGE_SIZES, PRECISIONS, model_file
-from fruit_spark.engines import Features, LiteRtEngine
-from local_run.images import generate
+from evidence.marked_text import EVIDENCE, table, write
+from fruit_contract.model_files import FACTS_FILE, IMAGE_SIZES, PRECISIONS, model_file
+from fruit_spark.model.engines import Features, LiteRtEngine
+from local_run.generated_photos import generate
 
 COMPONENTS: Final = 256
 GENERATED: Final = 1_000
 PHOTOS_PER_TIMING: Final = 32
-BEGIN, END = "<!-- begin: python -m artifacts.quality -->", "<!-- end -->"
 
 
 @dataclass(frozen=True)
@@ -122,36 +123,25 @@ def measure(model: Path, photos: list[Path]) -> list[Mode]:
     return modes
 
 
-def table(record: dict[str, Any]) -> str:
+def lines(record: dict[str, Any]) -> Iterator[str]:
     """The record as Markdown: a sentence on what was measured, and a row a mode."""
-    lines = [
-        f"{record['photos']}; weights: {record['weights']}; one thread on {record['processor']}.",
-        "",
-        "| precision | image size | images/s | cosine to float32 at 224: mean, lowest | variance kept by "
-        f"{COMPONENTS} | 1-NN agreement: features, components | photos gained, lost |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for mode in record["modes"]:
-        lines.append(
-            f"| {mode['precision']} | {mode['image_size']} | {mode['images_per_second']:.0f} | "
-            f"{mode['cosine_mean']:.4f}, {mode['cosine_lowest']:.4f} | {mode['explained_variance']:.2%} | "
-            f"{mode['agreement']:.2f} %, {mode['agreement_components']:.2f} % | "
-            f"{mode['gained']}, {mode['lost']} |"
-        )
-    return "\n".join(lines)
+    yield f"{record['photos']}; weights: {record['weights']}; one thread on {record['processor']}."
+    yield ""
+    head = ["precision", "image size", "images/s", "cosine to float32 at 224: mean, lowest"]
+    head += [f"variance kept by {COMPONENTS}", "1-NN agreement: features, components", "photos gained, lost"]
+    yield from table(head, map(_row, record["modes"]))
 
 
-def write(docs: Path, record: dict[str, Any]) -> None:
-    """Record the figures as JSON, and between the marks of ``precision.md``."""
-    page = docs / "precision.md"
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(
-            f"{page.name} has no line {BEGIN!r} followed by {END!r}: put them where the table goes."
-        )
-    write_atomically(docs / "precision.json", (json.dumps(record, indent=2) + "\n").encode())
-    write_atomically(page, f"{before}{BEGIN}\n{table(record)}\n{END}{after}".encode())
+def _row(mode: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        mode["precision"],
+        str(mode["image_size"]),
+        f"{mode['images_per_second']:.0f}",
+        f"{mode['cosine_mean']:.4f}, {mode['cosine_lowest']:.4f}",
+        f"{mode['explained_variance']:.2%}",
+        f"{mode['agreement']:.2f} %, {mode['agreement_components']:.2f} %",
+        f"{mode['gained']}, {mode['lost']}",
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -160,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--photos", type=Path, default=None, help="folder of JPEGs, one sub-folder per label")
     parser.add_argument("--model", type=Path, default=ROOT / ".cache" / "model", help="model artifact")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of precision.md")
+    parser.add_argument("--docs", type=Path, default=EVIDENCE, help="folder of precision.md")
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.photos or generate(Path(scratch), GENERATED)
@@ -181,7 +171,8 @@ def main(arguments: list[str] | None = None) -> int:
         "components": COMPONENTS,
         "modes": [asdict(mode) for mode in modes],
     }
-    write(asked.docs, record)
+    write(asked.docs / "precision.md", lines(record))
+    write_atomically(asked.docs / "precision.json", (json.dumps(record, indent=2) + "\n").encode())
     return 0
 
 

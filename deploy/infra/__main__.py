@@ -8,15 +8,17 @@ from typing import Annotated, Final
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.parameters import RunParameters
-from fruit_pipeline.regions import ResidencyError
+from fruit_pipeline import command_line
+from fruit_pipeline.security.regions import ResidencyError
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
 from infra import doctor as checks
 from infra import mwaa as managed_airflow
 from infra import removal
-from infra.account import Account
+from infra.account_clients import Account
 from infra.environment import exports, variables
 from infra.stack import Change, Stack, StackError
 
@@ -46,7 +48,7 @@ def deploy(
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Create the stack, or bring it to the template and parameters given; shows every change first.
+    """Create or update the stack; show every change first.
 
     With --dry-run CloudFormation computes the changes, and they are thrown away.
     """
@@ -97,7 +99,7 @@ def mwaa(
 ) -> None:
     """Write what Amazon MWAA takes to run the DAGs with a deployed stack."""
     outputs = Stack(Account(region).client("cloudformation"), stack).outputs()
-    repository = Path(__file__).resolve().parents[1]
+    repository = Path(__file__).resolve().parents[2]
     for path in managed_airflow.build(managed_airflow.Parts(repository), outputs, output):
         console.print(f"{path} {path.stat().st_size / 1e6:.1f} MB", highlight=False)
 
@@ -135,7 +137,7 @@ def destroy(
 
 @cli.command()
 def doctor(region: Region = _REGION, stack: Name = _STACK, dry_run: DryRun = False) -> None:
-    """Look whether a run with default parameters would find what it needs; changes nothing.
+    """Check whether a run with default parameters would find what it needs; change nothing.
 
     Exit code 1 when something is wrong. With --dry-run it lists the checks and the calls they make.
     """
@@ -144,14 +146,14 @@ def doctor(region: Region = _REGION, stack: Name = _STACK, dry_run: DryRun = Fal
             console.print(f"{check.__name__:12} {(check.__doc__ or '').strip()}", highlight=False)
         return
     account = Account(region)
-    patient = checks.Patient(
+    target = checks.Target(
         account,
         Stack(account.client("cloudformation"), stack),
         RunParameters(region=region),
         Deployment(),
     )
     wrong = 0
-    for finding in checks.examine(patient):
+    for finding in checks.examine(target):
         wrong += finding.verdict == "wrong"
         colour = _COLOURS[finding.verdict]
         console.print(f"[{colour}]{finding.verdict:9}[/] {finding.what:12} {finding.seen}", highlight=False)
@@ -204,13 +206,13 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)
     try:
-        cli()
-    except (StackError, ResidencyError, managed_airflow.MissingPartError) as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False)
+        return command_line.call(cli)
+    except (command_line.UsageError, StackError, ResidencyError, managed_airflow.MissingPartError) as error:
+        console.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
     except ClientError as error:
-        console.print(f"[bold red]error:[/] AWS refuses: {error}", highlight=False)
+        console.print(f"[bold red]error:[/] AWS refuses: {escape(str(error))}", highlight=False)
     except BotoCoreError as error:
-        console.print(f"[bold red]error:[/] AWS was not reached: {error}", highlight=False)
+        console.print(f"[bold red]error:[/] AWS was not reached: {escape(str(error))}", highlight=False)
     return 2
 
 

@@ -6,10 +6,11 @@ from typing import Any, Final
 import boto3
 from botocore.config import Config
 
-from fruit_pipeline import residency, retries
-from fruit_pipeline.regions import check_region
+from fruit_pipeline.aws import retries
+from fruit_pipeline.security import residency
+from fruit_pipeline.security.regions import check_region
 
-_CONFIG: Final = Config(connect_timeout=10, **retries.PATIENT)
+_CONFIG: Final = Config(connect_timeout=10, **retries.REPEATED)
 
 
 class Account:

@@ -1,4 +1,4 @@
-"""Whether a run would find what it needs, asked before one is started. It reads, and changes nothing.
+"""Check that a run would find what it needs in the account. It changes nothing.
 
 Each check answers with findings, and each finding that is not right comes with its remedy. A check
 that AWS refuses to answer is itself a finding.
@@ -12,14 +12,15 @@ from typing import Any, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fruit_pipeline import encryption, fleets, residency
-from fruit_pipeline.billing import warnings
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.live_prices import PRICING_REGION, read_prices, spot_prices
-from fruit_pipeline.parameters import RunParameters
-from fruit_pipeline.prices import PriceError
-from fruit_pipeline.regions import ResidencyError
-from infra.account import Account
+from fruit_pipeline.cost import substitutes
+from fruit_pipeline.cost.billing import rate_warning
+from fruit_pipeline.cost.live_prices import PRICING_REGION, read_prices, spot_prices
+from fruit_pipeline.cost.prices import PriceError
+from fruit_pipeline.security import encryption, residency
+from fruit_pipeline.security.regions import ResidencyError
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
+from infra.account_clients import Account
 from infra.stack import Stack, StackError
 
 Verdict = Literal["right", "doubtful", "wrong"]
@@ -47,7 +48,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Patient:
+class Target:
     """What is looked at: the account, the stack, and the run that would be started."""
 
     account: Account
@@ -61,21 +62,21 @@ class Patient:
 
     @property
     def types_that_may_come(self) -> list[str]:
-        return sorted({*fleets.primary_types(self.run), *fleets.worker_types(self.run)})
+        return sorted({*substitutes.primary_types(self.run), *substitutes.worker_types(self.run)})
 
 
-Check = Callable[[Patient], Iterator[Finding]]
+Check = Callable[[Target], Iterator[Finding]]
 
 
-def credentials(patient: Patient) -> Iterator[Finding]:
+def credentials(target: Target) -> Iterator[Finding]:
     """sts:GetCallerIdentity"""
-    identity = patient.account.client("sts").get_caller_identity()
+    identity = target.account.client("sts").get_caller_identity()
     yield Finding("credentials", "right", f"they are those of {identity['Arn'].rpartition(':')[2]}")
 
 
-def clock(patient: Patient) -> Iterator[Finding]:
+def clock(target: Target) -> Iterator[Finding]:
     """sts:GetCallerIdentity (the date of its answer)"""
-    answer = patient.account.client("sts").get_caller_identity()
+    answer = target.account.client("sts").get_caller_identity()
     theirs = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
     skew = abs((datetime.now(UTC) - theirs).total_seconds())
     verdict: Verdict = "right" if skew < SKEW_SECONDS / 5 else "doubtful" if skew < SKEW_SECONDS else "wrong"
@@ -83,10 +84,10 @@ def clock(patient: Patient) -> Iterator[Finding]:
     yield Finding("clock", verdict, f"{skew:.0f} s apart from AWS's", remedy)
 
 
-def region(patient: Patient) -> Iterator[Finding]:
+def region(target: Target) -> Iterator[Finding]:
     """ec2:DescribeRegions"""
-    name = patient.account.region
-    [found] = patient.account.client("ec2").describe_regions(RegionNames=[name], AllRegions=True)["Regions"]
+    name = target.account.region
+    [found] = target.account.client("ec2").describe_regions(RegionNames=[name], AllRegions=True)["Regions"]
     if found.get("OptInStatus") == "not-opted-in":
         yield Finding("region", "wrong", f"{name} is not enabled in this account", _ENABLE.format(name))
     else:
@@ -96,18 +97,18 @@ def region(patient: Patient) -> Iterator[Finding]:
 _ENABLE: Final = "aws account enable-region --region-name {}; it takes some minutes"
 
 
-def stack(patient: Patient) -> Iterator[Finding]:
+def stack(target: Target) -> Iterator[Finding]:
     """cloudformation:DescribeStacks"""
-    described = patient.stack.describe()
-    name, state = patient.stack.name, described["StackStatus"] if described else "not there"
+    described = target.stack.describe()
+    name, state = target.stack.name, described["StackStatus"] if described else "not there"
     good = state in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
     remedy = "" if good else "make deploy" if described is None else "see its events, then make deploy again"
     yield Finding("stack", "right" if good else "wrong", f"{name} is {state}", remedy)
 
 
-def settings(patient: Patient) -> Iterator[Finding]:
+def settings(target: Target) -> Iterator[Finding]:
     """no call: FRUITS_* against the stack's outputs"""
-    outputs, deployment = patient.stack.outputs(), patient.deployment
+    outputs, deployment = target.stack.outputs(), target.deployment
     differing = [
         name
         for name, value in (
@@ -128,9 +129,9 @@ def settings(patient: Patient) -> Iterator[Finding]:
         yield Finding("settings", "right", "FRUITS_* are those of the stack")
 
 
-def bucket(patient: Patient) -> Iterator[Finding]:
+def bucket(target: Target) -> Iterator[Finding]:
     """s3:GetBucketLocation, GetBucketPolicy, GetEncryptionConfiguration, GetReplicationConfiguration, ..."""
-    s3, name = patient.account.client("s3"), patient.stack.outputs()["Bucket"]
+    s3, name = target.account.client("s3"), target.stack.outputs()["Bucket"]
     location = residency.location_of(s3, name)
     residency.check_replication(s3, name)
     found = encryption.of_bucket(s3, name)
@@ -152,9 +153,9 @@ def bucket(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def roles(patient: Patient) -> Iterator[Finding]:
+def roles(target: Target) -> Iterator[Finding]:
     """iam:GetRole, GetInstanceProfile, ListRoles"""
-    iam, outputs = patient.account.client("iam"), patient.stack.outputs()
+    iam, outputs = target.account.client("iam"), target.stack.outputs()
     iam.get_role(RoleName=outputs["ServiceRole"])
     profile = iam.get_instance_profile(InstanceProfileName=outputs["InstanceProfile"])["InstanceProfile"]
     if profile["Roles"]:
@@ -175,10 +176,10 @@ def has_linked_role(iam: Any, service: str) -> bool:
     return bool(iam.list_roles(PathPrefix=f"/aws-service-role/{service}/")["Roles"])
 
 
-def subnets(patient: Patient) -> Iterator[Finding]:
+def subnets(target: Target) -> Iterator[Finding]:
     """ec2:DescribeSubnets, DescribeVpcEndpoints"""
-    ec2, ids = patient.account.client("ec2"), patient.stack.outputs()["SubnetId"].split(",")
-    needed = 1 + patient.run.fleet.workers
+    ec2, ids = target.account.client("ec2"), target.stack.outputs()["SubnetId"].split(",")
+    needed = 1 + target.run.fleet.workers
     found = ec2.describe_subnets(SubnetIds=ids)["Subnets"]
     for subnet in found:
         name, free = subnet["SubnetId"], subnet["AvailableIpAddressCount"]
@@ -192,7 +193,7 @@ def subnets(patient: Patient) -> Iterator[Finding]:
             yield Finding(
                 "subnets", "right", f"{name} in {subnet['AvailabilityZone']}, {free} free addresses"
             )
-    yield _route_to_s3(ec2, found[0]["VpcId"], patient.account.region)
+    yield _route_to_s3(ec2, found[0]["VpcId"], target.account.region)
 
 
 def _route_to_s3(ec2: Any, vpc: str, region_name: str) -> Finding:
@@ -206,9 +207,9 @@ def _route_to_s3(ec2: Any, vpc: str, region_name: str) -> Finding:
     return Finding("subnets", "doubtful", "the VPC has no endpoint for S3", remedy)
 
 
-def types(patient: Patient) -> Iterator[Finding]:
+def types(target: Target) -> Iterator[Finding]:
     """elasticmapreduce:ListSupportedInstanceTypes"""
-    emr, label = patient.account.client("emr"), patient.run.release_label
+    emr, label = target.account.client("emr"), target.run.release_label
     offered: set[str] = set()
     marker: dict[str, str] = {}
     while True:
@@ -217,12 +218,12 @@ def types(patient: Patient) -> Iterator[Finding]:
         if not page.get("Marker"):
             break
         marker = {"Marker": page["Marker"]}
-    for name in patient.types_that_may_come:
+    for name in target.types_that_may_come:
         if name in offered:
             yield Finding("types", "right", f"EMR offers {name} with {label}")
         else:
             seen = f"EMR does not offer {name} with {label}: it would refuse the cluster in create_cluster"
-            yield Finding("types", "wrong", seen, _other_type(name, patient.types, offered))
+            yield Finding("types", "wrong", seen, _other_type(name, target.types, offered))
 
 
 def _other_type(name: str, asked: list[str], offered: set[str]) -> str:
@@ -235,51 +236,54 @@ def _other_type(name: str, asked: list[str], offered: set[str]) -> str:
     )
 
 
-def quotas(patient: Patient) -> Iterator[Finding]:
+def quotas(target: Target) -> Iterator[Finding]:
     """servicequotas:GetServiceQuota, ec2:DescribeInstanceTypes"""
-    answer = patient.account.client("ec2").describe_instance_types(InstanceTypes=patient.types)
+    answer = target.account.client("ec2").describe_instance_types(InstanceTypes=target.types)
     cpus = {each["InstanceType"]: each["VCpuInfo"]["DefaultVCpus"] for each in answer["InstanceTypes"]}
-    needed = cpus[patient.run.primary_type] + patient.run.most_workers * cpus[patient.run.fleet.worker_type]
+    needed = cpus[target.run.primary_type] + target.run.most_workers * cpus[target.run.fleet.worker_type]
     wanted = {"spot": [SPOT_QUOTA], "on-demand": [ON_DEMAND_QUOTA]}
-    for code in wanted.get(patient.run.spot, [SPOT_QUOTA, ON_DEMAND_QUOTA]):
-        quota = patient.account.client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=code)
+    for code in wanted.get(target.run.spot, [SPOT_QUOTA, ON_DEMAND_QUOTA]):
+        quota = target.account.client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=code)
         allowed = quota["Quota"]["Value"]
         seen = f"{quota['Quota']['QuotaName']}: {allowed:g} vCPUs allowed, a run needs {needed}"
         remedy = (
             f"aws service-quotas request-service-quota-increase --service-code ec2 --quota-code {code} "
-            f"--desired-value {max(32, 2 * needed)} --region {patient.account.region}"
+            f"--desired-value {max(32, 2 * needed)} --region {target.account.region}"
         )
         enough = allowed >= needed
         yield Finding("quotas", "right" if enough else "wrong", seen, "" if enough else remedy)
 
 
-def spot(patient: Patient) -> Iterator[Finding]:
+def spot(target: Target) -> Iterator[Finding]:
     """ec2:GetSpotPlacementScores, DescribeSpotPriceHistory"""
-    ec2, now = patient.account.client("ec2"), datetime.now(UTC)
+    ec2, now = target.account.client("ec2"), datetime.now(UTC)
     scores = ec2.get_spot_placement_scores(
-        InstanceTypes=patient.types_that_may_come,
-        TargetCapacity=1 + patient.run.most_workers,
-        RegionNames=[patient.account.region],
+        InstanceTypes=target.types_that_may_come,
+        TargetCapacity=1 + target.run.most_workers,
+        RegionNames=[target.account.region],
     )["SpotPlacementScores"]
     # EC2 scores a request of fewer than three types low, whatever there is: only 1 and 2 are worth a word.
     score = max((each["Score"] for each in scores), default=0)
     remedy = "" if score > 2 else "choose spot=spot-or-on-demand, or other types, if no cluster starts"
     yield Finding("spot", "right" if score > 2 else "doubtful", f"placement score {score} of 10", remedy)
-    prices = spot_prices(ec2, dict.fromkeys(patient.types, float("inf")), now, now)
-    for name in patient.types:
+    prices = spot_prices(ec2, dict.fromkeys(target.types, float("inf")), now, now)
+    for name in target.types:
         if name in prices:
             yield Finding("spot", "right", f"{name} is offered, at most {prices[name]:.4f} USD/h now")
         else:
             yield Finding("spot", "wrong", f"{name} has no Spot price here", "choose another type or region")
 
 
-def prices(patient: Patient) -> Iterator[Finding]:
+def prices(target: Target) -> Iterator[Finding]:
     """pricing:GetProducts, ec2:DescribeSpotPriceHistory"""
-    pricing, ec2 = patient.account.client("pricing", PRICING_REGION), patient.account.client("ec2")
-    found = read_prices(patient.account.region, patient.types, pricing, ec2, datetime.now(UTC))
+    pricing, ec2 = target.account.client("pricing", PRICING_REGION), target.account.client("ec2")
+    found = read_prices(target.account.region, target.types, pricing, ec2, datetime.now(UTC))
     seen = f"{found.source} prices of {found.date}, {_usd(found.on_demand)}"
-    old = warnings(found, patient.deployment, _today())
-    yield Finding("prices", "doubtful" if old else "right", seen, " ".join(old))
+    old = [rate_warning(target.deployment, _today()) or ""]
+    if found.stale:
+        old.insert(0, "The prices are old: allow pricing:GetProducts to use today's.")
+    remedy = " ".join(filter(None, old))
+    yield Finding("prices", "doubtful" if remedy else "right", seen, remedy)
 
 
 def _usd(on_demand: Mapping[str, float]) -> str:
@@ -306,12 +310,12 @@ CHECKS: Final[tuple[Check, ...]] = (
 )
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def examine(target: Target) -> Iterator[Finding]:
     """Every check, one after the other; one that fails is a finding and does not keep the others."""
     for check in CHECKS:
         name = check.__name__
         try:
-            yield from check(patient)
+            yield from check(target)
         except ClientError as error:
             code = error.response["Error"]["Code"]
             call = (check.__doc__ or "").strip()

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.settings.deployment import Deployment
 
 
 def variables(outputs: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 MWAA unpacks ``plugins.zip`` into ``/usr/local/airflow/plugins`` on scheduler, workers and web server
 alike, installs ``requirements.txt`` under its own constraints, and gives every process the variables
-that the startup script exports. See docs/mwaa.md.
+that the startup script exports. See docs/guides/mwaa.md.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Remove an installation and leave nothing: clusters, what lies in the bucket, the stack, what EMR added.
+"""Remove an installation: its clusters, its objects, its stack, and what EMR added.
 
 CloudFormation deletes an empty bucket only, and cannot delete a network in which EMR has put
 something of its own.
@@ -8,12 +8,14 @@ import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import unquote_plus
 
-from fruit_pipeline import reaper
-from fruit_pipeline.identity import PROJECT
-from fruit_pipeline.regions import EU_REGIONS
-from fruit_pipeline.termination import terminate_and_wait
-from infra.account import Account
+from fruit_pipeline.aws.deletion import delete_objects
+from fruit_pipeline.cluster import reaper
+from fruit_pipeline.cluster.termination import terminate_and_wait
+from fruit_pipeline.security.regions import EU_REGIONS
+from fruit_pipeline.settings.deployment import PROJECT
+from infra.account_clients import Account
 from infra.stack import Stack, StackError
 
 log = logging.getLogger(__name__)
@@ -52,11 +54,10 @@ def empty(s3: Any, bucket: str) -> int:
     """Delete every version of every object, and unfinished uploads; how many there were."""
     deleted = 0
     for page in _versions(s3, bucket):
-        answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": page, "Quiet": True})
-        if answer.get("Errors"):
-            first = answer["Errors"][0]
+        if refused := delete_objects(s3, bucket, page):
+            first = refused[0]
             raise StackError(
-                f"{len(answer['Errors'])} objects of {bucket!r} could not be deleted, such as "
+                f"{len(refused)} objects of {bucket!r} could not be deleted, such as "
                 f"{first['Key']!r} ({first['Code']}): allow s3:DeleteObjectVersion, and run it again."
             )
         deleted += len(page)
@@ -67,7 +68,7 @@ def empty(s3: Any, bucket: str) -> int:
 
 
 def _versions(s3: Any, bucket: str) -> Iterator[list[dict[str, str]]]:
-    """The versions and deletion markers page by page, as DeleteObjects wants them (at most 1,000)."""
+    """The versions and deletion markers page by page, as DeleteObjects wants them."""
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         if found:
@@ -75,8 +76,16 @@ def _versions(s3: Any, bucket: str) -> Iterator[list[dict[str, str]]]:
 
 
 def _uploads(s3: Any, bucket: str) -> Iterator[dict[str, str]]:
-    for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
-        yield from ({"Key": each["Key"], "UploadId": each["UploadId"]} for each in page.get("Uploads", []))
+    """The unfinished uploads. Of this listing botocore neither asks for encoded keys nor decodes them."""
+    markers: dict[str, str] = {}
+    while True:
+        page = s3.list_multipart_uploads(Bucket=bucket, EncodingType="url", **markers)
+        for each in page.get("Uploads", []):
+            yield {"Key": unquote_plus(each["Key"]), "UploadId": each["UploadId"]}
+        if not page["IsTruncated"]:
+            return
+        key, upload = unquote_plus(page["NextKeyMarker"]), page["NextUploadIdMarker"]
+        markers = {"KeyMarker": key, "UploadIdMarker": upload}
 
 
 def delete_stack(account: Account, stack: Stack) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fruit_spark.engines import FEATURE_DIM, Features
+from fruit_spark.model.engines import FEATURE_DIM, Features
 
 _SEED: Final = 20_261_122
 _LABELS: Final = 131

@@ -23,8 +23,8 @@ def main() -> None:
     given = parser.parse_args()
     from pyspark import worker  # noqa: F401 - the worker itself is part of the start
 
-    from fruit_spark import feature_batches  # noqa: F401
-    from fruit_spark.engines import LiteRtEngine
+    from fruit_spark.features import feature_batches  # noqa: F401
+    from fruit_spark.model.engines import LiteRtEngine
 
     engine = LiteRtEngine(gzip.decompress(given.packed_model.read_bytes()), 224)
     features = engine.predict(engine.decode(given.photo.read_bytes(), 224)[None])

@@ -13,9 +13,9 @@ import tempfile
 import time
 from typing import Any
 
-from bench.generated_bucket import BUCKET, PREFIX, generated_bucket
+from bench.generated_bucket import BUCKET, generated_bucket
 from bench.memory import peak_mib
-from fruit_contract.layout import RunLayout
+from fruit_contract.layout import INPUT_PREFIX, RunLayout
 
 
 def main() -> int:
@@ -36,16 +36,16 @@ def main() -> int:
 
 def measure(endpoint: str) -> dict[str, Any]:
     """Seconds, LIST requests and the peak of this process' memory."""
-    importlib.import_module("fruit_pipeline.tasks")
-    write_lists = importlib.import_module("fruit_pipeline.changes").write_lists
+    importlib.import_module("fruit_pipeline.dag.tasks")
+    write_lists = importlib.import_module("fruit_pipeline.photos.changes").write_lists
     s3 = _client(endpoint)
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     lists = itertools.count()
     s3.meta.events.register("after-call.s3.ListObjectsV2", lambda **_: next(lists))
     before, started, cpu = peak_mib(), time.perf_counter(), time.process_time()
-    _, found = write_lists(s3, RunLayout(BUCKET, "bench"), PREFIX, None)
+    changes = write_lists(s3, RunLayout(BUCKET, "bench"), INPUT_PREFIX)
     return {
-        "images": found.images,
+        "images": changes.found,
         "seconds": time.perf_counter() - started,
         "cpu_seconds": time.process_time() - cpu,
         "lists": next(lists),
@@ -57,13 +57,10 @@ def measure(endpoint: str) -> dict[str, Any]:
 def _client(endpoint: str) -> Any:
     import boto3
 
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="eu-west-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
+    from fruit_pipeline.aws.timestamps import parse_times_fast
+
+    session = boto3.Session("testing", "testing", region_name="eu-west-1")
+    return parse_times_fast(session).client("s3", endpoint_url=endpoint)
 
 
 if __name__ == "__main__":

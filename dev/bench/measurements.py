@@ -13,25 +13,24 @@ from typing import Any, Final
 import numpy as np
 import pyarrow.parquet as pq
 
+from bench.bench_photos import local_work_list, prepare_photos, write_work_list
 from bench.feature_tables import write_features
 from bench.first_prediction import seconds_to_first_prediction
 from bench.object_store import BUCKET, object_store
-from bench.photos import local_work_list, prepare_photos, write_work_list
 from bench.raw_litert import images_per_second
 from bench.sizes import Sizes
 from bench.spark_process import CORES, LOCAL, ROOT, Run, spark_environment, submit
-from fruit_spark.engines import Features
+from fruit_spark.model.engines import Features
 
 MODEL: Final = ROOT / ".cache" / "model"
 AIRFLOW_PYTHON: Final = ROOT / ".venv" / "airflow" / "bin" / "python"
 FEATURIZE: Final = ROOT / "spark" / "featurize.py"
-APPLICATIONS: Final = ROOT / "bench" / "applications"
-PEERS: Final = ROOT / "bench" / "peers"
+APPLICATIONS: Final = ROOT / "dev" / "bench" / "applications"
+PEERS: Final = ROOT / "dev" / "bench" / "peers.py"
 LATENCY: Final = 0.020
 """Mean seconds added to a request: what S3 usually takes to answer for a small object."""
 MANY_PARTITIONS: Final = 1_000
 FEW_PARTITIONS: Final = 4
-EXECUTORS: Final = (1, 2, 4)
 LEAST_COSINE: Final = 0.995
 MEAN_COSINE: Final = 0.999
 """Between a peer's features and ours, for every photo and on average. The peers resize with Pillow, which
@@ -58,7 +57,6 @@ class Bench:
             "latency": self.latency,
             "reduce": self.reduce,
             "partitions": self.partitions,
-            "executors": self.executors,
             "first_prediction": self.first_prediction,
             "resume": self.resume,
             "plan": self.plan,
@@ -76,8 +74,8 @@ class Bench:
             ours.append(self._ours(self._photos))
             quarter.append(self._ours(self._photos[: sizes.photos // 4]))
             for name, count in self._peers().items():
-                half = self._peer(name, count // 2, ours[-1])["seconds"]
-                peers[name].append(self._peer(name, count, ours[-1]) | {"half_seconds": half})
+                half, whole = (self._peer(name, photos, ours[-1]) for photos in (count // 2, count))
+                peers[name].append({"seconds": whole, "half_seconds": half})
         raw.append(self._raw())
         return {
             "raw_images_per_second": raw,
@@ -175,16 +173,6 @@ class Bench:
             for name, files in (("few", FEW_PARTITIONS), ("many", MANY_PARTITIONS))
         }
 
-    def executors(self) -> Measured:
-        """Our featurize stage with 1, 2 and 4 executors of one core."""
-        work_list = local_work_list(self._new("work.parquet"), self._photos[: self._sizes.executors])
-        rates: dict[int, list[float]] = {count: [] for count in EXECUTORS}
-        for _ in range(self._sizes.repeats):
-            for count, measured in rates.items():
-                run = self._featurize(work_list, master=f"local-cluster[{count},1,1024]")
-                measured.append(self._sizes.executors / run.main_stage.seconds)
-        return {"photos": self._sizes.executors, "images_per_second": rates}
-
     def first_prediction(self) -> Measured:
         """A fresh Python worker, from its start to its first features; five times."""
         packed = self._new("model.gz")
@@ -221,10 +209,7 @@ class Bench:
     def plan(self) -> Measured:
         """The plan over generated keys, in a process of its own and in Airflow's environment."""
         command = [str(AIRFLOW_PYTHON), "-m", "bench.listings", "--keys", str(self._sizes.keys)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join((".", "plugins"))}
-        ended = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if ended.returncode:
             raise RuntimeError(f"bench.listings ended with {ended.returncode}:\n{ended.stderr[-2000:]}")
         measured: Measured = json.loads(ended.stdout)
@@ -262,33 +247,34 @@ class Bench:
         }
         run = submit(FEATURIZE, given, master=master, environment=environment, kill_when=kill_when)
         if kill_when is None:
-            run.result.update(read_json(metrics), output=str(output / "features"))
+            run.result.update(json.loads(metrics.read_text()), output=str(output / "features"))
             if run.result["rejected"] or run.result["processed"] != run.result["found"]:
                 raise RuntimeError(f"{run.result['rejected']} of the benchmark's own photos were rejected.")
         return run
 
-    def _peer(self, name: str, count: int, ours: Run) -> Measured:
+    def _peer(self, name: str, count: int, ours: Run) -> float:
         """A peer's seconds, which count only once its features have been found to be ours."""
         output = self._new(name)
         # The scalar UDF keeps its model: one task a core is all that it needs.
         tasks = count // self._sizes.notebook_task if name == "notebook" else CORES
         run = submit(
-            PEERS / f"{name}.py",
+            PEERS,
             {
+                "--peer": name,
                 "--images": self._subset(count),
                 "--output": output,
                 "--model": MODEL / "mobilenetv2.keras",
                 "--partitions": tasks,
             },
         )
-        found = cosines(features_by_photo(output), features_by_photo(Path(str(ours.result["output"]))))
-        least, mean = min(found), fmean(found)
-        if len(found) != count or least < LEAST_COSINE or mean < MEAN_COSINE:
+        alike = cosines(features_by_photo(output), features_by_photo(Path(str(ours.result["output"]))))
+        least, mean = min(alike), fmean(alike)
+        if len(alike) != count or least < LEAST_COSINE or mean < MEAN_COSINE:
             raise RuntimeError(
-                f"The features of {name} are not ours: {len(found)} of {count} photos, cosines of "
+                f"The features of {name} are not ours: {len(alike)} of {count} photos, cosines of "
                 f"{least:.4f} at worst and {mean:.4f} on average."
             )
-        return {"seconds": run.seconds, "cosines": [least, mean]}
+        return run.seconds
 
     def _subset(self, count: int, name: str = "subset") -> Path:
         """A folder with the first ``count`` photos."""
@@ -303,17 +289,11 @@ class Bench:
         return self._folder / f"{next(self._outputs):03d}-{name}"
 
 
-def read_json(file: Path) -> Measured:
-    read: Measured = json.loads(file.read_text())
-    return read
-
-
 def _facts(run: Run) -> Measured:
     stage = run.main_stage
     return {
         "seconds": run.seconds,
         "stage_seconds": stage.seconds,
-        "tasks": len(stage.tasks),
         "straggling": stage.straggling,
         "worker_peak_mib": run.worker_peak,
         "model_loads": run.result["model_loads"],

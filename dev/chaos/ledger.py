@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import combinations
 from typing import Any
 
-from fruit_pipeline.identity import ENDED_STATES, creation_time, tags_of
+from fruit_pipeline.cluster.identity import ENDED_STATES, creation_time, tags_of
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ def lives(emr: Any, known: Iterable[str] = ()) -> list[Life]:
     summaries = (
         cluster for page in emr.get_paginator("list_clusters").paginate() for cluster in page["Clusters"]
     )
-    found = [_life(emr, summary["Id"]) for summary in summaries if summary["Id"] not in skipped]
-    return sorted(found, key=lambda life: life.created)
+    unsorted = [_life(emr, summary["Id"]) for summary in summaries if summary["Id"] not in skipped]
+    return sorted(unsorted, key=lambda life: life.created)
 
 
 def _life(emr: Any, cluster_id: str) -> Life:

@@ -26,19 +26,20 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from chaos.task_context import BUCKET, DAG_ID, context
-from fruit_pipeline import reaper
-from fruit_pipeline.cluster import job_flow
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.identity import BILLABLE_STATES, tags_of
-from fruit_pipeline.operators import AddStepOperator, CreateClusterOperator, TerminateClusterOperator
-from fruit_pipeline.parameters import RunParameters
+from chaos.task_context import BUCKET, context
+from fruit_contract.layout import DAG_ID
+from fruit_pipeline.cluster import reaper
+from fruit_pipeline.cluster.cluster_request import job_flow
+from fruit_pipeline.cluster.identity import BILLABLE_STATES, tags_of
+from fruit_pipeline.dag.operators import AddStepOperator, CreateClusterOperator, TerminateClusterOperator
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
 from local_aws.control import Control, ControlError
-from local_aws.emr.moves import FailStep, LosePrimary, ReclaimSpot
+from local_aws.emr.outside_events import FailStep, LosePrimary, ReclaimSpot
 from local_aws.faults import Drop, Error, Fault, Throttle
 from local_aws.server import LocalAws, Settings
-from local_run import account
-from local_run.stack import Paths
+from local_run import local_account
+from local_run.local_stack import Paths
 
 REGION: Final = "eu-west-1"
 RUNS: Final = st.sampled_from(("one", "two"))
@@ -50,7 +51,7 @@ UNWELL: Final = st.sampled_from(
         Error(status=500, code="InternalServerException", message="An internal error occurred."),
     )
 )
-MOVES: Final = st.sampled_from((ReclaimSpot(), LosePrimary(), FailStep()))
+EVENTS: Final = st.sampled_from((ReclaimSpot(), LosePrimary(), FailStep()))
 _AWS: Final[dict[str, Any]] = {"aws_conn_id": None, "region_name": REGION}
 _NUMBERS: Final = itertools.count()
 _WHERE_ONE_IS: Final = precondition(lambda machine: bool(machine.made))
@@ -96,7 +97,7 @@ class TwoRunsAndAStranger(RuleBasedStateMachine):
         )
         self.xcom[name] = operator.execute(context(self.run(name)))
         self.made.add(name)
-        began = self.control.calls("emr").took_effect("RunJobFlow")
+        began = self.control.logged_calls("emr").took_effect("RunJobFlow")
         self.control.clear()
         assert began == (0 if already else 1), "a second cluster was made, if only for a moment"
 
@@ -166,12 +167,12 @@ class TwoRunsAndAStranger(RuleBasedStateMachine):
             self.emr.set_termination_protection(JobFlowIds=[cluster_id], TerminationProtected=True)
 
     @_WHERE_ONE_IS
-    @rule(name=RUNS, move=MOVES)
-    def strike(self, name: str, move: Any) -> None:
+    @rule(name=RUNS, event=EVENTS)
+    def strike(self, name: str, event: Any) -> None:
         for cluster_id in self._alive(self._one_that_has(name)):
             # A step cannot fail where none runs, nor a primary be lost twice.
             with suppress(ControlError):
-                self.control.move(cluster_id, move)
+                self.control.cause(cluster_id, event)
 
     # --- what holds all the time --------------------------------------------------------------
 
@@ -214,7 +215,7 @@ class TwoRunsAndAStranger(RuleBasedStateMachine):
 def endpoint() -> Iterator[LocalAws]:
     """Local AWS in this process, and the environment of its clients."""
     before = dict(os.environ)
-    paths = Paths.of(Path(__file__).resolve().parents[1])
+    paths = Paths.of(Path(__file__).resolve().parents[2])
     with tempfile.TemporaryDirectory() as folder:
         options = Settings(state_dir=Path(folder), spark_python=paths.spark_python, time_factor=20_000)
         with LocalAws(options) as aws:
@@ -231,7 +232,7 @@ def play(number: int, examples: int, steps: int = 20) -> None:
     with endpoint() as aws:
         machine = seed(number)(TwoRunsAndAStranger)
         machine.emr = boto3.client("emr", region_name=REGION)
-        account.create_bucket(boto3.client("s3", region_name=REGION), BUCKET, REGION)
+        local_account.create_bucket(boto3.client("s3", region_name=REGION), BUCKET, REGION)
         machine.control = Control(aws.emr_url)
         run_state_machine_as_test(
             machine,

@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 from typing import Any, Final
 
-DAG_ID: Final = "fruit_features"
+from fruit_contract.layout import DAG_ID
+
 BUCKET: Final = "fruits-chaos"
 
 
@@ -15,8 +16,8 @@ class TaskInstance:
 
     def xcom_push(self, **_: Any) -> None: ...
 
-    def xcom_pull(self, **_: Any) -> str | None:
-        return self._cluster_id
+    def xcom_pull(self, task_ids: str, **_: Any) -> str | None:
+        return self._cluster_id if task_ids == "create_cluster" else None
 
     def get_task_states(self, dag_id: str, run_ids: list[str]) -> dict[str, Any]:
         return {run_ids[0]: {"create_cluster": self._create_state}}
@@ -33,7 +34,13 @@ def context(
     return {
         "dag": SimpleNamespace(dag_id=DAG_ID),
         "run_id": run_id,
-        "params": {"bucket": BUCKET, "max_start_minutes": 45.0, "max_step_hours": 2.0, **params},
+        "params": {
+            "bucket": BUCKET,
+            "region": "eu-west-1",
+            "max_start_minutes": 45.0,
+            "max_step_hours": 2.0,
+            **params,
+        },
         "ti": instance,
         "task_instance": instance,
     }

@@ -11,10 +11,14 @@ from typing import Annotated
 
 import typer
 
+from local_aws import real_account
 from local_aws.loopback import PortTakenError
 from local_aws.server import LocalAws, Settings, SetUpError
 
+cli = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+
+@cli.command()
 def serve(
     state_dir: Annotated[Path, typer.Option(help="Where state, logs and caches are kept between starts.")],
     spark_python: Annotated[
@@ -99,4 +103,5 @@ def _write_atomically(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(serve)
+    real_account.forget_it()
+    cli()

@@ -32,7 +32,7 @@ class Count(BaseModel):
     took_effect: int
 
 
-class Calls(BaseModel):
+class LoggedCalls(BaseModel):
     """How often each operation was called, and the calls themselves, oldest first (the last 10,000)."""
 
     counts: list[Count]
@@ -64,10 +64,10 @@ class CallLog:
             self._seen[call.service, call.operation] += 1
             self._took_effect[call.service, call.operation] += call.took_effect
 
-    def read(self, service: str | None, operation: str | None) -> Calls:
+    def read(self, service: str | None, operation: str | None) -> LoggedCalls:
         """Those of one service and one operation; None is any."""
         with self._lock:
-            return Calls(
+            return LoggedCalls(
                 counts=[
                     Count(service=name[0], operation=name[1], seen=seen, took_effect=self._took_effect[name])
                     for name, seen in sorted(self._seen.items())

@@ -7,53 +7,46 @@ of their own, 1 unless asked otherwise.
 """
 
 import time
-from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
-class Clock(Protocol):
+class Factors(BaseModel):
+    """How much faster than in reality simulated waits pass, and limits run out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    time_factor: float = Field(default=1.0, gt=0)
+    limit_factor: float = Field(default=1.0, gt=0)
+
+
+class Clock:
+    """The system's clock, with waits and limits shortened by ``factors``, which may change meanwhile."""
+
+    def __init__(self, factors: Factors | None = None) -> None:
+        self.factors = factors or Factors()
+
     def now(self) -> float:
         """Seconds since the epoch."""
-
-    def real(self, simulated_seconds: float) -> float:
-        """How many real seconds a simulated wait lasts."""
-
-    def limit(self, seconds: float) -> float:
-        """How many real seconds a limit lasts."""
-
-
-class FactorClock:
-    """The system's clock; simulated waits pass ``factor`` times as fast, limits ``limit_factor``."""
-
-    def __init__(self, factor: float = 1.0, limit_factor: float = 1.0) -> None:
-        for value in (factor, limit_factor):
-            if value <= 0:
-                raise ValueError(f"The time factor is {value}: give a number above 0.")
-        self._factor, self._limit_factor = factor, limit_factor
-
-    def now(self) -> float:
         return time.time()
 
     def real(self, simulated_seconds: float) -> float:
-        return simulated_seconds / self._factor
+        """How many real seconds a simulated wait lasts."""
+        return simulated_seconds / self.factors.time_factor
 
     def limit(self, seconds: float) -> float:
-        return seconds / self._limit_factor
+        """How many real seconds a limit lasts."""
+        return seconds / self.factors.limit_factor
 
 
-class ManualClock:
-    """A clock that only moves when told to; simulated and real seconds are the same."""
+class ManualClock(Clock):
+    """A clock that only moves when told to."""
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
+        super().__init__()
         self._now = now
 
     def now(self) -> float:
         return self._now
-
-    def real(self, simulated_seconds: float) -> float:
-        return simulated_seconds
-
-    def limit(self, seconds: float) -> float:
-        return seconds
 
     def advance(self, seconds: float) -> None:
         self._now += seconds

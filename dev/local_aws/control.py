@@ -1,8 +1,8 @@
-"""A typed client of the control interface: faults, moves and calls, without building JSON by hand.
+"""A typed client of the control interface: faults, events and calls, without building JSON by hand.
 
 control = Control(os.environ["AWS_ENDPOINT_URL_EMR"])
 control.add_fault(Fault(service="emr", operation="RunJobFlow", calls=1, effect=Drop()))
-control.move(cluster_id, ReclaimSpot(role="CORE"))
+control.cause(cluster_id, ReclaimSpot(role="CORE"))
 """
 
 import json
@@ -11,10 +11,11 @@ import urllib.request
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from local_aws.calls import Calls
+from local_aws.call_log import LoggedCalls
+from local_aws.clock import Factors
 from local_aws.control_api import PREFIX
-from local_aws.emr.armed import ArmedMove, ArmedRecord, Condition
-from local_aws.emr.moves import Move
+from local_aws.emr.outside_events import OutsideEvent
+from local_aws.emr.pending_events import Condition, PendingEvent, PendingEventRecord
 from local_aws.faults import Fault, FaultRecord
 
 _SECONDS = 30.0
@@ -56,45 +57,54 @@ class Control:
     def remove_fault(self, fault_id: str) -> None:
         self._call("DELETE", f"/faults/{quote(fault_id)}")
 
-    def move(self, cluster_id: str, move: Move) -> None:
-        """Make a move on this cluster now."""
-        parameters = move.model_dump(mode="json", exclude={"move"})
-        self._call("POST", f"/clusters/{quote(cluster_id)}/{move.move}", parameters)
+    def cause(self, cluster_id: str, event: OutsideEvent) -> None:
+        """Let this happen to the cluster now."""
+        parameters = event.model_dump(mode="json", exclude={"kind"})
+        self._call("POST", f"/clusters/{quote(cluster_id)}/{event.kind}", parameters)
 
-    def arm(
+    def cause_later(
         self,
-        move: Move,
+        event: OutsideEvent,
         *,
         state: str | None = None,
         step: str | None = None,
         cluster_name: str | None = None,
     ) -> str:
-        """Make it once, on the next cluster that comes to a state or whose step of this name begins.
+        """Let it happen once, to the next cluster that comes to a state or whose step of this name begins.
 
-        Returns the armed move's id.
+        Returns the pending event's id.
         """
         when = Condition.model_validate({"state": state, "step": step, "cluster_name": cluster_name})
-        record = self._call("POST", "/moves", ArmedMove(move=move, when=when).model_dump(mode="json"))
-        return ArmedRecord.model_validate(record).id
+        record = self._call(
+            "POST", "/pending-events", PendingEvent(event=event, when=when).model_dump(mode="json")
+        )
+        return PendingEventRecord.model_validate(record).id
 
-    def armed(self) -> list[ArmedRecord]:
-        """The armed moves, those already made included, oldest first."""
-        return [ArmedRecord.model_validate(each) for each in self._call("GET", "/moves")["moves"]]
+    def pending_events(self) -> list[PendingEventRecord]:
+        """The pending events, those that have happened included, oldest first."""
+        return [
+            PendingEventRecord.model_validate(each)
+            for each in self._call("GET", "/pending-events")["pending_events"]
+        ]
 
-    def disarm(self, move_id: str) -> None:
-        self._call("DELETE", f"/moves/{quote(move_id)}")
+    def cancel_event(self, event_id: str) -> None:
+        self._call("DELETE", f"/pending-events/{quote(event_id)}")
 
-    def calls(self, service: str | None = None, operation: str | None = None) -> Calls:
+    def logged_calls(self, service: str | None = None, operation: str | None = None) -> LoggedCalls:
         """The calls seen since the last :meth:`clear`."""
         asked = {
             name: value
             for name, value in (("service", service), ("operation", operation))
             if value is not None
         }
-        return Calls.model_validate(self._call("GET", f"/calls?{urlencode(asked)}"))
+        return LoggedCalls.model_validate(self._call("GET", f"/calls?{urlencode(asked)}"))
+
+    def set_factors(self, factors: Factors) -> None:
+        """Waits and limits, those under way too, are shortened by these; :meth:`clear` leaves them."""
+        self._call("PUT", "/clock", factors.model_dump(mode="json"))
 
     def clear(self) -> None:
-        """No rule, no armed move, no call counted. Clusters stay as they are."""
+        """No rule, no pending event, no call counted. Clusters stay as they are."""
         self._call("DELETE", "")
 
     def _call(self, method: str, path: str, parameters: dict[str, Any] | None = None) -> Any:

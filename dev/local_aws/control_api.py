@@ -1,4 +1,4 @@
-"""The control interface: JSON over HTTP below ``/_control`` of the EMR endpoint. See docs/local-aws.md."""
+"""The control interface: JSON over HTTP below ``/_control`` of the EMR endpoint."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -9,18 +9,20 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from local_aws.calls import CallLog
-from local_aws.disturbed import MakeMove
-from local_aws.emr.armed import ArmedMove, ArmedMoves
-from local_aws.emr.moves import Move, MoveError
+from local_aws.call_log import CallLog
+from local_aws.clock import Factors
+from local_aws.emr.outside_events import EventError, OutsideEvent
+from local_aws.emr.pending_events import PendingEvent, PendingEvents
+from local_aws.fault_injection import ApplyEvent
 from local_aws.faults import Fault, Faults
 from local_aws.loopback import WsgiApp
 
 PREFIX = "/_control"
 Asked = TypeVar("Asked")
+_FACTORS = TypeAdapter[Factors](Factors)
 _FAULT = TypeAdapter[Fault](Fault)
-_ARMED = TypeAdapter[ArmedMove](ArmedMove)
-_MOVE = TypeAdapter[Move](Move)
+_PENDING = TypeAdapter[PendingEvent](PendingEvent)
+_EVENT = TypeAdapter[OutsideEvent](OutsideEvent)
 
 
 class UnknownClusterError(Exception):
@@ -37,10 +39,16 @@ class ControlApi:
     """The WSGI application in front of EMR's: what is not below the prefix is passed on."""
 
     def __init__(
-        self, emr: WsgiApp, faults: Faults, armed: ArmedMoves, calls: CallLog, move: MakeMove
+        self,
+        emr: WsgiApp,
+        faults: Faults,
+        pending_events: PendingEvents,
+        call_log: CallLog,
+        apply_event: ApplyEvent,
+        set_factors: Callable[[Factors], None],
     ) -> None:
-        self._emr, self._faults, self._armed = emr, faults, armed
-        self._calls, self._move = calls, move
+        self._emr, self._faults, self._pending_events = emr, faults, pending_events
+        self._call_log, self._apply_event, self._change_clock = call_log, apply_event, set_factors
         self._routes = Map(
             [
                 Rule("/", methods=["DELETE"], endpoint=self._reset),
@@ -48,11 +56,12 @@ class ControlApi:
                 Rule("/faults", methods=["GET"], endpoint=self._list_faults),
                 Rule("/faults", methods=["DELETE"], endpoint=self._clear_faults),
                 Rule("/faults/<record_id>", methods=["DELETE"], endpoint=self._remove_fault),
-                Rule("/moves", methods=["POST"], endpoint=self._arm),
-                Rule("/moves", methods=["GET"], endpoint=self._list_armed),
-                Rule("/moves", methods=["DELETE"], endpoint=self._disarm_all),
-                Rule("/moves/<record_id>", methods=["DELETE"], endpoint=self._disarm),
-                Rule("/clusters/<cluster_id>/<name>", methods=["POST"], endpoint=self._move_now),
+                Rule("/pending-events", methods=["POST"], endpoint=self._add_event),
+                Rule("/pending-events", methods=["GET"], endpoint=self._list_events),
+                Rule("/pending-events", methods=["DELETE"], endpoint=self._clear_events),
+                Rule("/pending-events/<record_id>", methods=["DELETE"], endpoint=self._remove_event),
+                Rule("/clusters/<cluster_id>/<name>", methods=["POST"], endpoint=self._cause_now),
+                Rule("/clock", methods=["PUT"], endpoint=self._set_factors),
                 Rule("/calls", methods=["GET"], endpoint=self._list_calls),
                 Rule("/calls", methods=["DELETE"], endpoint=self._clear_calls),
             ],
@@ -75,7 +84,7 @@ class ControlApi:
             status, answer = error.status, {"error": str(error)}
         except UnknownClusterError as error:
             status, answer = 404, {"error": str(error)}
-        except MoveError as error:
+        except EventError as error:
             status, answer = 409, {"error": str(error)}
         except HTTPException as error:
             status = error.code or 500
@@ -84,8 +93,8 @@ class ControlApi:
 
     def _reset(self, request: Request) -> Any:
         self._faults.clear()
-        self._armed.clear()
-        self._calls.clear()
+        self._pending_events.clear()
+        self._call_log.clear()
         return {}
 
     def _add_fault(self, request: Request) -> Any:
@@ -103,30 +112,36 @@ class ControlApi:
             raise _RefusedError(404, f"There is no fault {record_id!r}: GET {PREFIX}/faults lists them.")
         return {}
 
-    def _arm(self, request: Request) -> Any:
-        return _shown(self._armed.add(_asked(_ARMED, _json(request), "armed move")))
+    def _add_event(self, request: Request) -> Any:
+        return _shown(self._pending_events.add(_asked(_PENDING, _json(request), "pending event")))
 
-    def _list_armed(self, request: Request) -> Any:
-        return {"moves": [_shown(each) for each in self._armed.records()]}
+    def _list_events(self, request: Request) -> Any:
+        return {"pending_events": [_shown(each) for each in self._pending_events.records()]}
 
-    def _disarm_all(self, request: Request) -> Any:
-        self._armed.clear()
+    def _clear_events(self, request: Request) -> Any:
+        self._pending_events.clear()
         return {}
 
-    def _disarm(self, request: Request, record_id: str) -> Any:
-        if not self._armed.remove(record_id):
-            raise _RefusedError(404, f"There is no armed move {record_id!r}: GET {PREFIX}/moves lists them.")
+    def _remove_event(self, request: Request, record_id: str) -> Any:
+        if not self._pending_events.remove(record_id):
+            raise _RefusedError(
+                404, f"There is no pending event {record_id!r}: GET {PREFIX}/pending-events lists them."
+            )
         return {}
 
-    def _move_now(self, request: Request, cluster_id: str, name: str) -> Any:
-        self._move(cluster_id, _asked(_MOVE, {**_json(request), "move": name}, "move"))
+    def _cause_now(self, request: Request, cluster_id: str, name: str) -> Any:
+        self._apply_event(cluster_id, _asked(_EVENT, {**_json(request), "kind": name}, "event"))
+        return {}
+
+    def _set_factors(self, request: Request) -> Any:
+        self._change_clock(_asked(_FACTORS, _json(request), "clock"))
         return {}
 
     def _list_calls(self, request: Request) -> Any:
-        return _shown(self._calls.read(request.args.get("service"), request.args.get("operation")))
+        return _shown(self._call_log.read(request.args.get("service"), request.args.get("operation")))
 
     def _clear_calls(self, request: Request) -> Any:
-        self._calls.clear()
+        self._call_log.clear()
         return {}
 
 

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from local_aws.calls import Call, CallLog
+from local_aws.call_log import Call, CallLog
 from local_aws.clock import Clock
-from local_aws.emr.moves import Move, MoveError
+from local_aws.emr.outside_events import EventError, OutsideEvent
 from local_aws.faults import Drop, Error, Faults, ServiceName, Throttle
 from local_aws.iam_operations import iam_operation
 from local_aws.loopback import WsgiApp
@@ -25,8 +25,8 @@ from local_aws.s3_operations import s3_operation
 from local_aws.sqs_operations import TARGET_PREFIX
 
 Environ = dict[str, Any]
-MakeMove = Callable[[str, Move], None]
-"""Makes a move on the cluster of this id."""
+ApplyEvent = Callable[[str, OutsideEvent], None]
+"""Lets an event happen to the cluster of this id."""
 
 INTERNAL_AGENT = "local-aws-endpoint"
 """In the user agent of local AWS's own calls (logs, scripts): they are no client's, and meet no fault."""
@@ -45,7 +45,7 @@ class Identified:
     """What a rule's key_prefix and key_pattern are compared with."""
 
 
-class Face(Protocol):
+class ServiceAdapter(Protocol):
     """What the calls and the errors of one service look like."""
 
     service: ServiceName
@@ -58,7 +58,7 @@ class Face(Protocol):
         """Content type and body."""
 
 
-class EmrFace:
+class EmrAdapter:
     service: ServiceName = "emr"
     throttled = Error(status=400, code="ThrottlingException", message="Rate exceeded")
 
@@ -75,7 +75,7 @@ class EmrFace:
         return "application/x-amz-json-1.1", body.encode()
 
 
-class IamFace:
+class IamAdapter:
     service: ServiceName = "iam"
     throttled = Error(status=400, code="Throttling", message="Rate exceeded")
 
@@ -97,7 +97,7 @@ class IamFace:
         return "text/xml", text.encode()
 
 
-class SqsFace:
+class SqsAdapter:
     """SQS in the JSON protocol that clients of today speak; the old query protocol meets no fault."""
 
     service: ServiceName = "sqs"
@@ -116,7 +116,7 @@ class SqsFace:
         return "application/x-amz-json-1.0", body.encode()
 
 
-class S3Face:
+class S3Adapter:
     service: ServiceName = "s3"
     throttled = Error(status=503, code="SlowDown", message="Please reduce your request rate.")
 
@@ -144,37 +144,37 @@ class S3Face:
         return "application/xml", text.encode()
 
 
-class Disturbed:
+class FaultInjector:
     """Wraps the application of one service."""
 
     def __init__(
         self,
         app: WsgiApp,
-        face: Face,
+        adapter: ServiceAdapter,
         faults: Faults,
-        calls: CallLog,
+        call_log: CallLog,
         clock: Clock,
-        move: MakeMove | None = None,
+        apply_event: ApplyEvent | None = None,
     ) -> None:
-        self._app, self._face, self._faults = app, face, faults
-        self._calls, self._clock, self._move = calls, clock, move
+        self._app, self._adapter, self._faults = app, adapter, faults
+        self._call_log, self._clock, self._apply_event = call_log, clock, apply_event
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         if INTERNAL_AGENT in environ.get("HTTP_USER_AGENT", ""):
             return self._app(environ, start_response)
-        identified = self._face.identify(environ)
+        identified = self._adapter.identify(environ)
         if identified is None:
             return self._app(environ, start_response)
-        plan = self._faults.plan(self._face.service, identified.operation, identified.key)
+        plan = self._faults.plan(self._adapter.service, identified.operation, identified.key)
         at = self._clock.now()
         if plan.delay:
             time.sleep(plan.delay)
 
         def note(status: int | None, took_effect: bool, target: str | None = identified.target) -> None:
-            self._calls.add(
+            self._call_log.add(
                 Call(
                     at=at,
-                    service=self._face.service,
+                    service=self._adapter.service,
                     operation=identified.operation,
                     target=target,
                     status=status,
@@ -184,19 +184,19 @@ class Disturbed:
             )
 
         if isinstance(plan.ending, Error | Throttle):
-            error = plan.ending if isinstance(plan.ending, Error) else self._face.throttled
+            error = plan.ending if isinstance(plan.ending, Error) else self._adapter.throttled
             note(error.status, took_effect=False)
             return self._refuse(environ, start_response, error)
         answer = _Answer(self._app, environ)
         target = identified.target
-        if self._face.service == "emr":  # its answers are small, and the one of RunJobFlow has the id
+        if self._adapter.service == "emr":  # its answers are small, and the one of RunJobFlow has the id
             target = target or _cluster_id(answer.read())
-        if answer.succeeded and target is not None and self._move is not None:
-            for move in plan.moves:
+        if answer.succeeded and target is not None and self._apply_event is not None:
+            for event in plan.events:
                 try:
-                    self._move(target, move)
-                except MoveError as error:
-                    logging.getLogger(__name__).warning("A fault's move could not be made: %s", error)
+                    self._apply_event(target, event)
+                except EventError as error:
+                    logging.getLogger(__name__).warning("A fault's event could not happen: %s", error)
         if isinstance(plan.ending, Drop):
             answer.read()
             note(None, answer.succeeded, target)
@@ -207,13 +207,13 @@ class Disturbed:
     def _refuse(self, environ: Environ, start_response: Callable[..., Any], error: Error) -> Iterable[bytes]:
         _read_to_its_end(environ)
         request_id = str(uuid.uuid4())
-        content_type, body = self._face.error_body(error, request_id)
+        content_type, body = self._adapter.error_body(error, request_id)
         if environ["REQUEST_METHOD"] == "HEAD":
             body = b""
         headers = [
             ("Content-Type", content_type),
             ("Content-Length", str(len(body))),
-            ("x-amz-request-id" if self._face.service == "s3" else "x-amzn-RequestId", request_id),
+            ("x-amz-request-id" if self._adapter.service == "s3" else "x-amzn-RequestId", request_id),
         ]
         known = {each.value: each.phrase for each in HTTPStatus}
         start_response(f"{error.status} {known.get(error.status, 'Error')}", headers)

@@ -10,10 +10,10 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from local_aws.clock import Clock
-from local_aws.emr.moves import Move
+from local_aws.emr.outside_events import OutsideEvent
 from local_aws.emr.validation import emr_model
 from local_aws.iam_operations import iam_model
-from local_aws.register import Record, Register
+from local_aws.numbered_records import NumberedRecords, Record
 from local_aws.s3_operations import s3_model
 from local_aws.sqs_operations import sqs_model
 
@@ -55,14 +55,14 @@ class Drop(_Effect):
     kind: Literal["drop"] = "drop"
 
 
-class MoveCluster(_Effect):
-    """The call is made, then the move on the cluster that it names (or that RunJobFlow made)."""
+class CauseEvent(_Effect):
+    """The call is made, then the event happens to the cluster that it names (or that RunJobFlow made)."""
 
-    kind: Literal["move"] = "move"
-    move: Move
+    kind: Literal["event"] = "event"
+    event: OutsideEvent
 
 
-FaultEffect: TypeAlias = Annotated[Throttle | Error | Delay | Drop | MoveCluster, Field(discriminator="kind")]
+FaultEffect: TypeAlias = Annotated[Throttle | Error | Delay | Drop | CauseEvent, Field(discriminator="kind")]
 
 
 class Fault(BaseModel):
@@ -90,8 +90,8 @@ class Fault(BaseModel):
             raise ValueError(f"operation {self.operation!r} is not one of {self.service}'s; use * for any")
         if self.service != "s3" and (self.key_prefix is not None or self.key_pattern is not None):
             raise ValueError("key_prefix and key_pattern are for service s3 only")
-        if self.service != "emr" and isinstance(self.effect, MoveCluster):
-            raise ValueError("effect move is for service emr only")
+        if self.service != "emr" and isinstance(self.effect, CauseEvent):
+            raise ValueError("effect event is for service emr only")
         if self.key_pattern is not None:
             try:
                 re.compile(self.key_pattern)
@@ -126,11 +126,11 @@ class Plan:
 
     delay: float = 0.0
     ending: Throttle | Error | Drop | None = None
-    moves: list[Move] = field(default_factory=list)
+    events: list[OutsideEvent] = field(default_factory=list)
     fault_ids: list[str] = field(default_factory=list)
 
 
-class Faults(Register[FaultRecord]):
+class Faults(NumberedRecords[FaultRecord]):
     """The rules in force."""
 
     def __init__(self, clock: Clock) -> None:
@@ -141,7 +141,7 @@ class Faults(Register[FaultRecord]):
         return self._enter(lambda record_id: FaultRecord(id=record_id, fault=fault))
 
     def plan(self, service: str, operation: str, key: str | None) -> Plan:
-        """Count the call, and say what the rules make of it: delays and moves add up, one answer counts.
+        """Count the call, and say what the rules make of it: delays and events add up, one answer counts.
 
         Where several rules would answer for the call, the oldest does.
         """
@@ -160,8 +160,8 @@ class Faults(Register[FaultRecord]):
                 match effect:
                     case Delay():
                         plan.delay += effect.seconds
-                    case MoveCluster():
-                        plan.moves.append(effect.move)
+                    case CauseEvent():
+                        plan.events.append(effect.event)
                     case _:
                         plan.ending = effect
         return plan

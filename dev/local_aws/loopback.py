@@ -1,16 +1,26 @@
-"""WSGI applications served on 127.0.0.1 and nowhere else."""
+"""WSGI applications served on 127.0.0.1 and nowhere else.
+
+Any page on the Web reaches loopback too, by way of its reader's browser. A browser says so by Origin or
+Sec-Fetch-Site. It says nothing if the site's name was made to mean 127.0.0.1 (DNS rebinding): the name is in
+Host then.
+"""
 
 import logging
 import socket
 from collections.abc import Callable, Iterable
 from threading import Thread
-from typing import Any
+from typing import Any, Final
 
+from werkzeug.sansio.utils import host_is_trusted
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.wrappers import Response
 
 HOST = "127.0.0.1"
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+_OWN_NAMES: Final = [HOST, "localhost"]
+_OWN_SITES: Final = ("same-origin", "none")
+"""Of Sec-Fetch-Site: a page of the same server, or what a person has typed."""
 
 
 class PortTakenError(OSError):
@@ -18,10 +28,13 @@ class PortTakenError(OSError):
 
 
 class LoopbackServer:
-    """One threaded WSGI server. Listens from construction on, answers from :meth:`start` on."""
+    """One threaded WSGI server for programs of this machine and its own pages.
+
+    Listens from construction on, answers from :meth:`start` on.
+    """
 
     def __init__(self, app: WsgiApp, port: int, handler: type[WSGIRequestHandler]) -> None:
-        self._server = _listening_server(app, port, handler)
+        self._server = _listening_server(own_pages_only(app), port, handler)
         self.port: int = self._server.server_address[1]
         self.url = f"http://{HOST}:{self.port}"
         self._thread = Thread(
@@ -54,6 +67,27 @@ def _listening_server(app: WsgiApp, port: int, handler: type[WSGIRequestHandler]
         # make_server duplicates the descriptor, so that closing ours is right.
         server = make_server(HOST, bound, app, threaded=True, request_handler=handler, fd=listener.fileno())
     return server
+
+
+def own_pages_only(app: WsgiApp) -> WsgiApp:
+    """The application for programs and its own pages alone; any other page gets a 403."""
+
+    def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if _is_own(environ):
+            return app(environ, start_response)
+        refusal = "Local AWS answers programs of this machine, and no page of another site.\n"
+        return Response(refusal, status=403)(environ, start_response)
+
+    return guarded
+
+
+def _is_own(environ: dict[str, Any]) -> bool:
+    host = environ.get("HTTP_HOST", "")
+    return (
+        host_is_trusted(host, _OWN_NAMES)
+        and environ.get("HTTP_ORIGIN", f"http://{host}") == f"http://{host}"
+        and environ.get("HTTP_SEC_FETCH_SITE", "none") in _OWN_SITES
+    )
 
 
 class QuietHandler(WSGIRequestHandler):

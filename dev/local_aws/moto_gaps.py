@@ -1,24 +1,49 @@
-"""What moto (5.2) does otherwise than S3 and SQS, mended in this process.
+"""What moto (5.2) does otherwise than S3 and SQS, fixed in this process.
 
-TLS-only bucket policies, permissions for batches of messages, newlines in keys, folders of a
-versioned bucket whose objects are all deleted, the notifications of a versioned bucket's deletions,
-and the time that a full queue takes.
+TLS-only bucket policies, permissions for batches of messages, newlines in keys, characters that XML does
+not carry, folders of a versioned bucket whose objects are all deleted, the notifications of a versioned
+bucket's deletions, conditional writes of several clients at once, messages of a queue that several clients
+use at once, and the time that a full queue takes.
 """
 
+import re
+import threading
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+from xml.parsers.expat import ExpatError
 
+from moto.core.responses import ActionResult
+from moto.core.serialize import S3Serializer
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto.moto_server import werkzeug_app
 from moto.moto_server.utilities import RegexConverter
+from moto.s3.exceptions import MalformedXML
 from moto.s3.models import FakeBucket, FakeDeleteMarker, S3Backend
 from moto.s3.notifications import S3NotificationEvent, send_event
+from moto.s3.responses import S3Response
 from moto.sqs import models as sqs_models
-from moto.sqs.models import Message, SQSBackend
+from moto.sqs.models import Message, Queue, SQSBackend
 
 _list = S3Backend.list_objects
 _mark_deleted = S3Backend._set_delete_marker
 _evaluate = IAMPolicyStatement.is_action_permitted
+_serialize = S3Response.serialized
+_write_body = S3Serializer._serialize_body
+_delete_objects = S3Response._bucket_response_delete_keys
+_put_object = S3Response.put_object
+_receive_messages = SQSBackend.receive_message
+_delete_message = Queue.delete_message
+
+_ONE_WRITE = threading.Lock()
+_NAMES: Final = frozenset(
+    {"Key", "Prefix", "Delimiter", "Marker", "NextMarker", "StartAfter", "KeyMarker", "NextKeyMarker"}
+)
+"""What S3 encodes in a listing where ``encoding-type=url`` asks for it."""
+_ENCODED_BY_MOTO: Final = {"ListObjects": {"Key"}, "ListObjectsV2": {"Key", "Prefix"}}
+_NOT_PLAIN_IN_XML: Final = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
+"""What XML 1.0 cannot carry, and the carriage return, which its readers take for a newline."""
 
 
 def _is_for_insecure_transport(statement: dict[str, Any]) -> bool:
@@ -46,6 +71,42 @@ class _AnyCharacter(RegexConverter):
     def __init__(self, url_map: Any, *items: Any) -> None:
         super().__init__(url_map, *items)
         self.regex = f"(?s:{items[0]})"
+
+
+def _serialized(self: S3Response, answer: ActionResult) -> Any:
+    """moto encodes some names of a listing, and of some listings none."""
+    if self.querystring.get("encoding-type") == ["url"] and isinstance(answer.result, dict):
+        names = _NAMES - _ENCODED_BY_MOTO.get(self.data["Action"], set())
+        answer = ActionResult(_encoded(answer.result, names) | {"EncodingType": "url"})
+    return _serialize(self, answer)
+
+
+def _encoded(part: Any, names: frozenset[str]) -> Any:
+    if isinstance(part, dict):
+        return {
+            name: quote(value) if name in names and value else _encoded(value, names)
+            for name, value in part.items()
+        }
+    return [_encoded(each, names) for each in part] if isinstance(part, list) else part
+
+
+def _serialize_body(self: S3Serializer, body: Mapping[str, Any]) -> str:
+    """moto writes every character as it is, where S3 writes a character reference."""
+    return _NOT_PLAIN_IN_XML.sub(lambda found: f"&#{ord(found[0])};", _write_body(self, body))
+
+
+def _delete_keys(self: S3Response, *args: Any, **kwargs: Any) -> Any:
+    """moto breaks off at a request that is no XML."""
+    try:
+        return _delete_objects(self, *args, **kwargs)
+    except ExpatError as error:
+        raise MalformedXML from error
+
+
+def _put(self: S3Response) -> Any:
+    """moto looks at the condition of a write first, and writes then: two writers both find that it holds."""
+    with _ONE_WRITE:
+        return _put_object(self)
 
 
 def _list_objects(
@@ -89,6 +150,18 @@ def _is_retained(self: SQSBackend, queue_name: str, message: Message) -> bool:
     return bool(_milliseconds() < message.sent_timestamp + 1000 * retained)
 
 
+def _receive(self: SQSBackend, queue_name: str, *args: Any, **kwargs: Any) -> list[Message]:
+    """moto may hand one message to two clients that ask at once. Its wait for messages releases the lock."""
+    with self.get_queue(queue_name)._messages_lock:
+        return list(_receive_messages(self, queue_name, *args, **kwargs))
+
+
+def _delete(self: Queue, receipt_handle: str) -> None:
+    """moto makes a new list without the message: others delete and send meanwhile in vain."""
+    with self._messages_lock:
+        _delete_message(self, receipt_handle)
+
+
 def _milliseconds() -> float:
     """moto's own takes the way over four datetimes, twice for each message of a queue at each call."""
     return time.time() * 1000
@@ -97,8 +170,14 @@ def _milliseconds() -> float:
 def mend() -> None:
     """Mend moto in this process, before its server is made."""
     IAMPolicyStatement.is_action_permitted = _permitted
+    S3Response.serialized = _serialized
+    S3Response._bucket_response_delete_keys = _delete_keys
+    S3Response.put_object = _put
+    S3Serializer._serialize_body = _serialize_body
     S3Backend.list_objects = _list_objects
     S3Backend._set_delete_marker = _set_delete_marker
     SQSBackend.is_message_valid_based_on_retention_period = _is_retained
+    SQSBackend.receive_message = _receive
+    Queue.delete_message = _delete
     sqs_models.unix_time_millis = _milliseconds
     werkzeug_app.RegexConverter = _AnyCharacter

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 
 class Record(BaseModel):
-    """What a register numbers."""
+    """What is numbered."""
 
     id: str
 
@@ -16,7 +16,7 @@ class Record(BaseModel):
 R = TypeVar("R", bound=Record)
 
 
-class Register(Generic[R]):
+class NumberedRecords(Generic[R]):
     """The records, oldest first. In memory only: they do not outlive the endpoint."""
 
     def __init__(self, name: str) -> None:
@@ -41,9 +41,9 @@ class Register(Generic[R]):
         """Whether there was one of this id."""
         with self._lock:
             kept = [record for record in self._records if record.id != record_id]
-            found = len(kept) < len(self._records)
+            removed = len(kept) < len(self._records)
             self._records = kept
-            return found
+            return removed
 
     def clear(self) -> None:
         with self._lock:

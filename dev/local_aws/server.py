@@ -17,22 +17,31 @@ from botocore.client import BaseClient
 from botocore.config import Config
 
 from local_aws import moto_server, persistence
-from local_aws.calls import CallLog
-from local_aws.clock import Clock, FactorClock
+from local_aws.call_log import CallLog
+from local_aws.clock import Clock, Factors
 from local_aws.control_api import ControlApi, UnknownClusterError
-from local_aws.disturbed import INTERNAL_AGENT, Disturbed, EmrFace, Face, IamFace, MakeMove, S3Face, SqsFace
-from local_aws.emr.armed import ArmedMoves
 from local_aws.emr.bootstrap import LocalBootstrap
+from local_aws.emr.cluster_data import Cluster
 from local_aws.emr.clusters import Durations
 from local_aws.emr.engine import Engine
 from local_aws.emr.localize import Localizer
-from local_aws.emr.model import Cluster
-from local_aws.emr.moves import Move, make
+from local_aws.emr.outside_events import OutsideEvent, apply
+from local_aws.emr.pending_events import PendingEvents
 from local_aws.emr.protocol import emr_application
 from local_aws.emr.service import EmrService
 from local_aws.emr.spark_submit import LocalSpark
-from local_aws.emr.steps import LocalStepRunner, Sparks
+from local_aws.emr.step_runner import LocalStepRunner, Sparks
 from local_aws.emr.store import Store
+from local_aws.fault_injection import (
+    INTERNAL_AGENT,
+    ApplyEvent,
+    EmrAdapter,
+    FaultInjector,
+    IamAdapter,
+    S3Adapter,
+    ServiceAdapter,
+    SqsAdapter,
+)
 from local_aws.faults import Faults
 from local_aws.loopback import LoopbackServer, QuietHandler, WsgiApp
 
@@ -79,8 +88,10 @@ class LocalAws:
         self, settings: Settings, clock: Clock | None = None, say: Callable[[str], None] = lambda _: None
     ) -> None:
         self.settings, self._say = settings, say
-        self._clock = clock or FactorClock(settings.time_factor, settings.limit_factor)
-        self._faults, self._armed, self._calls = Faults(self._clock), ArmedMoves(), CallLog()
+        self.clock = clock or Clock(
+            Factors(time_factor=settings.time_factor, limit_factor=settings.limit_factor)
+        )
+        self._faults, self._pending_events, self._call_log = Faults(self.clock), PendingEvents(), CallLog()
         self._open = ExitStack()
         self.aws_url = self.emr_url = ""
 
@@ -123,7 +134,7 @@ class LocalAws:
 
         stack.callback(moto_server.forget_everything)
         persistence.restore(settings.state_dir, self._say)
-        moto = moto_server.moto_server(settings.aws_port, self._disturbed_by_service)
+        moto = moto_server.moto_server(settings.aws_port, self._with_faults_by_service)
         stack.callback(self._save)
         stack.callback(moto.stop)
         self.aws_url = moto.url
@@ -150,11 +161,13 @@ class LocalAws:
         environment: dict[str, str] = {}
         runner = LocalStepRunner(s3, localizer, sparks, environment, settings.state_dir / "steps")
         bootstrap = LocalBootstrap(s3, localizer, environment, settings.state_dir / "nodes")
-        engine = Engine(store, runner, self._clock, settings.durations, bootstrap, self._armed)
+        engine = Engine(store, runner, self.clock, settings.durations, bootstrap, self._pending_events)
         service = EmrService(engine, store)
-        move = _mover(engine)
-        emr = self._disturbed(emr_application(service.handle), EmrFace(), move)
-        control = ControlApi(emr, self._faults, self._armed, self._calls, move)
+        apply_event = _event_applier(engine)
+        emr = self._with_faults(emr_application(service.handle), EmrAdapter(), apply_event)
+        control = ControlApi(
+            emr, self._faults, self._pending_events, self._call_log, apply_event, engine.set_factors
+        )
         server = LoopbackServer(control, settings.emr_port, QuietHandler)
         self.emr_url = server.url
         environment.update(self.environment)
@@ -165,13 +178,15 @@ class LocalAws:
         stack.callback(server.stop)
         return server
 
-    def _disturbed_by_service(self, app: WsgiApp) -> WsgiApp:
-        for face in (S3Face(), IamFace(), SqsFace()):
-            app = self._disturbed(app, face)
+    def _with_faults_by_service(self, app: WsgiApp) -> WsgiApp:
+        for adapter in (S3Adapter(), IamAdapter(), SqsAdapter()):
+            app = self._with_faults(app, adapter)
         return app
 
-    def _disturbed(self, app: WsgiApp, face: Face, move: MakeMove | None = None) -> WsgiApp:
-        return Disturbed(app, face, self._faults, self._calls, self._clock, move)
+    def _with_faults(
+        self, app: WsgiApp, adapter: ServiceAdapter, apply_event: ApplyEvent | None = None
+    ) -> WsgiApp:
+        return FaultInjector(app, adapter, self._faults, self._call_log, self.clock, apply_event)
 
     def _s3_client(self) -> BaseClient:
         return boto3.client(
@@ -228,19 +243,19 @@ class LocalAws:
         )
 
 
-def _mover(engine: Engine) -> MakeMove:
-    """Makes a move on a cluster of any region."""
+def _event_applier(engine: Engine) -> ApplyEvent:
+    """Lets an event happen to a cluster of any region."""
 
-    def move_cluster(cluster_id: str, move: Move) -> None:
+    def apply_event(cluster_id: str, event: OutsideEvent) -> None:
         def select(everyone: list[Cluster]) -> list[Cluster]:
-            found = [each for each in everyone if each.id == cluster_id]
-            if not found:
+            named = [each for each in everyone if each.id == cluster_id]
+            if not named:
                 raise UnknownClusterError(f"There is no cluster {cluster_id!r}.")
-            return found
+            return named
 
-        engine.change(select, lambda cluster: make(move, cluster, engine.clock))
+        engine.change(select, lambda cluster: apply(event, cluster, engine.clock))
 
-    return move_cluster
+    return apply_event
 
 
 @contextmanager

@@ -10,17 +10,20 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from fruit_contract.layout import RunLayout, run_key
-from fruit_pipeline.parameters import ParameterError, RunParameters
-from local_run import account, drops, images, preflight, results, upload
-from local_run.airflow_server import AirflowError, AirflowHome, free_port
+from fruit_contract.layout import DAG_ID, INPUT_PREFIX, RunLayout, run_key
+from fruit_pipeline import command_line
+from fruit_pipeline.settings.parameters import ParameterError, RunParameters
+from local_aws import real_account
+from local_run import bucket_sync, drops_rehearsal, generated_photos, local_account, preflight, results, seed
+from local_run.airflow_server import AirflowError, AirflowHome
 from local_run.follow import follow
+from local_run.local_stack import Paths, Stack, StackPlan, running
+from local_run.pace import measure
 from local_run.processes import ChildEndedError
-from local_run.stack import Paths, Stack, running
 from local_run.watching import watching
 
-DAG_ID = "fruit_features"
 QUEUE = "photos"
 """What `make up` watches for drops of photos."""
 _WRONG_INPUT = 2
@@ -36,7 +39,7 @@ TimeFactor = Annotated[float, typer.Option(help="how much faster than EMR local 
 
 
 def _paths(state: Path | None, out: Path | None = None) -> Paths:
-    default = Paths.of(Path(__file__).resolve().parents[1])
+    default = Paths.of(Path(__file__).resolve().parents[2])
     return Paths(default.repository, state or default.state, out or default.out)
 
 
@@ -77,7 +80,9 @@ def run(
     folder: Annotated[
         Path | None, typer.Option("--images", help="folder with one sub-folder per label")
     ] = None,
-    count: Annotated[int, typer.Option(help="how many photos to generate when no folder is given")] = 600,
+    count: Annotated[
+        int, typer.Option(help="how many photos to generate when no folder is given")
+    ] = seed.PHOTOS,
     args: Annotated[
         str, typer.Option(help="parameters of the DAG, such as 'components=64 image_size=160'")
     ] = "",
@@ -94,24 +99,24 @@ def run(
     _check(paths, port)
     try:
         if folder:
-            upload.read_folder(folder)
-    except upload.ImagesError as error:
+            bucket_sync.read_folder(folder)
+    except bucket_sync.ImagesError as error:
         raise UserError(str(error)) from error
 
     bucket = parameters["bucket"]
-    stack = Stack(paths, port or free_port(), bucket, time_factor, console)
+    stack = Stack(StackPlan(paths, bucket, time_factor, port), console)
     with running(stack):
         api = stack.start_airflow()
         s3 = _prepare_account(stack, parameters.get("region"))
-        source = folder or images.generate(paths.state / "images", count)
+        source = folder or generated_photos.generate(paths.state / "images", count)
         prefix = str(parameters.get("input_prefix", RunParameters.model_fields["input_prefix"].default))
-        summary = upload.mirror(s3, source, bucket, prefix, console)
+        summary = bucket_sync.mirror(s3, source, bucket, prefix, console)
         console.print(
             f"Photos: {summary.uploaded} uploaded, {summary.already_there} already there, "
             f"{summary.removed} removed, {len(summary.ignored)} files left out"
         )
         api.wait_until_ready(DAG_ID)
-        console.print(f"Airflow is up at {stack.airflow.url} after {time.monotonic() - began:.0f} s")
+        console.print(f"Airflow is up at {stack.airflow.door} after {time.monotonic() - began:.0f} s")
         run_id = f"local__{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}"
         api.trigger(DAG_ID, run_id, parameters)
         state = follow(api, DAG_ID, run_id, stack.children, console)
@@ -141,15 +146,23 @@ def up(port: Port = 8080, time_factor: TimeFactor = 1000.0, state_dir: StateDir 
     paths = _paths(state_dir)
     _check(paths, port)
     bucket = _bucket(RunParameters().region)
-    stack = Stack(paths, port or free_port(), bucket, time_factor, console, queue=QUEUE)
+    stack = Stack(StackPlan(paths, bucket, time_factor, port, queue=QUEUE), console)
     with running(stack):
         api = stack.start_airflow()
         s3, prefix = _prepare_account(stack, None), RunParameters().input_prefix
-        account.tell_queue(s3, stack.client("sqs"), bucket, prefix, stack.queue_url)
+        # Before the queue is told of photos: these start no run.
+        seed.put_photos(s3, bucket, None, seed.PHOTOS, console)
+        local_account.tell_queue(s3, stack.client("sqs"), bucket, prefix, stack.queue_url)
         api.wait_until_ready(DAG_ID)
         for name, value in stack.aws.items():
             console.print(f"export {name}={value}", highlight=False)
-        console.print(f"Airflow is up at {stack.airflow.url}; Ctrl-C ends it")
+        console.print(
+            f"Airflow is up at {stack.airflow.door}; Ctrl-C ends it. Trigger {DAG_ID} there to start a run. "
+            "To add photos, put the exports above into another shell, and "
+            f"make upload IMAGES=folder BUCKET={bucket}",
+            highlight=False,
+            soft_wrap=True,
+        )
         while True:
             for child in stack.children:
                 child.check()
@@ -167,29 +180,36 @@ def rehearse_drops(
     out_dir: OutDir = None,
 ) -> None:
     """Drop photos in a watched bucket, change and delete some, and show in a table what came of it."""
-    paths, script, began = _paths(state_dir, out_dir), drops.Script(), time.monotonic()
+    paths, script, began = _paths(state_dir, out_dir), drops_rehearsal.Script(), time.monotonic()
     _check(paths, port)
     try:
-        photos = drops.choose(folder or images.generate(paths.state / "images", script.photos), script)
-    except upload.ImagesError as error:
+        photos = drops_rehearsal.choose(
+            folder or generated_photos.generate(paths.state / "images", script.photos), script
+        )
+    except bucket_sync.ImagesError as error:
         raise UserError(str(error)) from error
     # Its own, and from nothing: what earlier runs have left would be counted.
     own = Paths(paths.repository, paths.state / "drops", paths.out)
     shutil.rmtree(own.state, ignore_errors=True)
-    bucket = _bucket(RunParameters().region)
-    stack = Stack(
-        own, port or free_port(), bucket, time_factor, console, settings=drops.IN_A_HURRY, queue=QUEUE
+    pace = measure()
+    plan = StackPlan(
+        own,
+        _bucket(RunParameters().region),
+        time_factor,
+        port,
+        settings=drops_rehearsal.in_a_hurry(pace),
+        queue=QUEUE,
     )
-    stack.airflow.migrate()
-    with watching(stack, drops.PREFIX) as system:
-        console.print(f"Airflow is up at {stack.airflow.url} after {time.monotonic() - began:.0f} s")
+    stack = Stack(plan, console)
+    with watching(stack, INPUT_PREFIX, pace) as system:
+        console.print(f"Airflow is up at {stack.airflow.door} after {time.monotonic() - began:.0f} s")
         try:
-            figures = drops.rehearse(system, photos, script, own.out, console)
-        except upload.ImagesError as error:
+            figures = drops_rehearsal.rehearse(system, photos, script, own.out, console)
+        except bucket_sync.ImagesError as error:
             raise UserError(str(error)) from error
-    drops.show(figures, console)
+    drops_rehearsal.show(figures, console)
     console.print(f"The result is in {paths.out.name}/latest, {time.monotonic() - began:.0f} s in all")
-    if wrong := drops.problems(figures):
+    if wrong := drops_rehearsal.problems(figures):
         raise UserError(" ".join(wrong))
 
 
@@ -197,8 +217,8 @@ def _prepare_account(stack: Stack, region: str | None) -> Any:
     """The bucket and the roles; returns the S3 client."""
     region = region or stack.aws["AWS_DEFAULT_REGION"]
     s3 = stack.client("s3", region)
-    account.create_bucket(s3, stack.deployment.bucket, region)
-    account.create_roles(stack.client("iam"), stack.deployment)
+    local_account.create_bucket(s3, stack.deployment.bucket, region)
+    local_account.create_roles(stack.client("iam"), stack.deployment)
     return s3
 
 
@@ -210,15 +230,17 @@ def main() -> int:
     # SIGINT too: a shell starts its background jobs with Ctrl-C ignored.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
+    real_account.forget_it()
     try:
-        code = cli(standalone_mode=False)
-    except (UserError, AirflowError, ChildEndedError) as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False)
+        code = command_line.call(cli, of_make=True)
+    except (command_line.UsageError, UserError, AirflowError, ChildEndedError) as error:
+        # What is wrong may hold brackets, which are rich's markup.
+        console.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
         return _WRONG_INPUT
     # typer answers Ctrl-C with this code rather than an exception.
     if code == _INTERRUPTED:
         console.print("Interrupted: everything that was started has been ended.")
-    return code or 0
+    return code
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """A real Airflow on loopback: scheduler, DAG processor, triggerer and API server, and its REST API."""
 
+import contextlib
+import json
 import os
+import random
 import secrets
 import socket
 import subprocess
@@ -22,6 +25,8 @@ from tenacity import (
 
 from local_run.processes import Child
 
+_PORTS: Final = (10_000, 32_768)
+USER: Final = "admin"
 COMPONENTS: Final = ("api-server", "scheduler", "dag-processor", "triggerer")
 _ATTEMPTS: Final = 10
 _PAUSE_SECONDS: Final = 0.5
@@ -29,9 +34,16 @@ _READY_SECONDS: Final = 180
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens on.
+
+    Below those that Linux gives to clients (32768 and up): a server binds it only some seconds later, and a
+    client's connection might have it by then.
+    """
+    while True:
+        port = random.randrange(*_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass(frozen=True)
@@ -56,13 +68,16 @@ class AirflowHome:
             "CORE__PARALLELISM": "4",
             "CORE__FERNET_KEY": "",
             "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-            "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            # Nobody is admin for the asking: a page whose name means 127.0.0.1 could ask as well.
+            "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords()),
             "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "API__BASE_URL": self.url,
             "API__HOST": "127.0.0.1",
             "API__PORT": str(self.port),
             "API__WORKERS": "1",
-            "API_AUTH__JWT_SECRET": self._secret(),
+            "API_AUTH__JWT_SECRET": self._once("jwt_secret", secrets.token_urlsafe(48)).read_text(),
             "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
             "LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),
             # One local Airflow has few tasks: look for work often rather than save database load.
@@ -81,17 +96,29 @@ class AirflowHome:
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-            "PYTHONPATH": str(self.repository / "plugins"),
         }
 
-    def _secret(self) -> str:
-        """A signing key of this home alone, readable by its owner alone."""
-        path = self.home / "jwt_secret"
+    @property
+    def password(self) -> str:
+        """Of ``USER``; kept as long as this home."""
+        return str(json.loads(self._passwords().read_text())[USER])
+
+    @property
+    def door(self) -> str:
+        """Where the UI is, and how a person gets in."""
+        return f"{self.url} (user {USER}, password {self.password})"
+
+    def _passwords(self) -> Path:
+        return self._once("passwords.json", json.dumps({USER: secrets.token_urlsafe(12)}))
+
+    def _once(self, name: str, secret: str) -> Path:
+        """A file of this home alone, readable by its owner alone: as it is, or made with this content."""
+        path = self.home / name
         if not path.exists():
             self.home.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(48))
-        return path.read_text()
+            path.write_text(secret)
+        return path
 
     def migrate(self) -> None:
         """Create the database, or bring it to this version of Airflow."""
@@ -130,9 +157,14 @@ class _NotYet(AirflowError):  # noqa: N818 - a signal between a probe and its re
 class AirflowApi:
     """The few calls of Airflow's REST API that a run needs."""
 
-    def __init__(self, url: str, children: list[Child]) -> None:
+    def __init__(self, url: str, children: list[Child], password: str = "") -> None:
         self._client = httpx.Client(base_url=url, timeout=30)
-        self._children = children
+        self._children, self._password = children, password
+
+    @property
+    def token(self) -> str:
+        """There from readiness on; as the cookie ``_token`` it signs a browser in."""
+        return self._client.headers["Authorization"].removeprefix("Bearer ")
 
     def wait_until_ready(self, dag_id: str) -> None:
         """Until the API, scheduler, triggerer and DAG processor are healthy and the DAG is parsed."""
@@ -155,7 +187,8 @@ class AirflowApi:
         # The API that tasks talk to is built on its first request: better now than in the first task.
         self._client.get("/execution/health").raise_for_status()
         if "Authorization" not in self._client.headers:
-            token = self._client.get("/auth/token").raise_for_status().json()["access_token"]
+            login = {"username": USER, "password": self._password}
+            token = self._client.post("/auth/token", json=login).raise_for_status().json()["access_token"]
             self._client.headers["Authorization"] = f"Bearer {token}"
         if self._client.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.NOT_FOUND:
             errors = self._client.get("/api/v2/importErrors").raise_for_status().json()["import_errors"]

@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 
-from fruit_pipeline.bucket_listing import bucket_objects
-from upload.folder import ImagesError, Skipped, read_folder
-from upload.uploading import IN_FLIGHT, Summary, send
+from fruit_pipeline.aws.deletion import delete_objects
+from fruit_pipeline.photos.bucket_listing import bucket_objects
+from fruit_pipeline.upload.folder import ImagesError, Skipped, read_folder
+from fruit_pipeline.upload.uploading import IN_FLIGHT, Summary, send
 
 __all__ = ["IN_FLIGHT", "ImagesError", "Mirrored", "mirror", "read_folder"]
-
-_DELETE_AT_ONCE: Final = 1000
 
 
 @dataclass
@@ -36,7 +35,5 @@ def mirror(s3: Any, source: Path, bucket: str, prefix: str, console: Console) ->
     wanted = {photo.key for photo in folder.photos}
     listed = (batch.column("key").to_pylist() for batch in bucket_objects(s3, bucket, prefix))
     gone = [key for keys in listed for key in keys if key not in wanted]
-    for start in range(0, len(gone), _DELETE_AT_ONCE):
-        batch = gone[start : start + _DELETE_AT_ONCE]
-        s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True})
-    return Mirrored(summary.uploaded, summary.already_there, len(gone), summary.skipped)
+    refused = delete_objects(s3, bucket, [{"Key": key} for key in gone])
+    return Mirrored(summary.uploaded, summary.already_there, len(gone) - len(refused), summary.skipped)

@@ -7,29 +7,33 @@ hand after it, which finds nothing new.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from fruit_contract.layout import RunLayout, run_key
-from fruit_contract.report import Report
-from fruit_pipeline.identity import LIVE_STATES
-from fruit_pipeline.publication import read_json
+from fruit_contract.layout import INPUT_PREFIX, RunLayout, run_key
+from fruit_contract.report_schema import Report
+from fruit_pipeline.cluster.identity import LIVE_STATES
+from fruit_pipeline.results.publication import read_json
+from fruit_pipeline.upload.folder import Folder, ImagesError, Photo, read_folder
+from fruit_pipeline.upload.uploading import Summary, send
 from local_run import results
 from local_run.airflow_server import AirflowError
 from local_run.follow import follow
+from local_run.pace import Pace
 from local_run.watching import FEATURES, Watching
-from upload.folder import Folder, ImagesError, Photo, read_folder
-from upload.uploading import Summary, send
 
-PREFIX: Final = "Test/"
-"""The default of the parameter: a run that a drop starts has the form's defaults."""
 BURSTS: Final = 3
 BY_HAND: Final = "by-hand"
-IN_A_HURRY: Final = {"FRUITS_DROP_POLL_SECONDS": "1", "FRUITS_DROP_QUIET_MINUTES": "0.2"}
-"""Airflow's settings: a drop is over after 12 quiet seconds."""
+_QUIET_SECONDS: Final = 12.0
+
+
+def in_a_hurry(pace: Pace) -> dict[str, str]:
+    """Airflow's settings: a drop is over after 12 quiet seconds, more where Airflow hears more slowly."""
+    minutes = pace.seconds(_QUIET_SECONDS) / 60
+    return {"FRUITS_DROP_POLL_SECONDS": "1", "FRUITS_DROP_QUIET_MINUTES": f"{minutes:.2f}"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Figure:
 
 def choose(folder: Path, script: Script) -> list[Photo]:
     """As many photos as the script takes, from all over the folder; ``ImagesError`` where it has fewer."""
-    photos = read_folder(folder, PREFIX).without_empty().photos
+    photos = read_folder(folder, INPUT_PREFIX).without_empty().photos
     if len(photos) < script.photos:
         raise ImagesError(
             f"The folder {str(folder)!r} has {len(photos)} photos, and the drops take {script.photos}: "
@@ -97,13 +101,13 @@ def rehearse(
     system.until_idle()
 
     console.print("[bold]Nothing is uploaded; a run is started by hand[/]")
-    before = len(clusters(system))
+    before = len(system.clusters())
     system.api.trigger(FEATURES, BY_HAND, {})
     _follow(system, BY_HAND, console)
     system.until_idle()
     results.fetch(system.s3, RunLayout(bucket, run_key(BY_HAND)), out)
 
-    after = clusters(system)
+    after = system.clusters()
     drops = [run for run in system.runs(FEATURES) if run["run_type"] == "asset_triggered"]
     counted = _report(system, two)["images"]
     return [
@@ -116,12 +120,6 @@ def rehearse(
         Figure("clusters that the run by hand created", 0, len(after) - before),
         Figure("clusters left", 0, sum(each["Status"]["State"] in LIVE_STATES for each in after)),
     ]
-
-
-def clusters(system: Watching) -> list[dict[str, Any]]:
-    """All that there ever were."""
-    pages = system.stack.client("emr").get_paginator("list_clusters").paginate()
-    return [cluster for page in pages for cluster in page["Clusters"]]
 
 
 def show(figures: Sequence[Figure], console: Console) -> None:
@@ -143,7 +141,7 @@ def problems(figures: Sequence[Figure]) -> list[str]:
 
 def _upload(system: Watching, photos: Sequence[Photo], console: Console) -> None:
     summary, bucket = Summary(), system.stack.deployment.bucket
-    send(system.s3, Folder(list(photos), []), bucket, PREFIX, console, summary)
+    send(system.s3, Folder(list(photos), []), bucket, INPUT_PREFIX, console, summary)
     if summary.uploaded != len(photos):
         raise ImagesError(
             f"{len(photos) - summary.uploaded} of {len(photos)} photos were not uploaded, for they cannot be "
@@ -153,10 +151,7 @@ def _upload(system: Watching, photos: Sequence[Photo], console: Console) -> None
 
 def _started_by_drop(system: Watching, number: int, console: Console) -> RunLayout:
     """Follow the run that is the ``number``-th of fruit_features to its end."""
-    runs = system.until(
-        lambda: found if len(found := system.runs(FEATURES)) >= number else None, "the drop starts a run"
-    )
-    run = runs[number - 1]
+    run = system.until_started(number)[number - 1]
     _follow(system, run["dag_run_id"], console)
     console.print(f"  {system.api.run(FEATURES, run['dag_run_id'])['note']}", highlight=False)
     return RunLayout(system.stack.deployment.bucket, run_key(run["dag_run_id"]))

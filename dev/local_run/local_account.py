@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from fruit_pipeline.deployment import Deployment
+from fruit_pipeline.settings.deployment import Deployment
 
 MAX_RECEIVE_COUNT: Final = 5
 """So often is a message received before it goes to the dead-letter queue."""

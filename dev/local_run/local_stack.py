@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.identity import ENDED_STATES, LIVE_STATES
-from local_run import account, upload
-from local_run.airflow_server import COMPONENTS, AirflowApi, AirflowHome
+from fruit_pipeline.cluster.identity import ENDED_STATES, LIVE_STATES
+from fruit_pipeline.settings.deployment import Deployment
+from local_run import bucket_sync, local_account
+from local_run.airflow_server import COMPONENTS, AirflowApi, AirflowHome, free_port
 from local_run.processes import Child, stop
 
 _AWS_READY_SECONDS = 60
@@ -55,31 +55,32 @@ class Paths:
         return environment / "bin" / "python" if (environment / ".installed").exists() else None
 
 
+@dataclass(frozen=True)
+class StackPlan:
+    """What a local system is started with."""
+
+    paths: Paths
+    bucket: str
+    time_factor: float
+    """How much faster than EMR local clusters are provisioned."""
+    port: int = 0
+    """Of Airflow's UI on loopback; 0 takes a free one."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Further environment variables of Airflow's components."""
+    queue: str | None = None
+    """Name of a queue that Airflow watches for drops of photos; without it Airflow watches none."""
+
+
 class Stack:
     """The running processes of one local system, and clients for them."""
 
-    def __init__(
-        self,
-        paths: Paths,
-        airflow_port: int,
-        bucket: str,
-        time_factor: float,
-        console: Console | None = None,
-        *,
-        limit_factor: float = 1.0,
-        settings: Mapping[str, str] | None = None,
-        queue: str | None = None,
-    ) -> None:
-        """``settings`` are further environment variables of Airflow's components.
-
-        ``queue`` is the name of a queue that Airflow watches for drops of photos; without it none does.
-        """
-        self.paths = paths
+    def __init__(self, plan: StackPlan, console: Console | None = None) -> None:
+        self.paths = paths = plan.paths
         self.console = console or Console(quiet=True)
         self.children: list[Child] = []
-        self.airflow = AirflowHome(paths.state / "airflow", paths.repository, airflow_port)
+        self.airflow = AirflowHome(paths.state / "airflow", paths.repository, plan.port or free_port())
         self._settings = {
-            "FRUITS_BUCKET": bucket,
+            "FRUITS_BUCKET": plan.bucket,
             "FRUITS_POLL_SECONDS": "1",
             # A local system is up for minutes: what runs in it is what somebody started.
             "FRUITS_SCHEDULE": "",
@@ -88,9 +89,7 @@ class Stack:
             "FRUITS_RUNTIME_ARCHIVE": str(paths.cache / "runtime" / f"runtime-{platform.machine()}.tar.gz"),
             "FRUITS_PYTHON_ARCHIVE": str(paths.cache / "runtime" / f"python-{platform.machine()}.tar.gz"),
         }
-        self._more_settings = dict(settings or {})
-        self._time_factor, self._limit_factor = time_factor, limit_factor
-        self._queue = queue
+        self._plan = plan
         self.aws: dict[str, str] = {}
 
     @property
@@ -105,7 +104,7 @@ class Stack:
     @property
     def environment(self) -> dict[str, str]:
         """What a process needs to use this system: local AWS's exports, FRUITS_* and Airflow's settings."""
-        return {**self.airflow.environment({**self.aws, **self._settings}), **self._more_settings}
+        return {**self.airflow.environment({**self.aws, **self._settings}), **self._plan.settings}
 
     def client(self, service: str, region: str | None = None) -> Any:
         endpoint = self.aws["AWS_ENDPOINT_URL_EMR" if service == "emr" else "AWS_ENDPOINT_URL"]
@@ -115,7 +114,7 @@ class Stack:
             region_name=region or self.aws["AWS_DEFAULT_REGION"],
             aws_access_key_id=self.aws["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.aws["AWS_SECRET_ACCESS_KEY"],
-            config=Config(max_pool_connections=upload.IN_FLIGHT),
+            config=Config(max_pool_connections=bucket_sync.IN_FLIGHT),
         )
 
     def start_aws(self) -> None:
@@ -123,18 +122,14 @@ class Stack:
         exports = self.paths.state / "aws.env"
         exports.unlink(missing_ok=True)
         command = [sys.executable, "-m", "local_aws", "--state-dir", str(self.paths.state / "aws")]
-        command += [
-            "--spark-python",
-            str(self.paths.spark_python),
-            "--jars-dir",
-            str(self.paths.cache / "jars"),
-        ]
+        command += ["--spark-python", str(self.paths.spark_python)]
+        command += ["--jars-dir", str(self.paths.cache / "jars")]
         if self.paths.older_spark_python:
             command += ["--older-spark-python", str(self.paths.older_spark_python)]
-        command += ["--time-factor", str(self._time_factor), "--limit-factor", str(self._limit_factor)]
+        command += ["--time-factor", str(self._plan.time_factor)]
         command += ["--env-file", str(exports)]
-        environment = {**self.airflow.environment({}), "PYTHONPATH": str(self.paths.repository)}
-        child = Child.start("Local AWS", command, environment, self.paths.state / "logs" / "local-aws.log")
+        log = self.paths.state / "logs" / "local-aws.log"
+        child = Child.start("Local AWS", command, self.airflow.environment({}), log)
         self.children.append(child)
 
         def ready() -> bool:
@@ -147,14 +142,15 @@ class Stack:
             stop=stop_after_delay(_AWS_READY_SECONDS),
         )(ready)
         self.aws = dict(_read_exports(exports))
-        if self._queue:
-            self._settings["FRUITS_QUEUE_URL"] = account.create_queue(self.client("sqs"), self._queue)
+        if self._plan.queue:
+            url = local_account.create_queue(self.client("sqs"), self._plan.queue)
+            self._settings["FRUITS_QUEUE_URL"] = url
 
     def start_airflow(self) -> AirflowApi:
         """Start Airflow's components; ``AirflowApi.wait_until_ready`` tells when they serve."""
         started = {name: self.airflow.start(name, self.environment) for name in COMPONENTS}
         self.children += started.values()
-        return AirflowApi(self.airflow.url, list(started.values()))
+        return AirflowApi(self.airflow.url, list(started.values()), self.airflow.password)
 
     def end_clusters(self) -> int:
         """Terminate every cluster that is left and wait for it; return how many there were."""

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fruit_contract.layout import RunLayout
-from fruit_contract.report import Report, Sizing, Timing
-from fruit_pipeline.publication import read_pointer
+from fruit_contract.report_schema import Report, Sizing, Timing
+from fruit_pipeline.results.publication import read_pointer
 
 
 def fetch(s3: Any, layout: RunLayout, out: Path) -> Report | None:

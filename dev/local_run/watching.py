@@ -3,18 +3,20 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from local_run import account
+from fruit_contract.layout import DAG_ID
+from local_run import local_account
 from local_run.airflow_server import AirflowApi, AirflowError
-from local_run.stack import Stack, running
+from local_run.local_stack import Stack, running
+from local_run.pace import Pace
 
 DROPS: Final = "photo_drops"
-FEATURES: Final = "fruit_features"
+FEATURES: Final = DAG_ID
 _PATIENCE_SECONDS: Final = 300.0
 _POLL_SECONDS: Final = 0.2
-_ENDED: Final = ("success", "failed")
+ENDED: Final = ("success", "failed")
 
 
 @dataclass
@@ -25,6 +27,7 @@ class Watching:
     api: AirflowApi
     s3: Any
     sqs: Any
+    pace: Pace = field(default_factory=Pace, kw_only=True)
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """Newest last."""
@@ -33,15 +36,32 @@ class Watching:
 
     def events(self, asset: str) -> list[dict[str, Any]]:
         """The asset's events, newest last."""
-        found = self.api.call("GET", f"/assets?name_pattern={asset}").raise_for_status().json()["assets"]
-        [asset_id] = [each["id"] for each in found if each["name"] == asset]
+        assets = self.api.call("GET", f"/assets?name_pattern={asset}").raise_for_status().json()["assets"]
+        [asset_id] = [each["id"] for each in assets if each["name"] == asset]
         answer = self.api.call("GET", f"/assets/events?asset_id={asset_id}&order_by=timestamp&limit=1000")
         return list(answer.raise_for_status().json()["asset_events"])
 
+    def clusters(self) -> list[dict[str, Any]]:
+        """All that there ever were."""
+        pages = self.stack.client("emr").get_paginator("list_clusters").paginate()
+        return [cluster for page in pages for cluster in page["Clusters"]]
+
+    def until_started(self, runs: int) -> list[dict[str, Any]]:
+        """Wait until fruit_features has so many runs; these, newest last."""
+
+        def started() -> list[dict[str, Any]]:
+            return under_way if len(under_way := self.runs(FEATURES)) >= runs else []
+
+        return list(self.until(started, f"fruit_features has {runs} runs"))
+
     def until(self, holds: Callable[[], Any], what: str, seconds: float = _PATIENCE_SECONDS) -> Any:
-        """Wait until ``holds`` returns something true, and return it; ``AirflowError`` after ``seconds``."""
+        """Wait until ``holds`` returns something true, and return it.
+
+        ``AirflowError`` after ``seconds`` (on quiet cores).
+        """
+        seconds = self.pace.seconds(seconds)
         deadline = time.monotonic() + seconds
-        while not (found := holds()):
+        while not (answer := holds()):
             for child in self.stack.children:
                 child.check()
             if time.monotonic() > deadline:
@@ -49,7 +69,7 @@ class Watching:
                     f"Waited {seconds:.0f} s in vain until {what}: see {self.stack.airflow.home / 'logs'}."
                 )
             time.sleep(_POLL_SECONDS)
-        return found
+        return answer
 
     def until_heard(self, change: Callable[[], None]) -> None:
         """Make a change below the watched prefix, and wait until Airflow has heard of more than before."""
@@ -71,7 +91,7 @@ class Watching:
         self.until(idle, "nothing is under way")
 
     def _under_way(self) -> bool:
-        return any(run["state"] not in _ENDED for dag in (DROPS, FEATURES) for run in self.runs(dag))
+        return any(run["state"] not in ENDED for dag in (DROPS, FEATURES) for run in self.runs(dag))
 
     def _waiting(self) -> bool:
         """Whether Airflow has yet to make a run of an event."""
@@ -80,14 +100,15 @@ class Watching:
 
 
 @contextlib.contextmanager
-def watching(stack: Stack, prefix: str) -> Iterator[Watching]:
+def watching(stack: Stack, prefix: str, pace: Pace | None = None) -> Iterator[Watching]:
     """The stack with everything up, and its queue told of what happens below ``prefix``; down afterwards."""
+    stack.airflow.migrate()
     with running(stack):
         s3, sqs, bucket = stack.client("s3"), stack.client("sqs"), stack.deployment.bucket
-        account.create_bucket(s3, bucket, stack.aws["AWS_DEFAULT_REGION"])
-        account.tell_queue(s3, sqs, bucket, prefix, stack.queue_url)
-        account.create_roles(stack.client("iam"), stack.deployment)
+        local_account.create_bucket(s3, bucket, stack.aws["AWS_DEFAULT_REGION"])
+        local_account.tell_queue(s3, sqs, bucket, prefix, stack.queue_url)
+        local_account.create_roles(stack.client("iam"), stack.deployment)
         api = stack.start_airflow()
         for dag_id in (FEATURES, DROPS):
             api.wait_until_ready(dag_id)
-        yield Watching(stack, api, s3, sqs)
+        yield Watching(stack, api, s3, sqs, pace=pace or Pace())

@@ -9,13 +9,36 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-LATEST_KEY: Final = "Results/pca_output/_latest.json"
+DAG_ID: Final = "fruit_features"
+INPUT_PREFIX: Final = "Test/"
+"""Where photos lie unless a run says otherwise, one folder a label."""
+IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp")
+IMAGE_NAMES: Final = f"{', '.join(IMAGE_SUFFIXES[:-1])} or {IMAGE_SUFFIXES[-1]}"
+NO_SUFFIX: Final = "no suffix"
+_LONGEST_SUFFIX = 10
+WORK_LISTS_PREFIX: Final = "Results/work_list/run="
+MANIFESTS_PREFIX: Final = "Results/manifest/run="
+REJECTED_PREFIX: Final = "Results/rejected/run="
+PCA_MODELS_PREFIX: Final = "Results/pca_model/run="
+PCA_OUTPUTS_PREFIX: Final = "Results/pca_output/run="
 REPORTS_PREFIX: Final = "Results/reports/run="
+"""What a run writes lies below one of these and its key."""
+LATEST_KEY: Final = "Results/latest.json"
+FORMER_LATEST_KEY: Final = "Results/pca_output/_latest.json"
+"""Where the pointer lay up to 0.1, and a copy lies until 0.3: readers of the folder take it for a result."""
+ARTIFACTS_PREFIX: Final = "artifacts/"
+LOGS_PREFIX: Final = "logs/"
+OUTPUT_PREFIXES: Final = ("Results/", ARTIFACTS_PREFIX, LOGS_PREFIX)
+"""Whatever the pipeline writes lies below one of these: no photo may."""
 FEATURES_PREFIX: Final = "Results/features/"
 """Below it lie the feature files of all runs, one folder a source: what a step has written in one go."""
 CARRIED_NAME: Final = "carried.parquet"
 """The file of ``rejected`` with the photos that earlier runs rejected and that have not changed."""
+FINISHED_NAME: Final = "_finished.parquet"
+"""The file of a source with its own manifest: what the featurize step has made there, once all of it is.
+Spark's readers pass over names that begin with an underscore."""
+ATTEMPT_NAME: Final = "_attempt.json"
+"""The file of a source that says of which photos and which model its features are."""
 REPORT_NAME: Final = "report.json"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_RUN_KEY = 120
@@ -42,9 +65,9 @@ def run_key(run_id: str) -> str:
 
 
 def later_run_key(key: str, number: int) -> str:
-    """The key for a run that is repeated after its result was published, from its second time on.
+    """The key for a run whose first one is taken, from its second time on: see the module ``claims``.
 
-    What is published is never overwritten. The plus sign stands in no run's first key.
+    The plus sign stands in no run's first key.
 
     >>> later_run_key("nightly-7", 2)
     'nightly-7+2'
@@ -67,6 +90,16 @@ def is_image_key(key: str) -> bool:
     return key.lower().endswith(IMAGE_SUFFIXES)
 
 
+def suffix_of(key: str) -> str:
+    """The suffix of a file's name in lower case; ``NO_SUFFIX`` where it has none, or one that says nothing.
+
+    >>> suffix_of("Test/Kiwi/IMG_1.HEIC"), suffix_of("Test/Kiwi/README")
+    ('.heic', 'no suffix')
+    """
+    _, dot, suffix = key.rpartition("/")[2].rpartition(".")
+    return f".{suffix.lower()}" if dot and 0 < len(suffix) <= _LONGEST_SUFFIX else NO_SUFFIX
+
+
 def split_uri(uri: str) -> tuple[str, str]:
     """``s3://bucket/key`` (or s3a) as ``(bucket, key)``; ``ValueError`` for anything else."""
     scheme, separator, rest = uri.partition("://")
@@ -78,7 +111,7 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class RunLayout:
-    """The keys of one run in one bucket. Nothing outside ``_latest.json`` is ever overwritten."""
+    """The keys of one run in one bucket. Nothing outside ``latest.json`` is ever overwritten."""
 
     bucket: str
     run_key: str
@@ -89,17 +122,22 @@ class RunLayout:
     @property
     def work_list(self) -> str:
         """Parquet of the images to featurize; schema in :mod:`fruit_contract.work_list`."""
-        return f"Results/work_list/run={self.run_key}/images.parquet"
+        return f"{WORK_LISTS_PREFIX}{self.run_key}/images.parquet"
 
     @property
     def draft(self) -> str:
         """Parquet of the manifest as it will be if no photo is rejected."""
-        return f"Results/work_list/run={self.run_key}/manifest.parquet"
+        return f"{WORK_LISTS_PREFIX}{self.run_key}/manifest.parquet"
 
     @property
     def manifest(self) -> str:
         """Parquet of every row that the result refers to: see :mod:`fruit_contract.manifest`."""
-        return f"Results/manifest/run={self.run_key}/"
+        return f"{MANIFESTS_PREFIX}{self.run_key}/"
+
+    @property
+    def files(self) -> str:
+        """JSON of the files of the result, features included, with their sizes: see ``recorded_files``."""
+        return f"{self.manifest}_files.json"
 
     @property
     def source(self) -> str:
@@ -118,19 +156,24 @@ class RunLayout:
 
     @property
     def rejected(self) -> str:
-        return f"Results/rejected/run={self.run_key}/"
+        return f"{REJECTED_PREFIX}{self.run_key}/"
 
     @property
     def pca_output(self) -> str:
-        return f"Results/pca_output/run={self.run_key}/"
+        return f"{PCA_OUTPUTS_PREFIX}{self.run_key}/"
 
     @property
     def pca_model(self) -> str:
-        return f"Results/pca_model/run={self.run_key}/"
+        return f"{PCA_MODELS_PREFIX}{self.run_key}/"
 
     @property
     def reports(self) -> str:
         return f"{REPORTS_PREFIX}{self.run_key}/"
+
+    @property
+    def claim(self) -> str:
+        """JSON of the run that writes below this key: see the module ``claims``."""
+        return f"{self.reports}claim.json"
 
     @property
     def report(self) -> str:
@@ -151,7 +194,4 @@ class RunLayout:
 
 def artifact_key(sha256: str, name: str) -> str:
     """Where an artifact of this content lives; the same bytes always have the same key."""
-    return f"artifacts/{sha256}/{name}"
-
-
-LOGS_PREFIX: Final = "logs/"
+    return f"{ARTIFACTS_PREFIX}{sha256}/{name}"

@@ -1,4 +1,4 @@
-"""The manifest of a result: which photo's row lies in which feature file, in words that need no library.
+"""The manifest of a result: which row of which feature file belongs to which photo.
 
 Sorted by key, in the order of the keys' UTF-8 bytes, which is the order in which S3 lists. The next
 run merges it with its own listing, and featurizes only what is new.

@@ -1,4 +1,4 @@
-"""Into how many tasks, and so files, a number of images or rows is cut: the steps do, the estimate counts."""
+"""The number of tasks, and so of files, into which the steps cut images or rows."""
 
 import math
 from typing import Final

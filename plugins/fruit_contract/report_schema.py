@@ -266,6 +266,8 @@ class Report(TypedDict):
     region: str
     bucket: str
     images: ImageCounts
+    left_out: dict[str, int]
+    """Files below the prefix that are not named like images, by their suffixes: the ten most frequent."""
     feature_dim: int | None
     components: int | None
     explained_variance: float | None

@@ -1,4 +1,4 @@
-"""How many components there can be, and whether those kept are enough: one rule for both sides."""
+"""How many components there can be, and whether those kept are enough."""
 
 from typing import Final
 
@@ -13,6 +13,15 @@ def most_components(images: int) -> int:
     (256, 0)
     """
     return max(0, images - 1)
+
+
+def components_kept(images: int, asked: int, fewer: bool) -> int:
+    """How many components a result of ``images`` photos has; ``fewer``: where there are too few, the most.
+
+    >>> components_kept(40, 256, fewer=True), components_kept(300, 256, fewer=True)
+    (39, 256)
+    """
+    return min(asked, most_components(images)) if fewer else asked
 
 
 def reaches(kept: float, minimum: float) -> bool:

@@ -1,4 +1,4 @@
-"""The work list: one Parquet file that names the images of a run, in words that need no library.
+"""The work list: one Parquet file that names the images of a run.
 
 The Airflow side writes it with pyarrow, the Spark steps read it. A row is an image as the plan
 saw it; a step that finds another one under the same key rejects it rather than guess.

@@ -1,6 +1,7 @@
-"""``python -m fruit_pipeline``: what a person or cron can do when Airflow itself is gone."""
+"""``python -m fruit_pipeline``: commands for a person or cron when Airflow is gone."""
 
 import logging
+import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -9,10 +10,12 @@ import typer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fruit_pipeline import reaper, residency, retries
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.publication import REMEMBERED
-from fruit_pipeline.regions import EU_REGIONS, ResidencyError
+from fruit_pipeline import command_line
+from fruit_pipeline.aws import retries
+from fruit_pipeline.cluster import reaper
+from fruit_pipeline.security import residency
+from fruit_pipeline.security.regions import EU_REGIONS, ResidencyError
+from fruit_pipeline.settings.deployment import MOST_KEPT_RUNS, Deployment
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -45,7 +48,7 @@ def reap(
         if name not in EU_REGIONS:
             raise typer.BadParameter(f"{name!r} is not in the EU: choose among {', '.join(EU_REGIONS)}.")
     # Made in any case: it refuses an endpoint that the environment names outside the EU.
-    deployment, config = Deployment(), Config(**retries.PATIENT)
+    deployment, config = Deployment(), Config(**retries.REPEATED)
     done = reaper.sweep(
         [(name, boto3.client("emr", region_name=name, config=config)) for name in region],
         installation or deployment.installation,
@@ -71,7 +74,7 @@ def clean(
     keep_runs: Annotated[
         int | None,
         typer.Option(
-            min=1, max=REMEMBERED, help="published runs whose files are kept; default FRUITS_KEEP_RUNS"
+            min=1, max=MOST_KEPT_RUNS, help="published runs whose files are kept; default FRUITS_KEEP_RUNS"
         ),
     ] = None,
 ) -> None:
@@ -79,11 +82,11 @@ def clean(
 
     Exit code 0: done. 1: S3 refused something.
     """
-    from fruit_pipeline import garbage  # pyarrow is slow to import
+    from fruit_pipeline.results import garbage  # pyarrow is slow to import
 
     if region not in EU_REGIONS:
         raise typer.BadParameter(f"{region!r} is not in the EU: choose among {', '.join(EU_REGIONS)}.")
-    s3 = boto3.client("s3", region_name=region, config=Config(**retries.PATIENT))
+    s3 = boto3.client("s3", region_name=region, config=Config(**retries.REPEATED))
     try:
         residency.check_client(s3, "s3")
         done = garbage.collect(s3, bucket, keep_runs or Deployment().keep_runs, dry_run=dry_run)
@@ -95,5 +98,14 @@ def clean(
     typer.echo(f"{done}{' (dry run)' if dry_run else ''}.")
 
 
+def run() -> int:
+    """Run the command; wrong words are one sentence and exit code 2."""
+    try:
+        return command_line.call(cli)
+    except command_line.UsageError as error:
+        typer.echo(f"error: {error}", err=True)
+        return 2
+
+
 if __name__ == "__main__":
-    cli()
+    sys.exit(run())

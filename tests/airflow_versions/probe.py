@@ -10,7 +10,7 @@ from airflow.plugins_manager import get_import_errors
 
 dags = DagBag(conf.get("core", "dags_folder"))
 
-from fruit_pipeline.deployment import Deployment  # noqa: E402 - on the path once Airflow has read its settings
+from fruit_pipeline.settings.deployment import Deployment  # noqa: E402 - on the path once Airflow has read its settings
 
 deployment = Deployment()
 artifacts = (

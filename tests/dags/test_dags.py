@@ -1,5 +1,6 @@
 """Rules for every DAG: each test is one rule, and its message says how to mend a breach."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,21 +8,25 @@ from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 
-from fruit_pipeline.operators import (
+import pytest
+
+from evidence.dag_picture import SHAPE, shape
+from fruit_pipeline.dag.operators import (
     AddStepOperator,
     ClusterReadySensor,
     CreateClusterOperator,
-    PatientSensor,
+    EmrAnswerSensor,
     StepSensor,
 )
-from fruit_pipeline.regions import EU_REGIONS
+from fruit_pipeline.security.regions import EU_REGIONS
 from tests.conftest import REPOSITORY
-from tests.integrity.conftest import HEAVY_MODULES
+from tests.dags.conftest import HEAVY_MODULES
 
 # What the libraries themselves do when they are first imported is not the DAGs' doing.
-WATCH = """
+PARSE = """
 import runpy, sys
 import airflow.sdk, airflow.providers.amazon.aws.operators.emr, airflow.providers.amazon.aws.sensors.emr
+before = set(sys.modules)
 import airflow.providers.amazon.aws.hooks.base_aws, croniter, pydantic_settings
 seen = []
 def hook(event, arguments):
@@ -33,28 +38,24 @@ sys.addaudithook(hook)
 sys.dont_write_bytecode = True
 for path in sys.argv[1:]:
     runpy.run_path(path)
+print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 for line in seen:
     print(*line)
 """
 
-HEAVY = """
-import runpy, sys
-import airflow.sdk, airflow.providers.amazon.aws.operators.emr, airflow.providers.amazon.aws.sensors.emr
-before = set(sys.modules)
-for path in sys.argv[1:]:
-    runpy.run_path(path)
-print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
-"""
 
-
-def in_fresh_interpreter(script: str) -> str:
+@pytest.fixture(scope="module")
+def parsing() -> tuple[set[str], list[str]]:
+    """What a fresh interpreter imports to parse the DAGs, and what it opens."""
+    # Coverage would open files of its own.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     files = sorted(str(path) for path in (REPOSITORY / "dags").glob("*.py"))
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "plugins")}
     done = subprocess.run(
-        [sys.executable, "-c", script, *files], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", PARSE, *files], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    imported, *opened = done.stdout.splitlines()
+    return set(imported.split()), opened
 
 
 def test_every_file_can_be_imported(dagbag: Any) -> None:
@@ -69,13 +70,13 @@ def test_no_dag_has_a_cycle(dagbag: Any) -> None:
         )
 
 
-def test_parsing_reaches_out_to_nothing() -> None:
-    seen = in_fresh_interpreter(WATCH)
-    assert seen == "", f"move what opens connections, processes or files into a task:\n{seen}"
+def test_parsing_reaches_out_to_nothing(parsing: tuple[set[str], list[str]]) -> None:
+    _, opened = parsing
+    assert opened == [], "move what opens connections, processes or files into a task"
 
 
-def test_parsing_imports_nothing_heavy() -> None:
-    imported = set(in_fresh_interpreter(HEAVY).split())
+def test_parsing_imports_nothing_heavy(parsing: tuple[set[str], list[str]]) -> None:
+    imported, _ = parsing
     heavy = imported & set(HEAVY_MODULES)
     assert not heavy, f"import {heavy} inside the task that needs it: every task's process parses the DAG"
 
@@ -163,7 +164,7 @@ def test_waiting_is_deferrable_and_the_rest_is_not(dag: Any) -> None:
 def test_every_sensor_asks_emr_itself_and_has_a_time_limit(dag: Any) -> None:
     for task in dag.tasks:
         if isinstance(task, ClusterReadySensor | StepSensor):
-            assert type(task).time_limit is not PatientSensor.time_limit, (
+            assert type(task).time_limit is not EmrAnswerSensor.time_limit, (
                 f"{task.task_id}: give it time_limit"
             )
 
@@ -208,33 +209,77 @@ def test_every_aws_task_names_the_runs_region(dag: Any) -> None:
             assert task.region_name == "{{ params.region }}", f"{task.task_id}: set region_name"
 
 
-def test_defaults_keep_to_the_eu_and_to_spot(dag: Any) -> None:
-    values = {name: dag.params[name] for name in dag.params}
-    assert values["region"] in EU_REGIONS
-    assert values["spot"] == "spot"
-
-
 def test_the_form_offers_eu_regions_alone(dag: Any) -> None:
     assert set(dag.params.get_param("region").schema["enum"]) == set(EU_REGIONS)
 
 
-def test_the_form_takes_a_number_of_workers_or_auto(dag: Any) -> None:
-    """Airflow's form has a field for several types; it is shown for a list of types without an enum."""
+def test_the_form_has_a_number_field_for_the_workers_and_the_api_takes_auto(dag: Any) -> None:
+    """Airflow's form has a text area for several types; where there are examples, the first type counts."""
     workers = copy(dag.params.get_param("workers"))  # resolving keeps the value
-    assert workers.schema["type"] == ["integer", "string"]
-    assert not {"enum", "anyOf", "examples"} & workers.schema.keys()
-    for given in (1, 100, "auto"):
-        assert workers.resolve(given) == given
+    assert workers.schema["type"] == ["integer", "string", "null"]
+    assert workers.schema["examples"]
+    assert not {"enum", "anyOf"} & workers.schema.keys()
     assert "auto" in dag.params.get_param("worker_type").schema["enum"]
 
 
-def test_the_default_is_the_recorded_fleet(dag: Any) -> None:
-    assert (dag.params["worker_type"], dag.params["workers"]) == ("m6g.large", 2)
+def test_every_form_can_be_submitted_as_it_comes_up(dagbag: Any) -> None:
+    """The form takes a field for required unless its type has null: while it is empty, no run starts."""
+    for dag in dagbag.dags.values():
+        for name in dag.params:
+            param = dag.params.get_param(name)
+            assert "null" in param.schema["type"] or param.value not in (None, ""), (
+                f"{dag.dag_id}.{name}: give it a default, or let its type have null and its default be None"
+            )
 
 
-def test_the_cluster_is_described_after_its_fleet_is_chosen(dag: Any) -> None:
-    guarded, planned = dag.get_task("publish_artifacts").op_args
-    assert (guarded.operator.task_id, planned.operator.task_id) == ("guards", "plan")
+def test_every_field_of_a_form_has_a_title_in_words_and_names_its_parameter(dagbag: Any) -> None:
+    """Refusals name parameters, and the form shows titles."""
+    for dag in dagbag.dags.values():
+        for name in dag.params:
+            schema = dag.params.get_param(name).schema
+            assert schema.get("title", name) != name, f"{dag.dag_id}.{name}: give it a title"
+            assert f"*{name}*" in schema["description_md"], f"{dag.dag_id}.{name}: say its name in its help"
+
+
+def test_every_number_of_a_form_says_its_range(dagbag: Any) -> None:
+    """Airflow's number field changes what is out of range, and does not say so."""
+    for dag in dagbag.dags.values():
+        for name in dag.params:
+            schema = dag.params.get_param(name).schema
+            for limit in ("minimum", "exclusiveMinimum", "maximum", "multipleOf"):
+                if limit in schema:
+                    said = f"{schema[limit]:,g}"
+                    assert said in schema["description_md"], f"{dag.dag_id}.{name}: say {said} in its help"
+
+
+def test_the_form_opens_with_seven_fields_and_folds_the_experts_last(dag: Any) -> None:
+    """Airflow opens the section without a name alone, and takes sections in the order of the fields."""
+    sections = [dag.params.get_param(name).schema.get("section") for name in dag.params]
+    in_order = list(dict.fromkeys(sections))
+    assert in_order == [None, "Photos", "Result", "Cluster", "Cost and limits", "Expert"]
+    assert sections == sorted(sections, key=in_order.index), "put the fields of a section side by side"
+    assert sections.count(None) == 7
+
+
+def test_the_graph_shows_no_edge_that_another_path_implies(dagbag: Any) -> None:
+    for dag in dagbag.dags.values():
+        for task in dag.tasks:
+            for after in task.downstream_list:
+                # Airflow itself needs an edge from each setup to its teardown.
+                if task.is_setup and after.is_teardown:
+                    continue
+                others = [other for other in task.downstream_list if other is not after]
+                longer = {name for other in others for name in other.get_flat_relative_ids(upstream=False)}
+                assert after.task_id not in longer, (
+                    f"{dag.dag_id}: {task.task_id} >> {after.task_id} is implied: pull the XCom by a template"
+                )
+
+
+def test_tasks_keep_their_ids_in_their_groups(dag: Any) -> None:
+    groups = dag.task_group.get_task_group_dict()
+    assert set(groups) - {None} == {"prepare", "cluster", "results"}
+    assert {task.task_group.group_id for task in dag.tasks} == {"prepare", "cluster", "results"}
+    assert not [task.task_id for task in dag.tasks if "." in task.task_id]
 
 
 def test_where_nothing_is_new_all_but_the_teardowns_is_skipped(dag: Any) -> None:
@@ -253,19 +298,10 @@ def test_where_nothing_is_new_all_but_the_teardowns_is_skipped(dag: Any) -> None
 
 def test_the_pca_step_runs_when_featurize_was_skipped_and_not_when_it_failed(dag: Any) -> None:
     pca = dag.get_task("add_pca_step")
-    assert pca.trigger_rule == "none_failed_min_one_success"
-    assert pca.upstream_task_ids == {"wait_for_featurize", "wait_for_cluster"}
+    assert pca.trigger_rule == "none_failed"
+    assert pca.upstream_task_ids == {"wait_for_featurize"}
     for name in ("add_featurize_step", "wait_for_featurize", "wait_for_pca", "verify", "publish", "clean"):
         assert dag.get_task(name).trigger_rule == "all_success", f"{name}: a failure before it must stop it"
-
-
-def test_every_task_notes_when_it_began(dagbag: Any) -> None:
-    from fruit_pipeline import timing
-
-    for task in dagbag.dags["fruit_features"].tasks:
-        assert timing.note_start in task.on_execute_callback, (
-            f"{task.task_id}: set on_execute_callback in default_args"
-        )
 
 
 def test_a_deployment_outside_the_eu_fails_the_import_in_one_sentence(monkeypatch: Any) -> None:
@@ -278,18 +314,35 @@ def test_a_deployment_outside_the_eu_fails_the_import_in_one_sentence(monkeypatc
     for error in errors.values():
         last = error.strip().splitlines()[-1]
         assert last.startswith(
-            "fruit_pipeline.regions.ResidencyError: FRUITS_REGION 'us-east-1' is not in the EU"
+            "fruit_pipeline.security.regions.ResidencyError: FRUITS_REGION 'us-east-1' is not in the EU"
         )
 
 
-def test_every_task_masks_the_account_in_its_log(dagbag: Any) -> None:
-    from fruit_pipeline import clients
+def test_every_task_masks_the_account_in_its_log_and_notes_when_it_began(dagbag: Any) -> None:
+    from fruit_pipeline.aws import clients
+    from fruit_pipeline.dag import failures
+    from fruit_pipeline.results import timing
 
     for dag in dagbag.dags.values():
+        first = (
+            {failures.log_plainly, clients.mask_account, timing.note_start}
+            if dag.dag_id == "fruit_features"
+            else {failures.log_plainly, clients.mask_account}
+        )
         for task in dag.tasks:
-            assert clients.mask_account in task.on_execute_callback, (
+            assert first <= set(task.on_execute_callback), (
                 f"{dag.dag_id}.{task.task_id}: set on_execute_callback in default_args"
             )
+
+
+def test_every_task_leaves_why_it_failed(dag: Any) -> None:
+    from fruit_pipeline.dag import failures
+
+    for task in dag.tasks:
+        assert list(task.on_failure_callback) == [failures.note_failure], (
+            f"{task.task_id}: set on_failure_callback in default_args"
+        )
+    assert dag.get_task(failures.REPORT) in dag.leaves
 
 
 def test_a_complete_drop_starts_the_run_and_so_does_the_hour_of_the_day(dag: Any) -> None:
@@ -362,3 +415,7 @@ def parsed(dag_id: str) -> Any:
     bag = DagBag(dag_folder=REPOSITORY / "dags" / f"{dag_id}.py")
     assert bag.import_errors == {}
     return bag.dags[dag_id]
+
+
+def test_the_picture_of_the_dag_is_as_young_as_its_shape(dag: Any) -> None:
+    assert json.loads(SHAPE.read_text()) == shape(dag), "the DAG has changed: run make dag-picture"

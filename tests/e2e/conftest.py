@@ -2,7 +2,7 @@
 
 import io
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from fruit_contract.layout import LATEST_KEY, RunLayout, run_key
-from fruit_contract.report import Report
-from fruit_pipeline.publication import read_json
-from local_run import account, images, upload
-from local_run.__main__ import DAG_ID
-from local_run.airflow_server import AirflowApi, free_port
+from fruit_contract.layout import DAG_ID, LATEST_KEY, RunLayout, run_key
+from fruit_contract.report_schema import Report
+from fruit_pipeline.results.publication import read_json
+from local_run import bucket_sync, generated_photos, local_account
+from local_run.airflow_server import AirflowApi
 from local_run.follow import follow
-from local_run.stack import Paths, Stack, running
+from local_run.local_stack import Paths, Stack, StackPlan, running
 from tests.conftest import REPOSITORY
 
 BUCKET = "fruits-e2e"
@@ -47,7 +46,7 @@ class System:
     s3: Any
 
     def upload(self, folder: Path) -> None:
-        upload.mirror(self.s3, folder, BUCKET, PREFIX, Console(quiet=True))
+        bucket_sync.mirror(self.s3, folder, BUCKET, PREFIX, Console(quiet=True))
 
     def run(self, run_id: str, **parameters: Any) -> Ended:
         console = Console(record=True, width=400, file=io.StringIO())
@@ -73,20 +72,15 @@ class System:
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     state = tmp_path_factory.mktemp("system")
-    stack = Stack(Paths(REPOSITORY, state, state / "out"), free_port(), BUCKET, time_factor=60)
+    stack = Stack(StackPlan(Paths(REPOSITORY, state, state / "out"), BUCKET, time_factor=60))
     stack.airflow.migrate()
     with running(stack):
         api = stack.start_airflow()
         s3 = stack.client("s3")
-        account.create_bucket(s3, BUCKET, "eu-west-1")
-        account.create_roles(stack.client("iam"), stack.deployment)
+        local_account.create_bucket(s3, BUCKET, "eu-west-1")
+        local_account.create_roles(stack.client("iam"), stack.deployment)
         api.wait_until_ready(DAG_ID)
         yield System(stack, api, s3)
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Callable[[int], Path]:
-    return lambda count: images.generate(tmp_path, count)
 
 
 @pytest.fixture
@@ -102,7 +96,7 @@ def corrupt_photos(tmp_path: Path) -> Path:
 
 def save_photo(path: Path, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(images.photo(images.FRUITS[seed % 16], seed)).save(path, "JPEG")
+    Image.fromarray(generated_photos.photo(generated_photos.FRUITS[seed % 16], seed)).save(path, "JPEG")
 
 
 def processes_of(marker: str) -> list[str]:

@@ -1,37 +1,72 @@
-"""The whole pipeline through a real scheduler: a run that must succeed, and runs that must fail."""
+"""The whole pipeline through a real scheduler: a first run, those that build on it, and those that must fail.
+
+The tests stand in the order in which the runs are made: each finds the photos and the result before it.
+"""
 
 import io
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from tests.e2e.conftest import BUCKET, System, save_photo
-from tests.secrets_scan import scan, scan_files
+from fruit_contract.layout import DAG_ID, LATEST_KEY
+from fruit_pipeline.results.publication import read_json
+from local_run import generated_photos
+from tests.e2e.conftest import BUCKET, PREFIX, Ended, System, save_photo
+from tests.repository.secrets_scan import scan, scan_files
 
 LIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
+ON_THE_CLUSTER = ("publish_artifacts", "create_cluster", "wait_for_cluster", "add_featurize_step")
+ON_THE_CLUSTER += ("wait_for_featurize", "add_pca_step", "wait_for_pca", "verify", "publish", "clean")
+SMALL = {"components": 8, "minimum_variance": 0.5, "image_size": 96}
 ODD_NAMES = ("a b", "a+b", "50%", "a#b", "épi", "two\nlines")
 
 
-def rows(s3: Any, prefix: str) -> list[dict[str, Any]]:
-    found = s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
-    keys = [entry["Key"] for entry in found if entry["Key"].endswith(".parquet")]
+def rows(system: System, prefix: str) -> list[dict[str, Any]]:
+    """Of every Parquet file below a prefix."""
     return [
         row
-        for key in keys
-        for row in pq.read_table(io.BytesIO(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())).to_pylist()
+        for key in keys(system, prefix)
+        if key.endswith(".parquet")
+        for row in pq.read_table(io.BytesIO(body(system, key))).to_pylist()
     ]
+
+
+def keys(system: System, prefix: str = PREFIX) -> list[str]:
+    pages = system.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+    return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+
+def body(system: System, key: str) -> bytes:
+    content: bytes = system.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    return content
+
+
+def current(system: System) -> tuple[dict[str, str], list[str]]:
+    """The pointer to the current result, and the photos that are in that result."""
+    pointer = read_json(system.s3, BUCKET, LATEST_KEY)
+    found = rows(system, pointer["pca_output"].removeprefix(f"s3://{BUCKET}/"))
+    return pointer, sorted(row["path"] for row in found)
+
+
+def states(system: System, run_id: str) -> dict[str, str]:
+    return {task["task_id"]: task["state"] for task in system.api.task_instances("fruit_features", run_id)}
+
+
+def counts(ended: Ended) -> dict[str, int]:
+    assert ended.report is not None
+    return dict(ended.report["images"])  # type: ignore[call-overload,no-any-return]
 
 
 @pytest.fixture(scope="module")
 def good(system: System, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A run over 40 photos, six of them with odd names, and three files that are no photos."""
+    """A run over 24 photos, six of them with odd names, and three files that are no photos."""
     folder = tmp_path_factory.mktemp("photos")
-    for number in range(34):
+    for number in range(18):
         save_photo(folder / f"Label {number % 4}" / f"{number}_100.jpg", number)
     for number, name in enumerate(ODD_NAMES):
         save_photo(folder / name / f"{name}.jpg", 100 + number)
@@ -40,14 +75,15 @@ def good(system: System, tmp_path_factory: pytest.TempPathFactory) -> Any:
     whole = (folder / "Label 0" / "0_100.jpg").read_bytes()
     (folder / "Label 0" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     system.upload(folder)
-    return system.run("green", components=8, minimum_variance=0.5, image_size=96)
+    return system.run("green", **SMALL)
 
 
 def test_a_right_run_is_green_and_everything_adds_up(good: Any) -> None:
     assert good.state == "success", good.output
     assert good.report["state"] == "success"
     images = good.report["images"]
-    assert (images["found"], images["processed"], images["rejected"]) == (43, 40, 3)
+    assert (images["found"], images["processed"], images["rejected"]) == (27, 24, 3)
+    assert (images["new"], images["reused"]) == (27, 0)
     assert (good.report["feature_dim"], good.report["components"]) == (1280, 8)
     assert 0.5 <= good.report["explained_variance"] <= 1
     assert len(good.report["explained_variance_ratio"]) == 8
@@ -74,16 +110,14 @@ def test_the_cluster_was_the_recorded_one_and_is_gone(good: Any, system: System)
 
 
 def test_odd_names_keep_every_character(good: Any, system: System) -> None:
-    found = rows(system.s3, good.layout.pca_output)
+    found = rows(system, good.layout.pca_output)
     assert {row["label"] for row in found} == {"Label 0", "Label 1", "Label 2", "Label 3", *ODD_NAMES}
     assert {f"s3://{BUCKET}/Test/{name}/{name}.jpg" for name in ODD_NAMES} <= {row["path"] for row in found}
     assert all(len(row["features"]) == 8 for row in found)
 
 
 def test_every_rejected_file_has_a_reason(good: Any, system: System) -> None:
-    rejected = {
-        row["path"].rpartition("/")[2]: row["reason"] for row in rows(system.s3, good.layout.rejected)
-    }
+    rejected = {row["path"].rpartition("/")[2]: row["reason"] for row in rows(system, good.layout.rejected)}
     assert rejected.keys() == {"empty.jpg", "text.jpg", "cut.jpg"}
     assert all(rejected.values())
 
@@ -94,8 +128,7 @@ def test_the_result_is_current(good: Any) -> None:
 
 
 def test_what_lies_on_s3_is_encrypted(good: Any, system: System) -> None:
-    listed = system.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"logs/{good.report['cluster']['id']}/")
-    logs = [entry["Key"] for entry in listed["Contents"]]
+    logs = keys(system, f"logs/{good.report['cluster']['id']}/")
     assert len(logs) >= 6, "two steps leave controller, stdout and stderr each"
     for key in (good.layout.report, good.layout.variance_plot, good.layout.work_list, *logs):
         assert system.s3.head_object(Bucket=BUCKET, Key=key)["ServerSideEncryption"] == "AES256"
@@ -122,34 +155,15 @@ def test_neither_report_nor_logs_show_a_key_or_the_account(good: Any, system: Sy
 def test_nothing_that_the_run_put_on_s3_shows_a_key_or_the_account(good: Any, system: System) -> None:
     """EMR's logs, code, model and runtime, the work list, both steps' metrics, the report and the results."""
     run = f"run={good.layout.run_key}/"
-    scanned: list[str] = []
-    for prefix in ("logs/", "artifacts/", "Results/"):
-        for page in system.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix):
-            for key in (entry["Key"] for entry in page.get("Contents", [])):
-                if prefix != "Results/" or run in key:
-                    assert scan(system.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read(), key) == []
-                    scanned.append(key)
-    for part in (
-        "stderr.gz",
-        "code.zip",
-        "model.json",
-        "runtime",
-        "hard_lifetime.sh",
-        "work_list",
-        "report.json",
-    ):
+    results = [key for key in keys(system, "Results/") if run in key]
+    scanned = [*keys(system, "logs/"), *keys(system, "artifacts/"), *results]
+    assert [finding for key in scanned for finding in scan(body(system, key), key)] == []
+    parts = ("stderr.gz", "code.zip", "model.json", "runtime", "hard_lifetime.sh", "work_list", "report.json")
+    for part in parts:
         assert any(part in key for key in scanned), f"no {part} among {scanned}"
 
 
-def assert_failed_safely(ended: Any, system: System, task: str) -> None:
-    """Red, the right task named, no cluster left, the old result still current and readable."""
-    assert ended.state == "failed", ended.output
-    assert task in ended.report["failure"], ended.output
-    assert system.clusters(*LIVE) == []
-    assert ended.latest["run_id"] == "green"
-    assert len(rows(system.s3, "Results/pca_output/run=green/")) == 40
-
-
+@pytest.mark.rare
 def test_a_run_in_a_bucket_outside_the_eu_is_red_and_leaves_nothing_there(system: System) -> None:
     elsewhere = system.stack.client("s3", "us-east-1")
     elsewhere.create_bucket(Bucket="fruits-in-virginia")
@@ -161,49 +175,158 @@ def test_a_run_in_a_bucket_outside_the_eu_is_red_and_leaves_nothing_there(system
     assert elsewhere.list_objects_v2(Bucket="fruits-in-virginia")["KeyCount"] == 0
 
 
-def test_a_run_of_corrupt_files_alone_is_red(good: Any, system: System, corrupt_photos: Path) -> None:
-    system.upload(corrupt_photos)
-    ended = system.run("corrupt", components=8, image_size=96)
-    assert_failed_safely(ended, system, "wait_for_featurize")
-    assert "All 12 images were rejected" in ended.output, "the log of the task does not say why"
-    assert ended.report["cluster"]["final_state"] == "TERMINATED"
-
-
-def test_too_little_variance_is_red(good: Any, system: System, photos: Callable[[int], Path]) -> None:
-    system.upload(photos(40))
-    ended = system.run("gate", components=2, minimum_variance=0.999, image_size=96)
-    assert_failed_safely(ended, system, "wait_for_pca")
-    assert re.search(r"Set components to \d+, or lower the minimum variance", ended.output), ended.output
-    assert ended.report["images"]["processed"] == 40
-    assert ended.report["explained_variance"] < 0.999
-
-
-@pytest.mark.parametrize(
-    ("run_id", "parameters", "sentence"),
-    [
-        ("few", {"components": 256}, "lower components to at most 39"),
-        ("none", {"input_prefix": "Nothing/"}, "There are no images under s3://fruits-e2e/Nothing/"),
-        ("unknown", {"colour": "red"}, "Parameter 'colour' is unknown"),
-        ("dear", {"workers": 90, "components": 8}, "more than budget_eur 10"),
-    ],
-)
-def test_bad_input_is_one_sentence_before_any_cluster(
-    good: Any,
-    system: System,
-    photos: Callable[[int], Path],
-    run_id: str,
-    parameters: dict[str, Any],
-    sentence: str,
-) -> None:
-    system.upload(photos(40))
-    before = len(system.clusters())
-    ended = system.run(run_id, **parameters)
-    assert ended.state == "failed", ended.output
-    assert sentence in ended.output.replace("\n", " ")
-    assert len(system.clusters()) == before
-    assert ended.latest["run_id"] == "green"
+def test_nobody_is_admin_for_the_asking(system: System) -> None:
+    url, wrong = system.stack.airflow.url, {"username": "admin", "password": ""}
+    asked = [
+        httpx.get(f"{url}/auth/token"),
+        httpx.get(f"{url}/auth/token/login"),
+        httpx.post(f"{url}/auth/token", json=wrong),
+        httpx.post(f"{url}/auth/token", json=wrong | {"password": "admin"}),
+        httpx.get(f"{url}/api/v2/dags"),
+    ]
+    assert [answer.status_code for answer in asked] == [403, 403, 400, 401, 401]
+    assert [answer.cookies for answer in asked if answer.cookies] == []
+    assert system.stack.airflow.home.joinpath("passwords.json").stat().st_mode & 0o077 == 0
 
 
 def test_a_parameter_out_of_range_is_refused_at_the_trigger(system: System) -> None:
     with pytest.raises(Exception, match="components"):
         system.run("refused", components=0)
+
+
+def test_where_nothing_is_new_there_is_no_cluster_and_the_run_is_green(good: Any, system: System) -> None:
+    """Three of the photos were rejected and have not changed: they are nothing new either."""
+    before = len(system.clusters())
+    ended = system.run("same", **SMALL)
+    assert ended.state == "success", ended.output
+    assert len(system.clusters()) == before
+    seen = states(system, "same")
+    assert {name: seen[name] for name in ON_THE_CLUSTER} == dict.fromkeys(ON_THE_CLUSTER, "skipped")
+    assert seen["terminate_cluster"] == "skipped"
+    assert (seen["guards"], seen["report"]) == ("success", "success")
+    assert ended.report is not None
+    assert ended.report["nothing_new"]
+    expected = "Nothing is new among 27 photos: the result of run green stays current."
+    assert ended.report["changes"] == expected
+    assert ended.report["cost"]["actual"] == 0
+    assert ended.latest == good.latest
+
+
+def test_bad_input_is_one_sentence_before_any_cluster(good: Any, system: System) -> None:
+    """One refusal for all: what is refused is shown by the tests of the tasks."""
+    before = len(system.clusters())
+    ended = system.run("few", components=256)
+    assert ended.state == "failed", ended.output
+    assert "lower components to at most 26" in ended.output.replace("\n", " ")
+    assert len(system.clusters()) == before
+    assert ended.latest == good.latest
+    # Where people look: the report, the note on the run, and the log of the task without a traceback.
+    assert ended.report is not None
+    failure = str(ended.report["failure"])
+    assert failure.startswith("The run failed in plan: There are 27 images")
+    assert system.api.run(DAG_ID, "few")["note"].startswith(f"Red: {failure}")
+    for name in ("plan", "report"):
+        [error] = [entry for entry in system.api.log(DAG_ID, "few", name, 1) if "error_detail" in entry]
+        assert [detail["frames"] for detail in error["error_detail"]] == [[]]
+
+
+def test_no_log_says_where_botocore_found_its_credentials(good: Any, system: System) -> None:
+    logs = system.stack.paths.state / "airflow" / "logs" / f"dag_id={DAG_ID}" / "run_id=green"
+    written = [path.read_text() for path in logs.rglob("*.log")]
+    assert any("photos: 27 new" in text for text in written)
+    assert [text for text in written if "Found credentials" in text or "Found endpoint" in text] == []
+
+
+def assert_failed_safely(ended: Ended, system: System, task: str, before: Any) -> None:
+    """Red, the right task named, no cluster left, the result before it still current and readable."""
+    assert ended.state == "failed", ended.output
+    assert ended.report is not None
+    assert task in str(ended.report["failure"]), ended.output
+    assert ended.report["cluster"]["final_state"] == "TERMINATED"
+    assert system.clusters(*LIVE) == []
+    assert current(system) == before
+
+
+def test_a_drop_of_one_bad_photo_and_a_changed_one_costs_those_two(good: Any, system: System) -> None:
+    photo = generated_photos.encode(generated_photos.photo(generated_photos.FRUITS[3], 999))
+    system.s3.put_object(Bucket=BUCKET, Key=f"{PREFIX}Label 1/1_100.jpg", Body=photo)
+    system.s3.put_object(Bucket=BUCKET, Key=f"{PREFIX}Bad/bad.jpg", Body=b"not a photo")
+    ended = system.run("drop", **SMALL)
+    assert ended.state == "success", ended.output
+    expected = {"found": 28, "new": 1, "changed": 1, "reused": 26, "processed": 24, "rejected": 4}
+    assert counts(ended) | expected == counts(ended)
+    _, paths = current(system)
+    assert len(paths) == len(set(paths)) == 24
+
+
+@pytest.mark.rare
+def test_too_little_variance_is_red_and_what_was_featurized_is_used_by_the_next_run(
+    good: Any, system: System
+) -> None:
+    save_photo(system.stack.paths.state / "late" / "Label 0" / "late.jpg", 77)
+    late = (system.stack.paths.state / "late" / "Label 0" / "late.jpg").read_bytes()
+    system.s3.put_object(Bucket=BUCKET, Key=f"{PREFIX}Label 0/late.jpg", Body=late)
+    before = current(system)
+    ended = system.run("gate", components=2, minimum_variance=0.999, image_size=96)
+    assert_failed_safely(ended, system, "wait_for_pca", before)
+    assert re.search(r"Set components to \d+, or lower the minimum variance", ended.output), ended.output
+    assert counts(ended)["new"] == 1
+    after = system.run("after-gate", **SMALL)
+    assert after.state == "success", after.output
+    assert counts(after)["new"] == 0
+    assert states(system, "after-gate")["add_featurize_step"] == "skipped"
+    assert f"s3://{BUCKET}/{PREFIX}Label 0/late.jpg" in current(system)[1]
+
+
+@pytest.mark.rare
+def test_a_result_that_has_lost_a_file_is_made_anew_though_nothing_is_new(good: Any, system: System) -> None:
+    pointer, paths = current(system)
+    folder = pointer["pca_output"].removeprefix(f"s3://{BUCKET}/")
+    lost = next(key for key in keys(system, folder) if key.endswith(".parquet"))
+    system.s3.delete_object(Bucket=BUCKET, Key=lost)
+    ended = system.run("mended", **SMALL)
+    assert ended.state == "success", ended.output
+    assert ended.report is not None
+    assert f"1 of {folder}" in str(ended.report["changes"])
+    assert counts(ended)["new"] == 0
+    assert current(system)[1] == paths
+
+
+@pytest.mark.rare
+def test_a_run_that_only_deletes_has_no_featurize_step(good: Any, system: System) -> None:
+    gone = [f"{PREFIX}Label {number % 4}/{number}_100.jpg" for number in range(3)]
+    for key in gone:
+        system.s3.delete_object(Bucket=BUCKET, Key=key)
+    _, before = current(system)
+    ended = system.run("fewer", **SMALL)
+    assert ended.state == "success", ended.output
+    seen = states(system, "fewer")
+    assert (seen["add_featurize_step"], seen["wait_for_featurize"]) == ("skipped", "skipped")
+    assert (seen["add_pca_step"], seen["terminate_cluster"]) == ("success", "success")
+    expected = {"found": len(keys(system)), "deleted": 3, "processed": len(before) - 3}
+    assert counts(ended) | expected == counts(ended)
+    assert current(system)[1] == [path for path in before if path.removeprefix(f"s3://{BUCKET}/") not in gone]
+    assert ended.report is not None
+    assert ended.report["cluster"]["final_state"] == "TERMINATED"
+    assert ended.report["model"] is not None
+
+
+@pytest.mark.rare
+def test_when_all_photos_are_deleted_the_old_result_stays(good: Any, system: System) -> None:
+    count, before, clusters = len(keys(system)), current(system), len(system.clusters())
+    for key in keys(system):
+        system.s3.delete_object(Bucket=BUCKET, Key=key)
+    ended = system.run("none-left", **SMALL)
+    assert ended.state == "failed"
+    assert f"All {count} images under s3://fruits-e2e/Test/ were deleted" in ended.output.replace("\n", " ")
+    assert len(system.clusters()) == clusters
+    assert current(system) == before
+
+
+@pytest.mark.rare
+def test_a_run_of_corrupt_files_alone_is_red(good: Any, system: System, corrupt_photos: Path) -> None:
+    before = current(system)
+    system.upload(corrupt_photos)
+    ended = system.run("corrupt", **SMALL)
+    assert_failed_safely(ended, system, "wait_for_featurize", before)
+    assert "All 12 images were rejected" in ended.output, "the log of the task does not say why"

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from fruit_contract.layout import LOGS_PREFIX, RunLayout
-from fruit_pipeline.publication import read_json
-from fruit_pipeline.releases import RELEASES
-from local_run import images
+from fruit_pipeline.results.publication import read_json
+from fruit_pipeline.settings.releases import RELEASES
+from local_run import generated_photos
 from tests.e2e.conftest import BUCKET, Ended, System
 
 SMALL = {"components": 4, "minimum_variance": 0.1, "image_size": 96, "full_refresh": True}
@@ -26,7 +26,7 @@ def runs(system: System, shipped_python: Path, tmp_path_factory: pytest.TempPath
     for folder in ("features", "features/run=earlier", "pca_output/run=earlier"):
         system.s3.put_object(Bucket=BUCKET, Key=f"Results/{folder}_$folder$", Body=b"")
     assert system.stack.paths.older_spark_python, "Spark 3.4 is missing: install it by `make test`"
-    system.upload(images.generate(tmp_path_factory.mktemp("photos"), 20))
+    system.upload(generated_photos.generate(tmp_path_factory.mktemp("photos"), 20))
     return {label: system.run(f"on-{label}", release_label=label, **SMALL) for label in (NEWEST, OLDEST)}
 
 
@@ -45,7 +45,8 @@ def controller_log(system: System, ended: Ended) -> str:
 
 def features(system: System, layout: RunLayout) -> pa.Table:
     listed = system.s3.list_objects_v2(Bucket=BUCKET, Prefix=layout.features)["Contents"]
-    files = [entry["Key"] for entry in listed if entry["Key"].endswith(".parquet")]
+    # As Spark does, without what begins with an underscore.
+    files = [entry["Key"] for entry in listed if "/part-" in entry["Key"]]
     bodies = (system.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in files)
     return pa.concat_tables([pq.read_table(io.BytesIO(body)) for body in bodies]).sort_by("path")
 

@@ -1,6 +1,7 @@
 """Keys are safe, unique to their run, and never lose a character of a photo's name."""
 
 import doctest
+import re
 from types import ModuleType
 
 import pytest
@@ -44,7 +45,14 @@ def test_a_key_is_never_encoded(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "expected"),
-    [("Test/a/1.jpg", True), ("Test/a/1.JPEG", True), ("Test/a/", False), ("Test/a/notes.txt", False)],
+    [
+        ("Test/a/1.jpg", True),
+        ("Test/a/1.JPEG", True),
+        ("a.jfif", True),
+        ("a.JPE", True),
+        ("Test/a/", False),
+        ("Test/a/notes.txt", False),
+    ],
 )
 def test_images_are_known_by_their_suffix(key: str, expected: bool) -> None:
     assert layout.is_image_key(key) is expected
@@ -64,3 +72,15 @@ def test_everything_a_run_writes_carries_its_own_key() -> None:
     ]
     assert len(written) >= 12
     assert all("=some-run/" in key for key in written)
+
+
+def test_everything_the_pipeline_writes_lies_below_a_prefix_of_its_own() -> None:
+    run = layout.RunLayout("bucket", "some-run")
+    properties = [name for name, value in vars(layout.RunLayout).items() if isinstance(value, property)]
+    keys = {getattr(run, name) for name in properties if name != "source"}
+    names = [name for name in vars(layout) if re.fullmatch(r"[A-Z].*_(PREFIX|KEY)", name)]
+    constants = {getattr(layout, name) for name in names}
+    written = {*keys, *constants, layout.artifact_key("0" * 64, "code.zip")} - {layout.INPUT_PREFIX}
+    assert len(written) > 15
+    for key in written:
+        assert key.startswith(layout.OUTPUT_PREFIXES), f"{key} could be taken for a photo of the user's"

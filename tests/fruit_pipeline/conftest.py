@@ -10,12 +10,13 @@ from botocore.loaders import create_loader
 from moto import mock_aws
 
 from fruit_contract.layout import RunLayout
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.parameters import RunParameters
-from fruit_pipeline.planned import Planned
-from fruit_pipeline.publication import FeatureIdentity
+from fruit_contract.report_schema import ChosenFleet, ExpectedSizing
+from fruit_pipeline.results.publication import FeatureIdentity
+from fruit_pipeline.results.run_plan import RunEstimate, RunPlan
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
 from local_aws import moto_gaps
-from local_run import account
+from local_run import local_account
 
 BUCKET = "fruits-test"
 REGION = "eu-west-1"
@@ -29,7 +30,7 @@ FEATURES = FeatureIdentity(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _models_are_parsed_once() -> Iterator[None]:
     """moto forgets boto3's session with every mock, and with it what it parsed: most of a test's time.
 
@@ -50,9 +51,9 @@ def _no_real_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
 
 
-def planned(images: int = 3, **changes: Any) -> Planned:
+def planned(images: int = 3, **changes: Any) -> RunPlan:
     """What ``plan`` hands on: as of a first run, but for the changes."""
-    usual = Planned(
+    usual = RunPlan(
         images=images,
         new=images,
         changed=0,
@@ -60,14 +61,23 @@ def planned(images: int = 3, **changes: Any) -> Planned:
         reused=0,
         bytes=6_000 * images,
         ignored=0,
+        left_out={},
         run_key="run-1",
         features=FEATURES,
         base=None,
+        model=None,
         pointer_etag=None,
+        fewer_components=False,
         nothing_new=False,
         summary="",
     )
     return usual | changes  # type: ignore[return-value]
+
+
+def sized(worker_type: str, workers: int, minutes: float = 1.0) -> RunEstimate:
+    chosen = ChosenFleet(worker_type=worker_type, workers=workers)
+    sizing = ExpectedSizing(chosen=chosen, automatic=True, expected_minutes=minutes, arithmetic="sum")
+    return RunEstimate(estimate=2.0, expected=1.0, sizing=sizing)
 
 
 @pytest.fixture
@@ -80,7 +90,7 @@ def s3() -> Iterator[Any]:
     moto_gaps.mend()
     with mock_aws():
         client = boto3.client("s3", region_name=REGION)
-        account.create_bucket(client, BUCKET, REGION)
+        local_account.create_bucket(client, BUCKET, REGION)
         yield client
 
 

@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-for folder in (ROOT, ROOT / "plugins", ROOT / "spark", Path(__file__).parent):
-    sys.path.insert(0, str(folder))
-
-from fruit_contract.model import FACTS_FILE, MODEL_FILES  # noqa: E402 - found by the lines above
-from local_aws import java_classes  # noqa: E402
+from fruit_contract.model_files import FACTS_FILE, MODEL_FILES
+from local_aws import class_archive
+from tests.conftest import REPOSITORY as ROOT
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,6 +22,16 @@ if TYPE_CHECKING:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 MOTO = ROOT / ".venv" / "airflow" / "bin" / "moto_server"
+# What the tests of other folders that start Spark take from here.
+__all__ = [
+    "fruit_photos",
+    "model_folder",
+    "pytest_collection_modifyitems",
+    "s3_endpoint",
+    "spark",
+    "spark_environment",
+    "unchanged_environment",
+]
 S3_ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -33,11 +40,6 @@ S3_ENVIRONMENT = {
     "AWS_ALLOW_HTTP": "true",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "spark: starts a real Spark, or a whole step; slower")
-    config.addinivalue_line("markers", "keras: needs TensorFlow, which only the default environment has")
 
 
 def pytest_report_header() -> str:
@@ -56,7 +58,7 @@ def model_folder() -> Path:
     folder = Path(os.environ.get("FRUITS_MODEL_DIR", ROOT / ".cache" / "model"))
     if not all((folder / name).exists() for name in (FACTS_FILE, *MODEL_FILES.values())):
         pytest.fail(
-            f"There is no whole model artifact in {folder}: build it with `python -m artifacts.model`.",
+            f"There is no whole model artifact in {folder}: build it with `make setup`.",
             pytrace=False,
         )
     return folder
@@ -117,7 +119,9 @@ def spark_environment() -> dict[str, str]:
     jars = sorted((ROOT / ".cache" / "jars").glob("*.jar"))
     options = ["--master", "local[2]", "--driver-memory", "1g", "--conf", "spark.ui.enabled=false"]
     options += ["--conf", "spark.sql.shuffle.partitions=2"]
-    options += ["--driver-java-options", f"'{' '.join(java_classes.options(Path(sys.executable)))}'"]
+    # Tests end before the second compiler has paid for itself.
+    java = " ".join([*class_archive.options(Path(sys.executable)), "-XX:TieredStopAtLevel=1"])
+    options += ["--driver-java-options", f"'{java}'"]
     if jars:
         options += ["--jars", ",".join(map(str, jars))]
     return {
@@ -133,9 +137,12 @@ def spark_environment() -> dict[str, str]:
 def spark(spark_environment: dict[str, str], s3_endpoint: str) -> Iterator["SparkSession"]:
     """A local Spark of two cores, with S3 at moto's server."""
     os.environ.update(spark_environment | S3_ENVIRONMENT | {"AWS_ENDPOINT_URL": s3_endpoint})
-    from fruit_spark.session import start_session
+    from fruit_spark.session import spark_session
 
-    session = start_session("tests")
+    # The workers have the checkout as well: in an archive coverage could not see what they run.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spark_session, "_ship_code", lambda session: None)
+        session = spark_session.start_session("tests")
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fruit_contract.manifest import DEAD, LIVE, REJECTED
-from fruit_contract.report import ReduceMetrics
-from fruit_pipeline.manifest_merge import MANIFEST_SCHEMA, Changes, Photo, Row, merged
-from fruit_pipeline.tables import RowWriter
-from fruit_spark.reduce import ReduceSettings, reduce
+from fruit_contract.report_schema import ReduceMetrics
+from fruit_pipeline.photos.manifest_merge import Changes, Photo, Row, merged
+from fruit_pipeline.results.manifests import MANIFEST_SCHEMA
+from fruit_pipeline.results.tables import RowWriter
+from fruit_spark.steps.reduce_job import ReduceSettings, reduce
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -87,6 +87,42 @@ def palette() -> bytes:
     return encode(Image.fromarray(fruit(9)).quantize(64), "PNG")
 
 
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def with_noise(content: bytes, noise: bytes = b"\0\x12noise\xff\0") -> bytes:
+    """A JPEG with stray bytes before each segment but the first, as some cameras and servers leave them."""
+    noisy, position = content[:2], 2
+    while content[position + 1] != 0xDA:
+        (length,) = struct.unpack_from(">H", content, position + 2)
+        noisy += content[position : position + 2 + length] + noise
+        position += 2 + length
+    return noisy + content[position:-2] + b"\0\0\0" + content[-2:]
+
+
+def noisy() -> bytes:
+    return with_noise(jpeg(14))
+
+
+def animated_png() -> bytes:
+    frames = [Image.fromarray(fruit(seed)) for seed in (15, 16)]
+    return encode(frames[0], "PNG", save_all=True, append_images=frames[1:])
+
+
+def animated_webp() -> bytes:
+    frames = [Image.fromarray(fruit(seed)) for seed in (15, 16)]
+    return encode(frames[0], "WEBP", save_all=True, append_images=frames[1:], quality=95)
+
+
+def bmp_16_bits() -> bytes:
+    """Five bits a channel, without compression."""
+    rgb = fruit(17).astype(np.uint16) >> 3
+    words = (rgb[..., 0] << 10 | rgb[..., 1] << 5 | rgb[..., 2])[::-1].astype("<u2").tobytes()
+    header = struct.pack("<IiiHHIIiiII", 40, 100, 100, 1, 16, 0, len(words), 2835, 2835, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54 + len(words), 0, 0, 54) + header + words
+
+
 CONVERTED: dict[str, Callable[[], bytes]] = {
     "jpeg": jpeg,
     "cmyk": cmyk,
@@ -99,21 +135,22 @@ CONVERTED: dict[str, Callable[[], bytes]] = {
     "bmp": bmp,
     "progressive": progressive,
     "palette": palette,
+    "noisy": noisy,
+    "animated_png": animated_png,
+    "animated_webp": animated_webp,
+    "bmp_16_bits": bmp_16_bits,
 }
 
 
 def bomb() -> bytes:
     """A PNG of a few bytes whose header promises 60,000 x 60,000 pixels."""
 
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b""))
-        + chunk(b"IEND", b"")
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", zlib.compress(b""))
+        + png_chunk(b"IEND", b"")
     )
 
 
@@ -123,6 +160,22 @@ def jpeg_bomb() -> bytes:
     frame = content.index(b"\xff\xc0")
     content[frame + 5 : frame + 9] = struct.pack(">HH", 65_000, 65_000)
     return bytes(content)
+
+
+def of_frame(marker: int, bits: int = 8) -> bytes:
+    """A JPEG whose frame header says another process, or another number of bits."""
+    content = bytearray(jpeg())
+    frame = content.index(b"\xff\xc0")
+    content[frame + 1], content[frame + 4] = marker, bits
+    return bytes(content)
+
+
+def of_brand(brand: bytes) -> bytes:
+    return b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1miaf" + jpeg()
+
+
+def as_format(name: str) -> bytes:
+    return encode(Image.fromarray(fruit(18)), name)
 
 
 def cmyk_without_adobe() -> bytes:
@@ -161,5 +214,13 @@ REJECTED: dict[str, tuple[Callable[[], bytes], str]] = {
     "damaged_png": (damaged_png, "corrupt"),
     "bomb": (bomb, "too large: 60000 x 60000"),
     "jpeg_bomb": (jpeg_bomb, "too large: 65000 x 65000"),
+    "gif": (lambda: as_format("GIF"), "unsupported format: GIF"),
+    "tiff": (lambda: as_format("TIFF"), "unsupported format: TIFF"),
+    "jpeg_2000": (lambda: as_format("JPEG2000"), "unsupported format: JPEG 2000"),
+    "heic": (lambda: of_brand(b"heic"), "unsupported format: HEIC"),
+    "avif": (lambda: of_brand(b"avif"), "unsupported format: AVIF"),
+    "lossless_jpeg": (lambda: of_frame(0xC3), "unsupported: lossless JPEG"),
+    "hierarchical_jpeg": (lambda: of_frame(0xC5), "unsupported: hierarchical JPEG"),
+    "jpeg_of_12_bits": (lambda: of_frame(0xC1, 12), "unsupported: JPEG of 12 bits"),
     "cmyk_without_adobe": (cmyk_without_adobe, "ambiguous colours"),
 }

@@ -8,14 +8,13 @@ import pytest
 from botocore.client import BaseClient
 
 from local_aws.server import LocalAws
-from tests.conftest import REPOSITORY
 from tests.publisher import publish_next
 
 
 def clean(aws: LocalAws, *options: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "fruit_pipeline", "clean", *options],
-        env={**os.environ, **aws.environment, "PYTHONPATH": str(REPOSITORY / "plugins")},
+        env={**os.environ, **aws.environment},
         capture_output=True,
         text=True,
         check=False,

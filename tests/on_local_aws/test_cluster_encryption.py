@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from botocore.client import BaseClient
-from emr_client import job_flow
 
 from fruit_contract.layout import RunLayout
-from fruit_contract.report import AtRest, ClusterEncryption
-from fruit_pipeline import encryption
+from fruit_contract.report_schema import AtRest, ClusterEncryption
+from fruit_pipeline.security import encryption
+from tests.dev.local_aws.emr_client import job_flow
 
 WHOLE = {
     "EncryptionConfiguration": {

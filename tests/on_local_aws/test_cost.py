@@ -6,15 +6,18 @@ from typing import Any
 import boto3
 import pytest
 from botocore.client import BaseClient
-from emr_client import client, cluster_in, job_flow
 
 from fruit_contract.layout import RunLayout
-from fruit_contract.report import ClusterFacts
-from fruit_pipeline import billing, estimate, history, live_prices, publication, reporting, sizing, spending
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.identity import cluster_name, cluster_tags
-from fruit_pipeline.parameters import RunParameters
+from fruit_contract.report_schema import ClusterFacts
+from fruit_pipeline.cluster import facts
+from fruit_pipeline.cluster.identity import cluster_name, cluster_tags
+from fruit_pipeline.cost import billing, estimate, live_prices, monthly_budget, sizing
+from fruit_pipeline.results import publication
+from fruit_pipeline.results.run_record import RunRecord
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
 from local_aws.server import LocalAws
+from tests.dev.local_aws.emr_client import client, cluster_in, job_flow
 
 PLANNED = {"images": 300, "bytes": 1_800_000, "ignored": 2}
 PARAMETERS = RunParameters(region="eu-west-1")
@@ -40,23 +43,13 @@ def ended(emr: Any) -> ClusterFacts:
     cluster_in(emr, cluster_id, "WAITING")
     emr.terminate_job_flows(JobFlowIds=[cluster_id])
     cluster_in(emr, cluster_id, "TERMINATED")
-    return reporting.cluster_facts(emr, cluster_id)
+    return facts.cluster_facts(emr, cluster_id)
 
 
-def bill(cluster: ClusterFacts, clients: tuple[BaseClient, BaseClient], estimated: Any = None) -> Any:
+def bill(cluster: ClusterFacts, clients: tuple[BaseClient, BaseClient]) -> Any:
     now = datetime.now(UTC)
-    return billing.cost_of(
-        [cluster],
-        PARAMETERS.model_dump(),
-        PLANNED,
-        Deployment(),
-        estimated=estimated,
-        run_key="run-1",
-        started_at=now,
-        pricing=clients[0],
-        ec2=clients[1],
-        now=now,
-    )
+    run = RunRecord("run-1", now, PARAMETERS.model_dump(), plan=PLANNED, clusters=(cluster,))
+    return billing.cost_of(run, Deployment(), *clients, now)
 
 
 def test_without_a_price_list_the_snapshot_serves(clients: tuple[BaseClient, BaseClient]) -> None:
@@ -94,9 +87,9 @@ def test_the_bill_is_not_above_the_worst_case(
     types = sizing.types_to_price(PARAMETERS)
     prices = live_prices.read_prices("eu-west-1", types, *clients, datetime.now(UTC))
     found = estimate.estimate(PARAMETERS, billing.workload_of(PLANNED), prices)
-    cost = bill(ended, clients, billing.in_eur(found, Deployment()))
-    assert 0 < cost["actual"] < cost["estimate"]
-    assert 0 < cost["expected"] < cost["estimate"]
+    eur = billing.in_eur(found, Deployment())
+    assert 0 < bill(ended, clients)["actual"] < eur["estimate"]
+    assert 0 < eur["expected"] < eur["estimate"]
 
 
 def test_the_reports_of_this_month_are_summed(
@@ -107,7 +100,7 @@ def test_the_reports_of_this_month_are_summed(
     for run in ("a", "b"):
         publication.write_json(s3, bucket, RunLayout(bucket, run).report, document)
     s3.put_object(Bucket=bucket, Key=RunLayout(bucket, "c").report, Body=b"not JSON")
-    month = spending.month_so_far(s3, bucket, now)
+    month = monthly_budget.month_so_far(s3, bucket, now)
     assert month.eur == pytest.approx(2 * cost["actual"])
     assert (month.runs, month.unknown) == (2, [RunLayout(bucket, "c").report])
 
@@ -125,7 +118,7 @@ def so_far(
     emr: Any, run_id: str, run_after: datetime | None = None, known: str | None = None
 ) -> list[str | None]:
     asked = run_after or datetime.now(UTC)
-    found = history.clusters_so_far(emr, "here", "fruit_features", run_id, asked, known)
+    found = facts.clusters_so_far(emr, "here", "fruit_features", run_id, asked, known)
     return [cluster["id"] for cluster in found]
 
 
@@ -157,7 +150,7 @@ def test_a_second_cluster_adds_to_the_cost_of_the_first(
     emr.terminate_job_flows(JobFlowIds=[second])
     cluster_in(emr, second, "TERMINATED")
     now = datetime.now(UTC)
-    clusters = [ended, reporting.cluster_facts(emr, second)]
+    clusters = [ended, facts.cluster_facts(emr, second)]
     lines, _ = billing.bill(clusters, PARAMETERS.model_dump(), PLANNED, *clients, now)
     once, _ = billing.bill(clusters[:1], PARAMETERS.model_dump(), PLANNED, *clients, now)
     assert lines[0].usd == pytest.approx(2 * once[0].usd)

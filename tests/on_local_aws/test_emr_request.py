@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
-from fruit_pipeline.cluster import job_flow
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.cluster.cluster_request import job_flow
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
 
 SCRIPT = "s3://fruits-test/artifacts/hard_lifetime.sh"
 FULL = Deployment(

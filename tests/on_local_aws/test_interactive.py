@@ -8,18 +8,17 @@ import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 from botocore.client import BaseClient
-from emr_client import ENDED, TIME_FACTOR, cluster_in, job_flow, step, step_in
 
 from chaos.task_context import context
-from fruit_pipeline import cluster, interactive, reaper, reporting
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.identity import cluster_name, cluster_tags
-from fruit_pipeline.operators import TerminateClusterOperator
-from fruit_pipeline.parameters import RunParameters
-from fruit_pipeline.steps import FEATURIZE, REDUCE
+from fruit_pipeline.cluster import cluster_request, facts, interactive, reaper
+from fruit_pipeline.cluster.identity import FEATURIZE, REDUCE, cluster_name, cluster_tags
+from fruit_pipeline.dag.operators import TerminateClusterOperator
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
 from local_aws.control import Control
 from local_aws.faults import Error, Fault
 from local_aws.server import LocalAws
+from tests.dev.local_aws.emr_client import ENDED, TIME_FACTOR, cluster_in, job_flow, step, step_in
 
 MINUTES = 60
 GONE = ("TERMINATING", "TERMINATED", "TERMINATED_WITH_ERRORS")
@@ -142,7 +141,7 @@ def by_itself(emr: BaseClient, s3: BaseClient, bucket: str) -> Callable[..., str
     def make(**changes: Any) -> str:
         s3.put_object(Bucket=bucket, Key="hard_lifetime.sh", Body=script.read_bytes())
         parameters, address = RunParameters(bucket=bucket, **changes), f"s3://{bucket}/hard_lifetime.sh"
-        request = cluster.job_flow(parameters, deployment, address, "fruit_features", "run-1")
+        request = cluster_request.job_flow(parameters, deployment, address, "fruit_features", "run-1")
         return str(emr.run_job_flow(**request)["JobFlowId"])
 
     return make
@@ -221,9 +220,9 @@ def test_the_reaper_ends_what_emr_does_not_say_may_stay(
 
 def test_the_report_says_until_when_it_stays(emr: BaseClient, worked: Callable[..., str]) -> None:
     cluster_id = worked(*SUCCEEDED)
-    facts = reporting.cluster_facts(emr, cluster_id)
-    assert facts["interactive_until"] is not None
-    assert datetime.fromisoformat(facts["interactive_until"]) > datetime.now(UTC)
+    cluster = facts.cluster_facts(emr, cluster_id)
+    assert cluster["interactive_until"] is not None
+    assert datetime.fromisoformat(cluster["interactive_until"]) > datetime.now(UTC)
     emr.terminate_job_flows(JobFlowIds=[cluster_id])
     cluster_in(emr, cluster_id, "TERMINATED")
-    assert reporting.cluster_facts(emr, cluster_id)["interactive_until"] is None
+    assert facts.cluster_facts(emr, cluster_id)["interactive_until"] is None

@@ -1,5 +1,6 @@
 """The pipeline's own operators: one cluster a run whatever happens, and sensors that go by EMR's answer."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -8,29 +9,32 @@ import pytest
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from botocore.client import BaseClient
-from emr_client import cluster_in, job_flow, step, step_in
 
 from chaos.task_context import BUCKET, context
-from fruit_pipeline.identity import cluster_name, cluster_tags
-from fruit_pipeline.operators import (
+from fruit_contract.layout import DAG_ID
+from fruit_pipeline.cluster.identity import cluster_name, cluster_tags
+from fruit_pipeline.dag.operators import (
     AddStepOperator,
     ClusterReadySensor,
     CreateClusterOperator,
     StepSensor,
     TerminateClusterOperator,
 )
+from fruit_pipeline.results.claims import Owner, claim, seal
+from fruit_pipeline.settings.deployment import Deployment
 from local_aws.control import Control
-from local_aws.emr.moves import Hold, LosePrimary
-from local_aws.faults import Drop, Fault, MoveCluster, Throttle
+from local_aws.emr.outside_events import Hold, LosePrimary
+from local_aws.faults import CauseEvent, Drop, Fault, Throttle
 from local_aws.server import LocalAws
-from local_run import account
+from local_run import local_account
+from tests.dev.local_aws.emr_client import cluster_in, job_flow, step, step_in
 
 AWS: dict[str, Any] = {"aws_conn_id": None, "region_name": "eu-west-1"}
 
 
 @pytest.fixture(autouse=True)
 def _clients_of_local_aws(aws: LocalAws, s3: BaseClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    account.create_bucket(s3, BUCKET, "eu-west-1")
+    local_account.create_bucket(s3, BUCKET, "eu-west-1")
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
     yield
@@ -68,7 +72,7 @@ def test_a_second_attempt_looks_again_for_a_cluster_whose_request_was_on_its_way
 ) -> None:
     late: list[str] = []
     monkeypatch.setattr(
-        "fruit_pipeline.operators.time.sleep",
+        "fruit_pipeline.dag.operators.time.sleep",
         lambda _: late or late.append(emr.run_job_flow(**request())["JobFlowId"]),
     )
     assert create(try_number=2) == late[0]
@@ -106,17 +110,17 @@ def test_a_cluster_that_has_ended_before_it_is_looked_at_fails_for_good_with_emr
 ) -> None:
     """A retry would make another, and it would end like the first."""
     control = Control(aws.emr_url)
-    ending = MoveCluster(move=LosePrimary())
+    ending = CauseEvent(event=LosePrimary())
     control.add_fault(Fault(service="emr", operation="RunJobFlow", effect=ending))
-    with pytest.raises(AirflowFailException, match=r"is TERMINAT\w+ already: INSTANCE_FAILURE"):
+    with pytest.raises(AirflowFailException, match=r"is TERMINAT\w+: INSTANCE_FAILURE"):
         create()
-    assert control.calls("emr").took_effect("RunJobFlow") == 1
+    assert control.logged_calls("emr").took_effect("RunJobFlow") == 1
 
 
 def test_a_cluster_that_is_not_listed_yet_is_the_runs_all_the_same(
     emr: BaseClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fruit_pipeline.operators.clusters_of_run", lambda *_: iter(()))
+    monkeypatch.setattr("fruit_pipeline.dag.operators.clusters_of_run", lambda *_: iter(()))
     assert [create()] == alive(emr)
 
 
@@ -127,6 +131,18 @@ def test_a_step_is_added_once(emr: BaseClient) -> None:
     )
     assert operator.execute(context()) == operator.execute(context())
     assert len(emr.list_steps(ClusterId=cluster_id)["Steps"]) == 1
+
+
+def test_no_step_is_added_to_a_run_whose_result_was_published(emr: BaseClient, s3: BaseClient) -> None:
+    owner = Owner(Deployment().installation, DAG_ID, "published")
+    seal(s3, claim(s3, BUCKET, owner), owner)
+    cluster_id = create()
+    operator = AddStepOperator(
+        task_id="add", job_flow_id=cluster_id, step=step("true"), poll_seconds=0, **AWS
+    )
+    with pytest.raises(AirflowFailException, match="was published, and stays as it is"):
+        operator.execute(context("published"))
+    assert emr.list_steps(ClusterId=cluster_id)["Steps"] == []
 
 
 def test_the_teardown_finds_by_tag_what_xcom_has_lost(emr: BaseClient) -> None:
@@ -145,7 +161,7 @@ def test_the_teardown_looks_again_for_a_cluster_whose_request_was_on_its_way(
         if not late:
             late.append(emr.run_job_flow(**request())["JobFlowId"])
 
-    monkeypatch.setattr("fruit_pipeline.operators.time.sleep", pause)
+    monkeypatch.setattr("fruit_pipeline.dag.operators.time.sleep", pause)
     TerminateClusterOperator(task_id="end", poll_seconds=0, **AWS).execute(context(create_state="failed"))
     assert emr.describe_cluster(ClusterId=late[0])["Cluster"]["Status"]["State"] in (
         "TERMINATED",
@@ -163,14 +179,20 @@ def sensor(emr: BaseClient) -> Callable[..., StepSensor]:
     return of
 
 
-def test_a_sensor_that_is_woken_too_early_defers_again(sensor: Callable[..., StepSensor]) -> None:
+@pytest.mark.parametrize(
+    "wake",
+    [
+        lambda sensor: sensor.execute_complete(context(), {"status": "success"}),
+        lambda sensor: sensor.resume_execution(TRIGGER_FAIL_REPR, {"error": "Trigger failure"}, context()),
+    ],
+    ids=["too early", "by a trigger that failed"],
+)
+def test_a_sensor_that_is_woken_for_nothing_defers_again(
+    sensor: Callable[..., StepSensor], wake: Callable[[StepSensor], Any]
+) -> None:
+    waiting = sensor("sleep", "600")
     with pytest.raises(TaskDeferred):
-        sensor("sleep", "600").execute_complete(context(), {"status": "success"})
-
-
-def test_a_sensor_whose_trigger_failed_defers_again(sensor: Callable[..., StepSensor]) -> None:
-    with pytest.raises(TaskDeferred):
-        sensor("sleep", "600").resume_execution(TRIGGER_FAIL_REPR, {"error": "Trigger failure"}, context())
+        wake(waiting)
 
 
 def test_a_sensor_whose_trigger_failed_is_done_when_the_step_is(
@@ -178,14 +200,55 @@ def test_a_sensor_whose_trigger_failed_is_done_when_the_step_is(
 ) -> None:
     waiting = sensor("true")
     step_in(emr, waiting.job_flow_id, waiting.step_id, "COMPLETED")
-    waiting.resume_execution(TRIGGER_FAIL_REPR, {"error": "Trigger timeout"}, context())
+    assert waiting.resume_execution(TRIGGER_FAIL_REPR, {"error": "Trigger timeout"}, context()) is None
+    assert waiting.trigger_failed
 
 
 def test_a_failed_step_fails_the_sensor_for_good(sensor: Callable[..., StepSensor], emr: BaseClient) -> None:
     waiting = sensor("false")
     step_in(emr, waiting.job_flow_id, waiting.step_id, "FAILED")
-    with pytest.raises(AirflowFailException, match="EMR job failed"):
+    with pytest.raises(AirflowFailException) as failed:
         waiting.execute_complete(context(), {"status": "success"})
+    assert str(failed.value) == f"Step a step ({waiting.step_id}) is FAILED: Unknown Error."
+
+
+def test_a_failed_step_says_its_own_words_and_where_its_log_is() -> None:
+    waiting = StepSensor(task_id="wait", job_flow_id="j-1", step_id="s-1", **AWS)
+    details = {"Reason": "Unknown Error.", "Message": "Set components to 30.", "LogFile": "s3://b/stderr.gz"}
+    status = {"State": "FAILED", "FailureDetails": details}
+    assert waiting.failure({"Step": {"Id": "s-1", "Name": "reduce", "Status": status}}) == (
+        "Step reduce (s-1) is FAILED: Set components to 30. Its log is s3://b/stderr.gz."
+    )
+
+
+def test_a_cancelled_step_is_named_with_its_state(sensor: Callable[..., StepSensor], emr: BaseClient) -> None:
+    waiting = sensor("sleep", "600")
+    step_in(emr, waiting.job_flow_id, waiting.step_id, "RUNNING")
+    emr.cancel_steps(
+        ClusterId=waiting.job_flow_id,
+        StepIds=[waiting.step_id],
+        StepCancellationOption="TERMINATE_PROCESS",
+    )
+    step_in(emr, waiting.job_flow_id, waiting.step_id, "CANCELLED")
+    with pytest.raises(AirflowFailException) as failed:
+        waiting.execute_complete(context(), {"status": "success"})
+    said = rf"Step a step \({waiting.step_id}\) is CANCELLED: .+\. Cluster {waiting.job_flow_id} is [A-Z]+.*"
+    assert re.fullmatch(said, str(failed.value)), failed.value
+
+
+def test_a_step_that_was_lost_with_its_cluster_says_why_the_cluster_ended(
+    sensor: Callable[..., StepSensor], aws: LocalAws, emr: BaseClient
+) -> None:
+    waiting = sensor("sleep", "600")
+    step_in(emr, waiting.job_flow_id, waiting.step_id, "RUNNING")
+    Control(aws.emr_url).cause(waiting.job_flow_id, LosePrimary())
+    step_in(emr, waiting.job_flow_id, waiting.step_id, "CANCELLED")
+    cluster_in(emr, waiting.job_flow_id, "TERMINATED_WITH_ERRORS")
+    with pytest.raises(AirflowFailException) as failed:
+        waiting.execute_complete(context(), {"status": "success"})
+    assert re.match(rf"Step a step \({waiting.step_id}\) is CANCELLED: ", str(failed.value))
+    ended = f"Cluster {waiting.job_flow_id} is TERMINATED_WITH_ERRORS: INSTANCE_FAILURE: "
+    assert ended in str(failed.value)
 
 
 def test_a_sensor_looks_again_when_its_limit_is_reached(sensor: Callable[..., StepSensor]) -> None:
@@ -205,7 +268,7 @@ def test_a_step_that_outlives_its_limit_fails_the_sensor(sensor: Callable[..., S
 
 
 def test_a_cluster_that_does_not_start_in_time_fails_the_sensor(aws: LocalAws) -> None:
-    Control(aws.emr_url).arm(Hold(), state="STARTING")
+    Control(aws.emr_url).cause_later(Hold(), state="STARTING")
     waiting = ClusterReadySensor(task_id="wait", job_flow_id=create(), poke_interval=0, **AWS)
     with pytest.raises(AirflowFailException, match="after max_start_minutes 1e-09"):
         waiting.execute(context(max_start_minutes=1e-9))
@@ -224,7 +287,7 @@ def test_a_lost_answer_of_run_job_flow_makes_no_second_cluster(aws: LocalAws, em
     control = Control(aws.emr_url)
     control.add_fault(Fault(service="emr", operation="RunJobFlow", calls=1, effect=Drop()))
     assert [create()] == alive(emr)
-    assert control.calls("emr").took_effect("RunJobFlow") == 1
+    assert control.logged_calls("emr").took_effect("RunJobFlow") == 1
 
 
 def test_a_throttled_run_job_flow_is_asked_for_again(aws: LocalAws, emr: BaseClient) -> None:
@@ -243,7 +306,7 @@ def test_a_lost_answer_of_add_job_flow_steps_makes_no_second_step(aws: LocalAws,
     assert len(emr.list_steps(ClusterId=cluster_id)["Steps"]) == 1
 
 
-def test_a_request_that_emr_refuses_is_not_made_again(aws: LocalAws) -> None:
+def test_a_request_that_emr_refuses_is_not_made_again(control: Control) -> None:
     operator = CreateClusterOperator(
         task_id="create_cluster",
         job_flow_overrides=request() | {"ReleaseLabel": "emr-0.0.0"},
@@ -252,4 +315,4 @@ def test_a_request_that_emr_refuses_is_not_made_again(aws: LocalAws) -> None:
     )
     with pytest.raises(AirflowFailException, match=r"EMR refuses the request: .*release label"):
         operator.execute(context())
-    assert Control(aws.emr_url).calls("emr").seen("RunJobFlow") == 1
+    assert control.logged_calls("emr").seen("RunJobFlow") == 1

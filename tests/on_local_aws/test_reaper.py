@@ -13,15 +13,14 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
-from emr_client import cluster_in, job_flow
 
-from fruit_pipeline import reaper
-from fruit_pipeline.identity import cluster_name, cluster_tags
-from fruit_pipeline.termination import terminate_and_wait
+from fruit_pipeline.cluster import reaper
+from fruit_pipeline.cluster.identity import cluster_name, cluster_tags
+from fruit_pipeline.cluster.termination import terminate_and_wait
 from local_aws.control import Control
 from local_aws.faults import Error, Fault
 from local_aws.server import LocalAws
-from tests.conftest import REPOSITORY
+from tests.dev.local_aws.emr_client import cluster_in, job_flow
 
 INSTALLATION = "here"
 ENDED = ("TERMINATING", "TERMINATED", "TERMINATED_WITH_ERRORS")
@@ -207,7 +206,6 @@ def reap(aws: LocalAws, *options: str, **more: str) -> subprocess.CompletedProce
     """The command line, with nothing of Airflow's around it."""
     environment = {
         **aws.environment,
-        "PYTHONPATH": str(REPOSITORY / "plugins"),
         "FRUITS_INSTALLATION": INSTALLATION,
         **more,
     }
@@ -253,7 +251,7 @@ def test_the_command_line_says_what_it_could_not_reach(aws: LocalAws, tmp_path: 
     environment = {name: value for name, value in aws.environment.items() if "KEY" not in name}
     done = subprocess.run(
         [sys.executable, "-m", "fruit_pipeline", "reap", "--region", "eu-west-1"],
-        env={**environment, "HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY / "plugins")},
+        env={**environment, "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,

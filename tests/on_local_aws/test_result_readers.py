@@ -1,6 +1,7 @@
 """Who follows the pointer reads one whole result, while results are published, fail and are removed."""
 
 import json
+import runpy
 import threading
 
 import pyarrow.parquet as pq
@@ -9,11 +10,12 @@ from botocore.client import BaseClient
 from pyarrow import fs
 
 from fruit_contract.layout import FEATURES_PREFIX, LATEST_KEY
-from fruit_pipeline import garbage
+from fruit_pipeline.results import garbage
 from local_aws.server import LocalAws
+from tests.conftest import REPOSITORY
 from tests.publisher import KEPT, PARTS, ROWS, publish_next
 
-ROUNDS = 25
+ROUNDS = 12
 
 
 @pytest.fixture
@@ -65,6 +67,23 @@ def test_a_pyarrow_reader_in_a_loop_always_reads_one_whole_result(
     assert seen == sorted(seen), "a reader saw an older result after a newer one"
     assert seen[-1] == ROUNDS - 1
     assert len(set(seen)) > 1
+
+
+def test_the_recipes_of_the_guide_read_the_current_result_alone(
+    s3: BaseClient, aws: LocalAws, bucket: str, reader: fs.S3FileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in aws.environment.items():
+        monkeypatch.setenv(name, value)
+    # PyArrow has no variable that names an endpoint.
+    monkeypatch.setattr(fs, "S3FileSystem", lambda region: reader)
+    guide = runpy.run_path(str(REPOSITORY / "docs" / "guides" / "reading.py"))
+    guide["address"].__globals__["BUCKET"] = bucket
+    for number in range(2):
+        publish_next(s3, bucket, number)
+        assert guide["address"]() == f"s3://{bucket}/Results/pca_output/run=run-{number}/"
+        table = guide["with_pyarrow"]()
+        assert (table.num_rows, table.column_names) == (PARTS * ROWS, ["path", "label", "features"])
+        assert set(table.column("label").to_pylist()) == {str(number)}
 
 
 def test_what_was_never_published_and_what_is_superseded_is_bounded(s3: BaseClient, bucket: str) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from botocore.client import BaseClient
-from emr_client import client, job_flow, step
 
-from fruit_pipeline import clients
-from fruit_pipeline.operators import AddStepOperator
+from chaos.task_context import context
+from fruit_pipeline.aws import clients
+from fruit_pipeline.dag.operators import AddStepOperator
 from local_aws.moto_server import ACCOUNT_ID
 from local_aws.server import LocalAws
-from local_run import account
+from local_run import local_account
+from tests.dev.local_aws.emr_client import client, job_flow, step
 
 REGION = "eu-west-1"
 
@@ -27,19 +28,11 @@ def _airflow_speaks_to_local_aws(aws: LocalAws, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def cluster(emr: BaseClient, s3: BaseClient, bucket: str) -> str:
-    account.create_bucket(s3, bucket, REGION)
+    local_account.create_bucket(s3, bucket, REGION)
     return str(emr.run_job_flow(**job_flow(LogUri=f"s3://{bucket}/logs/"))["JobFlowId"])
 
 
 def add(cluster: str, bucket: str, *args: str) -> str:
-    class Instance:
-        """As much of a task instance as the operator and its links need."""
-
-        try_number = 1
-
-        def xcom_push(self, **_: Any) -> None: ...
-
-    context: Any = {"params": {"bucket": bucket}, "ti": Instance(), "task_instance": Instance()}
     operator = AddStepOperator(
         task_id="add",
         job_flow_id=cluster,
@@ -48,7 +41,7 @@ def add(cluster: str, bucket: str, *args: str) -> str:
         aws_conn_id="aws_default",
         region_name=REGION,
     )
-    return operator.execute(context)
+    return operator.execute(context(bucket=bucket))
 
 
 def refused(emr: BaseClient, cluster: str, bucket: str, *args: str) -> str:
@@ -101,7 +94,7 @@ def test_a_replication_that_began_after_the_cluster_is_refused(
 def test_a_cluster_whose_logs_go_elsewhere_is_refused(
     aws: LocalAws, emr: BaseClient, s3: BaseClient, bucket: str
 ) -> None:
-    account.create_bucket(s3, bucket, REGION)
+    local_account.create_bucket(s3, bucket, REGION)
     logs = bucket_in_virginia(aws, "logs-in-virginia")
     cluster = str(emr.run_job_flow(**job_flow(LogUri=f"s3://{logs}/logs/"))["JobFlowId"])
     assert f"'{logs}' lies in us-east-1" in refused(emr, cluster, bucket, "true")

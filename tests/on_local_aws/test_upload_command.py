@@ -15,6 +15,7 @@ from botocore.client import BaseClient
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from local_aws.server import LocalAws
+from local_run import local_account
 from tests.conftest import REPOSITORY
 
 COUNT, SIZE = 300, 6000
@@ -33,11 +34,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(aws: LocalAws) -> dict[str, str]:
-    return {**os.environ, **aws.environment, "PYTHONPATH": os.pathsep.join((".", "plugins"))}
+    return {**os.environ, **aws.environment}
 
 
 def command(photos: Path, bucket: str, *more: str) -> Command:
-    return [sys.executable, "-m", "upload", "--images", str(photos), "--bucket", bucket, *more]
+    return [sys.executable, "-m", "fruit_pipeline.upload", "--images", str(photos), "--bucket", bucket, *more]
 
 
 def run(command: Command, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
@@ -122,13 +123,56 @@ def test_the_summary_says_what_was_left_out_and_why(
     assert "warning: these differ in case or Unicode form alone" in done.stdout
 
 
+@pytest.fixture
+def one_photo(tmp_path: Path) -> Path:
+    (tmp_path / "Kiwi").mkdir()
+    (tmp_path / "Kiwi" / "1.jpg").write_bytes(b"x")
+    return tmp_path
+
+
+def test_photos_that_no_queue_hears_of_wait_for_the_schedule_or_a_person(
+    bucket: str, one_photo: Path, environment: dict[str, str]
+) -> None:
+    done = run(command(one_photo, bucket), environment)
+    said = (
+        "S3 tells no queue of them: the scheduled run takes them (0 3 * * *, UTC), or trigger fruit_features."
+    )
+    assert done.stdout.splitlines()[-1] == said
+    again = run(command(one_photo, bucket), environment)
+    assert said not in again.stdout, "nothing was uploaded"
+    unscheduled = run(
+        command(one_photo, bucket, "--prefix", "Other/"), {**environment, "FRUITS_SCHEDULE": ""}
+    )
+    assert unscheduled.stdout.splitlines()[-1] == "S3 tells no queue of them: trigger fruit_features."
+
+
+def test_photos_that_a_queue_hears_of_start_a_run_when_it_is_quiet(
+    aws: LocalAws, s3: BaseClient, bucket: str, one_photo: Path, environment: dict[str, str]
+) -> None:
+    sqs = boto3.client(
+        "sqs",
+        region_name="eu-west-1",
+        endpoint_url=aws.aws_url,
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    url = sqs.create_queue(QueueName="heard")["QueueUrl"]
+    local_account.tell_queue(s3, sqs, bucket, "Test/", url)
+    told = run(command(one_photo, bucket), {**environment, "FRUITS_DROP_QUIET_MINUTES": "7"})
+    assert "A run follows by itself once no photo has come for 7 minutes" in told.stdout
+    elsewhere = run(command(one_photo, bucket, "--prefix", "Other/"), environment)
+    assert "S3 tells no queue of them" in elsewhere.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--region", "us-east-1"], "Parameter region is 'us-east-1'"),
         (["--region", "eu-west-3"], "lies in eu-west-1: set REGION=eu-west-1"),
         (["--prefix", "Test"], "Parameter input_prefix is 'Test'"),
+        (["--prefix", "Results/photos/"], "it holds what the pipeline writes"),
         (["--bucket", "nobodys-bucket"], "cannot be used"),
+        (["--bucket", "x"], "Parameter bucket is 'x': it should have at least 3 characters"),
         (["--images", "nowhere"], "The folder 'nowhere' does not exist"),
     ],
 )

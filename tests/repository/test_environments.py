@@ -1,13 +1,14 @@
 """The Airflow side and the Spark side live in environments of their own and never mix."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import REPOSITORY
 
-AIRFLOW_SIDE = ("dags", "plugins", "local_run", "local_aws", "upload")
+AIRFLOW_SIDE = ("dags", "plugins", "dev/local_run", "dev/local_aws")
 SPARK_SIDE = ("spark",)
 NOT_ON_THE_AIRFLOW_SIDE = {
     "pyspark",
@@ -26,11 +27,11 @@ NOT_ON_THE_SPARK_SIDE = {
     "fruit_pipeline",
     "local_run",
     "local_aws",
-    "upload",
     "pandas",
 }
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Top-level names of every import in a file, wherever in the file it stands."""
     found: set[str] = set()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.secrets_scan import scan, scan_files
+from tests.repository.secrets_scan import scan, scan_files
 
 # Put together here, so that no scanner takes this file for a leak.
 ACCOUNT = "1234" * 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.applications.reduce_stages import fit_ours, read_features
 from bench.interleave import seconds_of
-from fruit_spark.session import start_session
+from fruit_spark.session.spark_session import start_session
 
 
 def main() -> None:

@@ -14,11 +14,11 @@ import pyarrow as pa
 from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
 
 from bench.interleave import interleaved
-from fruit_spark.feature_batches import work_items
-from fruit_spark.readers import read_images
-from fruit_spark.session import start_session
-from fruit_spark.without_pandas import map_in_arrow
-from fruit_spark.work_list import listed_work
+from fruit_spark.features.feature_batches import work_items
+from fruit_spark.photos.fetch import read_images
+from fruit_spark.photos.work_reader import listed_work
+from fruit_spark.session.spark_session import start_session
+from fruit_spark.session.without_pandas import map_in_arrow
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession

@@ -11,12 +11,12 @@ from pyspark.sql import functions as F  # noqa: N812 - Spark's own convention
 
 from bench.interleave import interleaved
 from fruit_contract.partitions import output_partitions
-from fruit_spark.feature_batches import FEATURES_DDL
-from fruit_spark.feature_files import FEATURES, list_features
-from fruit_spark.moments import moments_of
-from fruit_spark.pca import explained_variance_ratio, fit_blocks, write_projection
-from fruit_spark.session import start_session
-from fruit_spark.without_pandas import array_to_vector
+from fruit_spark.features.feature_batches import FEATURES_DDL
+from fruit_spark.features.feature_files import FEATURES, list_features
+from fruit_spark.pca.moments import moments_of
+from fruit_spark.pca.solvers import explained_variance_ratio, fit_blocks, write_projection
+from fruit_spark.session.spark_session import start_session
+from fruit_spark.session.without_pandas import array_to_vector
 
 if TYPE_CHECKING:
     from pyspark.ml.feature import PCAModel

@@ -6,7 +6,9 @@ other's cluster alone even so.
 
 from typing import Any
 
+from fruit_contract.layout import DAG_ID
+
 
 def dag_policy(dag: Any) -> None:
-    if dag.dag_id == "fruit_features":
+    if dag.dag_id == DAG_ID:
         dag.max_active_runs = 2

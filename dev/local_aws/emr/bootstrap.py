@@ -24,8 +24,8 @@ from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.emr import logs, supervisor
+from local_aws.emr.cluster_data import Cluster
 from local_aws.emr.localize import LocalizationError, Localizer
-from local_aws.emr.model import Cluster
 from local_aws.emr.spark_submit import Localized
 
 TIMEOUT_SECONDS = 60.0

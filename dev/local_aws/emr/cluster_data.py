@@ -97,8 +97,8 @@ class Cluster(BaseModel):
     """Whether the bootstrap actions have run, with success."""
     bootstrap_problem: str | None = None
     """Why the bootstrap actions failed, in EMR's words."""
-    primary_ends_at: float | None = None
-    """When the primary shuts itself down, as something that runs on it has asked for."""
+    shutdown: tuple[float, float] | None = None
+    """When something on the primary asked for its shutdown, and after how many seconds it comes."""
     spot_withheld: bool = False
     """Whether Spot has no capacity for the fleets' first provisioning."""
     held_in: ClusterState | None = None

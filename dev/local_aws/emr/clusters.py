@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from local_aws.clock import Clock
-from local_aws.emr.model import Cluster, ClusterState, Failure, Instance, InstanceState, Reason, Step
+from local_aws.emr.cluster_data import Cluster, ClusterState, Failure, Instance, InstanceState, Reason, Step
 
 USER_REQUEST = Reason(code="USER_REQUEST", message="Terminated by user request")
 ALL_STEPS_COMPLETED = Reason(code="ALL_STEPS_COMPLETED", message="Steps completed")
@@ -86,7 +86,7 @@ def advance(cluster: Cluster, clock: Clock, durations: Durations) -> list[Effect
     due = next_change_at(cluster, clock, durations)
     if due is None or clock.now() < due:
         return []
-    if _shuts_down(cluster) and cluster.primary_ends_at == due:
+    if _shuts_down_at(cluster, clock) == due:
         return lose_instances(cluster, [cluster.primary], SHUT_DOWN, clock)
     return _move(cluster, clock)
 
@@ -95,12 +95,15 @@ def next_change_at(cluster: Cluster, clock: Clock, durations: Durations) -> floa
     """When the cluster will next change by the mere passing of time; None for never."""
     own = _leaves_state_at(cluster, clock, durations) if cluster.state != cluster.held_in else None
     # A machine that shuts itself down asks nobody: neither a hold nor termination protection.
-    shutdown = cluster.primary_ends_at if _shuts_down(cluster) else None
+    shutdown = _shuts_down_at(cluster, clock)
     return min((due for due in (own, shutdown) if due is not None), default=None)
 
 
-def _shuts_down(cluster: Cluster) -> bool:
-    return cluster.primary_ends_at is not None and not cluster.is_ending
+def _shuts_down_at(cluster: Cluster, clock: Clock) -> float | None:
+    if cluster.shutdown is None or cluster.is_ending:
+        return None
+    asked_at, seconds = cluster.shutdown
+    return asked_at + clock.limit(seconds)
 
 
 def _leaves_state_at(cluster: Cluster, clock: Clock, durations: Durations) -> float | None:
@@ -197,7 +200,7 @@ def bootstrap_ended(cluster: Cluster, problem: str | None) -> None:
 
 def schedule_shutdown(cluster: Cluster, seconds: float | None, clock: Clock) -> None:
     """The primary is to shut itself down after so many seconds; None calls it off."""
-    cluster.primary_ends_at = clock.now() + clock.limit(seconds) if seconds is not None else None
+    cluster.shutdown = (clock.now(), seconds) if seconds is not None else None
 
 
 def add_steps(cluster: Cluster, steps: list[Step], clock: Clock) -> list[Effect]:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from local_aws.emr.cluster_data import Cluster, Collection, Instance, Reason, Step
 from local_aws.emr.instances import normalized_hours
-from local_aws.emr.model import Cluster, Collection, Instance, Reason, Step
-from local_aws.emr.releases import applications, canonical_application
+from local_aws.emr.release_versions import applications, canonical_application
 from local_aws.moto_server import ACCOUNT_ID
 
 Wire = dict[str, Any]

@@ -5,10 +5,10 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
-from local_aws.clock import Clock
+from local_aws.clock import Clock, Factors
 from local_aws.emr import clusters
-from local_aws.emr.armed import ArmedMoves, Progress
 from local_aws.emr.bootstrap import BootstrapEnded, Shutdown
+from local_aws.emr.cluster_data import Cluster, Reason, Step
 from local_aws.emr.clusters import (
     Durations,
     Effect,
@@ -19,7 +19,7 @@ from local_aws.emr.clusters import (
     StopBootstrap,
     StopStep,
 )
-from local_aws.emr.model import Cluster, Reason, Step
+from local_aws.emr.pending_events import PendingEvents, Progress
 from local_aws.emr.store import Store
 
 Result = TypeVar("Result")
@@ -59,13 +59,13 @@ class Engine:
         clock: Clock,
         durations: Durations,
         bootstrap: BootstrapRunner,
-        armed: ArmedMoves,
+        pending_events: PendingEvents,
     ) -> None:
         self._store, self._runner = store, runner
         self._clock, self._durations, self._bootstrap = clock, durations, bootstrap
         self._changed = threading.Condition(threading.RLock())
         self._clusters = {cluster.id: cluster for cluster in store.clusters()}
-        self._armed = armed
+        self._pending_events = pending_events
         self._progress = {cluster.id: Progress.of(cluster) for cluster in self._clusters.values()}
         self._stopping = False
         self._thread = threading.Thread(target=self._run, daemon=True, name="emr-engine")
@@ -88,9 +88,10 @@ class Engine:
             self._changed.notify_all()
         self._thread.join()
 
-    def wake(self) -> None:
-        """Look at the clock again, after it was moved by hand."""
+    def set_factors(self, factors: Factors) -> None:
+        """Shorten waits and limits, those under way too, by these."""
         with self._changed:
+            self._clock.factors = factors
             self._changed.notify_all()
 
     def add(self, cluster: Cluster) -> None:
@@ -104,12 +105,12 @@ class Engine:
             return view(list(self._clusters.values()))
 
     def change(
-        self, select: Callable[[list[Cluster]], list[Cluster]], move: Callable[[Cluster], Iterable[Effect]]
+        self, select: Callable[[list[Cluster]], list[Cluster]], change: Callable[[Cluster], Iterable[Effect]]
     ) -> None:
-        """Select clusters (or raise, so that nothing changes) and move each, in one critical section."""
+        """Select clusters (or raise, so that nothing changes) and change each, in one critical section."""
         with self._changed:
             for cluster in select(list(self._clusters.values())):
-                self._commit(cluster, move(cluster))
+                self._commit(cluster, change(cluster))
 
     def _run(self) -> None:
         with self._changed:
@@ -136,19 +137,19 @@ class Engine:
         self._commit(cluster, effects)
 
     def _commit(self, cluster: Cluster, effects: Iterable[Effect]) -> None:
-        following = [*effects, *self._make_armed_moves(cluster)]
+        following = [*effects, *self._apply_pending_events(cluster)]
         self._store.save_cluster(cluster)
         for effect in following:
             self._perform(cluster, effect)
         self._changed.notify_all()
 
-    def _make_armed_moves(self, cluster: Cluster) -> list[Effect]:
+    def _apply_pending_events(self, cluster: Cluster) -> list[Effect]:
         """Those whose moment has come, and those whose moment that brings. Each is made once, so it ends."""
         following: list[Effect] = []
         while True:
             before = self._progress.get(cluster.id)
             self._progress[cluster.id] = Progress.of(cluster)
-            any_made, effects = self._armed.make_due(cluster, before, self._clock)
+            any_made, effects = self._pending_events.apply_due(cluster, before, self._clock)
             if not any_made:
                 return following
             following += effects
@@ -157,7 +158,7 @@ class Engine:
         match effect:
             case StartStep(step_id):
                 step = cluster.step(step_id)
-                # An armed move may have ended the step before it began.
+                # A pending event may have ended the step before it began.
                 if step is not None and step.state == "RUNNING":
                     self._runner.start(cluster, step, self._reporter(cluster, step.id))
             case StopStep(step_id, force):

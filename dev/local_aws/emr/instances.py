@@ -5,7 +5,7 @@ import secrets
 from math import ceil
 from typing import Any
 
-from local_aws.emr.model import Cluster, Collection, Instance, Market, new_id
+from local_aws.emr.cluster_data import Cluster, Collection, Instance, Market, new_id
 
 # Units of normalized instance hours per hour, by size: EMR's guide, "NormalizedInstanceHours".
 _SIZE_UNITS = {"small": 1, "medium": 2, "large": 4, "xlarge": 8}

@@ -18,7 +18,7 @@ class LocalizationError(Exception):
 
 
 class Localizer:
-    """Fetches for steps. Unpacked archives are kept by ETag, for they can be some 100 MB."""
+    """Fetches for steps. Unpacked archives are kept by ETag, because they can have 100 MB."""
 
     def __init__(self, s3: BaseClient, cache: Path) -> None:
         self._s3, self._cache = s3, cache

@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Sequence
 from typing import TypeVar
 
-from local_aws.emr.errors import InvalidRequestError
+from local_aws.emr.api_errors import InvalidRequestError
 
 Item = TypeVar("Item")
 _PREFIX = b"from:"

@@ -1,4 +1,4 @@
-"""Moves that wait for their moment: each is made once, on the first cluster that meets its condition."""
+"""Events that wait for their moment: each happens once, to the first cluster that meets its condition."""
 
 import logging
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from local_aws.clock import Clock
+from local_aws.emr.cluster_data import Cluster, ClusterState
 from local_aws.emr.clusters import Effect
-from local_aws.emr.model import Cluster, ClusterState
-from local_aws.emr.moves import Move, MoveError, make
-from local_aws.register import Record, Register
+from local_aws.emr.outside_events import EventError, OutsideEvent, apply
+from local_aws.numbered_records import NumberedRecords, Record
 
 
 class Condition(BaseModel):
@@ -29,22 +29,22 @@ class Condition(BaseModel):
         return self
 
 
-class ArmedMove(BaseModel):
+class PendingEvent(BaseModel):
     """What a client asks for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    move: Move
+    event: OutsideEvent
     when: Condition
 
 
-class ArmedRecord(Record):
-    """An armed move and what became of it."""
+class PendingEventRecord(Record):
+    """A pending event and what became of it."""
 
-    armed: ArmedMove
+    pending: PendingEvent
     cluster_id: str | None = None
-    """The cluster it was made on; None while it waits."""
+    """The cluster it happened to; None while it waits."""
     problem: str | None = None
-    """Why it could not be made when its moment came."""
+    """Why it could not happen when its moment came."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,17 @@ class Progress:
         return cls(cluster.state, frozenset(step.id for step in cluster.steps if step.state == "RUNNING"))
 
 
-class ArmedMoves(Register[ArmedRecord]):
+class PendingEvents(NumberedRecords[PendingEventRecord]):
     """What they did to a cluster outlives the endpoint; they do not."""
 
     def __init__(self) -> None:
-        super().__init__("move")
+        super().__init__("event")
 
-    def add(self, armed: ArmedMove) -> ArmedRecord:
-        return self._enter(lambda record_id: ArmedRecord(id=record_id, armed=armed))
+    def add(self, pending: PendingEvent) -> PendingEventRecord:
+        return self._enter(lambda record_id: PendingEventRecord(id=record_id, pending=pending))
 
-    def make_due(self, cluster: Cluster, before: Progress | None, clock: Clock) -> tuple[bool, list[Effect]]:
-        """Make every move whose moment came since ``before``: whether there was one, and what follows."""
+    def apply_due(self, cluster: Cluster, before: Progress | None, clock: Clock) -> tuple[bool, list[Effect]]:
+        """Apply every event whose moment came since ``before``: whether there was one, and what follows."""
         with self._lock:
             due = [each for each in self._records if each.cluster_id is None and _met(each, cluster, before)]
             for record in due:
@@ -77,15 +77,15 @@ class ArmedMoves(Register[ArmedRecord]):
         effects: list[Effect] = []
         for record in due:
             try:
-                effects += make(record.armed.move, cluster, clock)
-            except MoveError as error:
+                effects += apply(record.pending.event, cluster, clock)
+            except EventError as error:
                 record.problem = str(error)
-                logging.getLogger(__name__).warning("%s could not be made: %s", record.id, error)
+                logging.getLogger(__name__).warning("%s could not happen: %s", record.id, error)
         return bool(due), effects
 
 
-def _met(record: ArmedRecord, cluster: Cluster, before: Progress | None) -> bool:
-    when = record.armed.when
+def _met(record: PendingEventRecord, cluster: Cluster, before: Progress | None) -> bool:
+    when = record.pending.when
     if when.cluster_name not in (None, cluster.request["Name"]):
         return False
     if when.state is not None:

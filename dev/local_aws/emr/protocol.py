@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from local_aws.emr.errors import (
+from local_aws.emr.api_errors import (
     ApiError,
     InternalError,
     MissingTokenError,

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from local_aws.emr.errors import InvalidRequestError, ValidationError
-from local_aws.emr.model import Cluster
-from local_aws.emr.releases import canonical_application, release_labels
+from local_aws.emr.api_errors import InvalidRequestError, ValidationError
+from local_aws.emr.cluster_data import Cluster
+from local_aws.emr.release_versions import canonical_application, release_labels
 
 MOST_STEPS = 256
 MOST_JOB_FLOWS_PER_CALL = 10

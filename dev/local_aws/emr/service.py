@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from local_aws.emr import clusters, describe, instances, rules
+from local_aws.emr.api_errors import InvalidRequestError, UnknownOperationError, ValidationError
+from local_aws.emr.cluster_data import Cluster, Collection, Role, SecurityConfiguration, Step
 from local_aws.emr.clusters import Effect
 from local_aws.emr.engine import Engine
-from local_aws.emr.errors import InvalidRequestError, UnknownOperationError, ValidationError
-from local_aws.emr.model import Cluster, Collection, Role, SecurityConfiguration, Step
 from local_aws.emr.paging import page
 from local_aws.emr.protocol import ApiCall
-from local_aws.emr.releases import applications, release_labels
+from local_aws.emr.release_versions import applications, release_labels
 from local_aws.emr.store import Store
 from local_aws.emr.validation import validate
 
@@ -114,12 +114,12 @@ class EmrService:
             right_state = not states or cluster.state in states
             return cluster.region == region and right_state and after <= cluster.created_at <= before
 
-        found = self._engine.read(
+        summaries = self._engine.read(
             lambda everyone: [
                 describe.cluster_summary(each, now) for each in reversed(everyone) if matches(each)
             ]
         )
-        listed, marker = page(found, request.get("Marker"), _CLUSTERS_PER_PAGE)
+        listed, marker = page(summaries, request.get("Marker"), _CLUSTERS_PER_PAGE)
         return {"Clusters": listed, "Marker": marker}
 
     def _terminate_job_flows(self, region: str, request: Wire) -> Wire:
@@ -217,7 +217,7 @@ class EmrService:
             raise InvalidRequestError(f"At most {rules.MOST_STEPS} steps may be cancelled in one request.")
         answers: list[Wire] = []
 
-        def move(cluster: Cluster) -> Iterable[Effect]:
+        def change(cluster: Cluster) -> Iterable[Effect]:
             # Collected first, so that cancelling one step cannot start another that is to be cancelled.
             chosen = {each: cluster.step(each) for each in request["StepIds"]}
             ordered = sorted(
@@ -233,7 +233,7 @@ class EmrService:
                     answers.append({"StepId": step_id, "Status": "FAILED", "Reason": problem})
             return effects
 
-        self._change(region, request, move)
+        self._change(region, request, change)
         return {"CancelStepsInfoList": answers}
 
     # --- instances ----------------------------------------------------------------------------
@@ -323,11 +323,11 @@ class EmrService:
         return {}
 
     def _set_idle_timeout(self, region: str, request: Wire, seconds: int | None) -> None:
-        def move(cluster: Cluster) -> list[Effect]:
+        def change(cluster: Cluster) -> list[Effect]:
             clusters.set_idle_timeout(cluster, seconds, self._engine.clock)
             return []
 
-        self._change(region, request, move, rules.check_may_change)
+        self._change(region, request, change, rules.check_may_change)
 
     def _get_auto_termination(self, region: str, request: Wire) -> Wire:
         seconds = self._view(region, request, lambda cluster: cluster.idle_timeout)
@@ -350,11 +350,11 @@ class EmrService:
     def _set_managed_scaling(
         self, region: str, request: Wire, policy: Wire | None, check: Callable[[Cluster], None]
     ) -> None:
-        def move(cluster: Cluster) -> list[Effect]:
+        def change(cluster: Cluster) -> list[Effect]:
             cluster.managed_scaling = policy
             return []
 
-        self._change(region, request, move, check)
+        self._change(region, request, change, check)
 
     def _get_managed_scaling(self, region: str, request: Wire) -> Wire:
         return {"ManagedScalingPolicy": self._view(region, request, lambda cluster: cluster.managed_scaling)}
@@ -375,22 +375,22 @@ class EmrService:
         return {"Name": name, "CreationDateTime": now}
 
     def _describe_security_configuration(self, region: str, request: Wire) -> Wire:
-        found = self._security_configuration(region, request["Name"])
+        configuration = self._security_configuration(region, request["Name"])
         return {
-            "Name": found.name,
-            "SecurityConfiguration": found.body,
-            "CreationDateTime": found.created_at,
+            "Name": configuration.name,
+            "SecurityConfiguration": configuration.body,
+            "CreationDateTime": configuration.created_at,
         }
 
     def _list_security_configurations(self, region: str, request: Wire) -> Wire:
-        found = self._store.security_configurations(region)
-        listed, marker = page(found, request.get("Marker"), _COLLECTIONS_PER_PAGE)
+        stored = self._store.security_configurations(region)
+        listed, marker = page(stored, request.get("Marker"), _COLLECTIONS_PER_PAGE)
         shown = [{"Name": each.name, "CreationDateTime": each.created_at} for each in listed]
         return {"SecurityConfigurations": shown, "Marker": marker}
 
     def _delete_security_configuration(self, region: str, request: Wire) -> Wire:
-        found = self._security_configuration(region, request["Name"])
-        self._store.delete_security_configuration(region, found.name)
+        configuration = self._security_configuration(region, request["Name"])
+        self._store.delete_security_configuration(region, configuration.name)
         return {}
 
     def _security_configuration(self, region: str, name: str) -> SecurityConfiguration:
@@ -406,7 +406,7 @@ class EmrService:
         prefix, application = filters.get("Prefix", ""), filters.get("Application", "")
         # The filter may carry a version, as in "Spark@3.5.6".
         name, _, version = application.lower().partition("@")
-        found = [
+        labels = [
             label
             for label in release_labels()
             if label.startswith(prefix)
@@ -415,7 +415,7 @@ class EmrService:
             )
             and (not name or name in (each.lower() for each in applications(label)))
         ]
-        listed, token = page(found, request.get("NextToken"), _release_page(request), "NextToken")
+        listed, token = page(labels, request.get("NextToken"), _release_page(request), "NextToken")
         return {"ReleaseLabels": listed, "NextToken": token}
 
     def _describe_release_label(self, region: str, request: Wire) -> Wire:
@@ -435,7 +435,7 @@ class EmrService:
         self,
         region: str,
         request: Wire,
-        move: Callable[[Cluster], Iterable[Effect]],
+        change: Callable[[Cluster], Iterable[Effect]],
         check: Callable[[Cluster], None] | None = None,
     ) -> None:
         def select(everyone: list[Cluster]) -> list[Cluster]:
@@ -444,13 +444,13 @@ class EmrService:
                 check(cluster)
             return [cluster]
 
-        self._engine.change(select, move)
+        self._engine.change(select, change)
 
     def _change_job_flows(
         self,
         region: str,
         request: Wire,
-        move: Callable[[Cluster], Iterable[Effect]],
+        change: Callable[[Cluster], Iterable[Effect]],
         check: Callable[[Iterable[Cluster]], None] | None = None,
     ) -> None:
         ids = request["JobFlowIds"]
@@ -460,12 +460,12 @@ class EmrService:
             )
 
         def select(everyone: list[Cluster]) -> list[Cluster]:
-            found = [_job_flow(everyone, region, each) for each in ids]
+            named = [_job_flow(everyone, region, each) for each in ids]
             if check is not None:
-                check(found)
-            return found
+                check(named)
+            return named
 
-        self._engine.change(select, move)
+        self._engine.change(select, change)
 
 
 def _steps(configs: list[Wire], now: float, role: str | None) -> list[Step]:
@@ -491,18 +491,18 @@ def _find(everyone: list[Cluster], region: str, cluster_id: str) -> Cluster | No
 
 
 def _cluster(everyone: list[Cluster], region: str, cluster_id: str) -> Cluster:
-    found = _find(everyone, region, cluster_id)
-    if found is None:
+    cluster = _find(everyone, region, cluster_id)
+    if cluster is None:
         raise InvalidRequestError(f"Cluster id '{cluster_id}' is not valid.")
-    return found
+    return cluster
 
 
 def _job_flow(everyone: list[Cluster], region: str, cluster_id: str) -> Cluster:
     # The older operations, those that say job flow, have another error for the same fault.
-    found = _find(everyone, region, cluster_id)
-    if found is None:
+    cluster = _find(everyone, region, cluster_id)
+    if cluster is None:
         raise ValidationError("Specified job flow ID does not exist.")
-    return found
+    return cluster
 
 
 def _step(cluster: Cluster, step_id: str) -> Step:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from local_aws import java_classes
+from local_aws import class_archive
 
 _VALUE_OPTIONS: Final = {
     "--master": "spark.master",
@@ -212,7 +212,7 @@ def _forced(conf: Mapping[str, str], spark: LocalSpark, workdir: Path) -> dict[s
     s3a = "org.apache.hadoop.fs.s3a.S3AFileSystem"
     java_options = [
         *_SHORT_LIVED,
-        *java_classes.options(spark.python),
+        *class_archive.options(spark.python),
         conf.get("spark.driver.extraJavaOptions", ""),
     ]
     java_options.append(f"-Djava.io.tmpdir={workdir / SCRATCH}")

@@ -18,10 +18,10 @@ from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.emr import logs, supervisor
+from local_aws.emr.cluster_data import Cluster, Failure, Step
 from local_aws.emr.clusters import StepResult
 from local_aws.emr.engine import StepEnded
 from local_aws.emr.localize import LocalizationError, Localizer
-from local_aws.emr.model import Cluster, Failure, Step
 from local_aws.emr.spark_submit import (
     SCRATCH,
     LocalCommand,
@@ -34,7 +34,7 @@ from local_aws.emr.spark_submit import (
 _GRACE_SECONDS = 5.0
 _CLOSING_SECONDS = 1.0
 # The step sees these of the developer's environment and no more: no credentials, no Airflow settings.
-_INHERITED = ("HOME", "USER", "LANG", "LC_ALL", "TZ")
+_INHERITED = ("HOME", "USER", "LANG", "LC_ALL", "TZ", "MPLCONFIGDIR")
 
 
 class UnsupportedStepError(Exception):

@@ -4,7 +4,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from local_aws.emr.model import Cluster, SecurityConfiguration
+from local_aws.emr.cluster_data import Cluster, SecurityConfiguration
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS clusters (

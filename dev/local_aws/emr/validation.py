@@ -11,7 +11,7 @@ from typing import Any
 import botocore.session
 from botocore.model import ListShape, MapShape, OperationNotFoundError, ServiceModel, Shape, StructureShape
 
-from local_aws.emr.errors import UnknownOperationError, ValidationError
+from local_aws.emr.api_errors import UnknownOperationError, ValidationError
 
 _MOST_ERRORS = 10
 # Two of the model's patterns describe XML's characters through surrogate pairs, which Python's re

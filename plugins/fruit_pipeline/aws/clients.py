@@ -4,35 +4,43 @@ import logging
 from functools import cache
 from typing import Any
 
+import boto3
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import Context
 from airflow.sdk.log import mask_secret
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fruit_pipeline import residency, retries
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.regions import ResidencyError
+from fruit_pipeline.aws import retries
+from fruit_pipeline.aws.timestamps import parse_times_fast
+from fruit_pipeline.security import residency
+from fruit_pipeline.security.regions import ResidencyError
+from fruit_pipeline.settings.deployment import Deployment
 
 _log = logging.getLogger(__name__)
-_PATIENT = Config(**retries.PATIENT)
+_REPEATED = Config(**retries.REPEATED)
 _ACCOUNT_CONFIG = Config(connect_timeout=5, read_timeout=5, retries={"total_max_attempts": 1})
 
 
-def client(service: str, region: str, config: Config = _PATIENT) -> Any:
+def client(service: str, region: str, config: Config = _REPEATED) -> Any:
     """A boto3 client as every task of the run uses it; ``ResidencyError`` for a connection out of the EU."""
     return _hook(service, region, config).get_conn()
 
 
 def check_residency(region: str, bucket: str, *documents: Any) -> None:
-    """:func:`fruit_pipeline.residency.check` with the clients of the run."""
+    """:func:`fruit_pipeline.security.residency.check` with the clients of the run."""
     residency.check(cache(lambda service: client(service, region)), region, bucket, *documents)
 
 
+class _Hook(AwsBaseHook):  # type: ignore[misc]
+    """Airflow's, whose clients parse times fast."""
+
+    def get_session(self, region_name: str | None = None, deferrable: bool = False) -> boto3.Session:
+        return parse_times_fast(super().get_session(region_name, deferrable))
+
+
 def _hook(service: str, region: str, config: Config) -> AwsBaseHook:
-    hook = AwsBaseHook(
-        aws_conn_id=Deployment().aws_conn_id, client_type=service, region_name=region, config=config
-    )
+    hook = _Hook(aws_conn_id=Deployment().aws_conn_id, client_type=service, region_name=region, config=config)
     residency.check_connection(hook.conn_config.extra_config)
     return hook
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
-PATIENT: Final[dict[str, Any]] = {"retries": {"mode": "standard", "total_max_attempts": 12}}
+REPEATED: Final[dict[str, Any]] = {"retries": {"mode": "standard", "total_max_attempts": 12}}
 """For calls that may be repeated: backs off to 20 s, two minutes in all (botocore's guide to retries)."""
 
 ONCE: Final[dict[str, Any]] = {"retries": {"total_max_attempts": 1}}

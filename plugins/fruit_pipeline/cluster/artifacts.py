@@ -12,14 +12,28 @@ from botocore.exceptions import ClientError
 
 import fruit_contract
 from fruit_contract.layout import artifact_key
-from fruit_contract.model import FACTS_FILE
+from fruit_contract.model_files import FACTS_FILE
+from fruit_pipeline.errors import PipelineError
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _CHUNK: Final = 1 << 20
 
 
-class MissingArtifactError(FileNotFoundError):
+class MissingArtifactError(PipelineError):
     """Something that a run ships has not been built; the message says how to."""
+
+
+@dataclass(frozen=True)
+class LocalArtifacts:
+    """What a run ships, where it lies on this machine."""
+
+    code_dir: Path
+    model_dir: Path
+    model_file: str
+    """Of the model, this file alone travels: that of the run's engine and precision."""
+    runtime_archive: Path
+    python_archive: Path | None = None
+    """None where the nodes' own Python will do."""
 
 
 @dataclass(frozen=True)
@@ -58,24 +72,16 @@ def code_archive(code_dir: Path) -> bytes:
     return buffer.getvalue()
 
 
-def publish(
-    s3: Any,
-    bucket: str,
-    code_dir: Path,
-    model_dir: Path,
-    model_file: str,
-    runtime_archive: Path,
-    python_archive: Path | None = None,
-) -> ArtifactUris:
-    """Upload what is not on S3 yet; what is there under its content's key is left alone.
-
-    Of the model, ``model_file`` alone travels: the file of the run's engine and precision. Without
-    ``python_archive`` the nodes' own Python is used.
-    """
-    model_files = (FACTS_FILE, model_file)
-    builders = {code_dir / "featurize.py": "`make setup`", runtime_archive: _runtime_builder(runtime_archive)}
-    builders |= {model_dir / name: "`make setup`" for name in model_files}
-    archives = [runtime_archive]
+def publish(s3: Any, bucket: str, local: LocalArtifacts) -> ArtifactUris:
+    """Upload what is not on S3 yet; what is there under its content's key is left alone."""
+    code_dir, python_archive = local.code_dir, local.python_archive
+    models = [local.model_dir / name for name in (FACTS_FILE, local.model_file)]
+    builders = {
+        code_dir / "featurize.py": "`make setup`",
+        local.runtime_archive: _runtime_builder(local.runtime_archive),
+    }
+    builders |= dict.fromkeys(models, "`make setup`")
+    archives = [local.runtime_archive]
     if python_archive is not None:
         builders[python_archive] = "`make interpreter`, or for Compose with `EMR_6=yes docker compose build`"
         archives.append(python_archive)
@@ -83,7 +89,6 @@ def publish(
         if not path.exists():
             raise MissingArtifactError(f"The artifact {path.name} is missing: build it with {builder}.")
     scripts = [code_dir / name for name in ("featurize.py", "reduce.py", "bootstrap/hard_lifetime.sh")]
-    models = [model_dir / name for name in model_files]
     files = [*scripts, *models, *archives]
     # Hashing and sending both let other threads work: the small files cost no time beside the large one.
     with ThreadPoolExecutor(len(files)) as pool:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from fruit_contract.layout import LOGS_PREFIX
-from fruit_pipeline import fleets, interactive, spark_settings
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.identity import cluster_name, cluster_tags
-from fruit_pipeline.parameters import Market, RunParameters
-from fruit_pipeline.prices import EBS_ROOT_GB
+from fruit_pipeline.cluster import interactive, spark_settings
+from fruit_pipeline.cluster.identity import cluster_name, cluster_tags
+from fruit_pipeline.cost import substitutes
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.instance_types import EBS_ROOT_GB
+from fruit_pipeline.settings.parameters import Market, RunParameters
 
 _IDLE_SECONDS: Final = 900
 """Idle life of a cluster that nobody terminates; EMR allows 60 to 604800."""
@@ -42,8 +43,10 @@ def job_flow(
             "KeepJobFlowAliveWhenNoSteps": True,
             "TerminationProtected": False,
             "InstanceFleets": [
-                _fleet("MASTER", fleets.primary_types(parameters), 1, parameters.market_of_primary, timeout),
-                _fleet("CORE", fleets.worker_types(parameters), workers, parameters.spot, timeout),
+                _fleet(
+                    "MASTER", substitutes.primary_types(parameters), 1, parameters.market_of_primary, timeout
+                ),
+                _fleet("CORE", substitutes.worker_types(parameters), workers, parameters.spot, timeout),
             ],
         },
         "BootstrapActions": [
@@ -80,11 +83,11 @@ def _applications(parameters: RunParameters) -> tuple[str, ...]:
 
 def _configurations(parameters: RunParameters) -> list[dict[str, Any]]:
     """Spark's and YARN's settings for the workers."""
-    found = {
+    settings = {
         "yarn-site": spark_settings.yarn_site(parameters),
         "spark-defaults": spark_settings.spark_defaults(parameters),
     }
-    return [{"Classification": name, "Properties": properties} for name, properties in found.items()]
+    return [{"Classification": name, "Properties": properties} for name, properties in settings.items()]
 
 
 def _fleet(role: str, types: Sequence[str], count: int, market: Market, timeout: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How a cluster is known to belong to a run: its name and tags, derived from dag_id and run_id.
+"""A cluster's name and tags, by which its run finds it; derived from dag_id and run_id.
 
 RunJobFlow has no client token, so these tags are what keeps one run at one cluster, and what tells
 the reaper a cluster of this installation from anybody else's.
@@ -10,8 +10,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from fruit_contract.layout import run_key
+from fruit_pipeline.errors import PipelineError
+from fruit_pipeline.settings.deployment import PROJECT
 
-PROJECT: Final = "fruit-features"
+FEATURIZE: Final = "featurize"
+REDUCE: Final = "reduce"
+"""The names of the run's steps."""
 BILLABLE_STATES: Final = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING")
 LIVE_STATES: Final = (*BILLABLE_STATES, "TERMINATING")
 ENDED_STATES: Final = ("TERMINATED", "TERMINATED_WITH_ERRORS")
@@ -20,7 +24,7 @@ _TAG_VALUE: Final = re.compile(r"[\w\s.:/=+@-]{1,256}")
 """https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-plan-tags-restrictions.html"""
 
 
-class RunIdError(ValueError):
+class RunIdError(PipelineError):
     """The run's id cannot be a tag of its cluster; the message says what to do."""
 
 

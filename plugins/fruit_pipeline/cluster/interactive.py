@@ -1,4 +1,4 @@
-"""The time that a run's cluster stays for people after its work, and when it is over.
+"""How long a run's cluster stays for people after its work.
 
 A cluster has as many minutes as its tag says, from the end of the run's last step on, and only if that
 step succeeded. Nothing grants it and nothing can extend it: whoever looks reads the same from EMR, the
@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from fruit_pipeline.identity import tags_of
-from fruit_pipeline.steps import REDUCE
+from fruit_pipeline.cluster.identity import REDUCE, tags_of
 
 TAG: Final = "interactive_minutes"
 APPLICATIONS: Final = ("JupyterHub", "TensorFlow")

@@ -4,7 +4,7 @@ Used by the DAG ``cluster_reaper`` and, when Airflow itself is gone, by ``python
 reap``. Only clusters with this project's and this installation's tags are ever touched. A cluster
 is reaped for one of three reasons: it is over age (its own tag ``max_hours`` says how old it may
 get; the hard lifetime on its nodes should have ended it), its DAG run is not alive any more, or the
-interactive time is over for which it was left to outlive its run (:mod:`fruit_pipeline.interactive`).
+interactive time is over for which it was left to outlive its run (:mod:`fruit_pipeline.cluster.interactive`).
 """
 
 import logging
@@ -15,11 +15,12 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fruit_pipeline import interactive
-from fruit_pipeline.identity import BILLABLE_STATES, PROJECT, creation_time, tags_of
-from fruit_pipeline.parameters import LONGEST_HOURS
-from fruit_pipeline.regions import OPT_IN_REGIONS
-from fruit_pipeline.termination import terminate
+from fruit_pipeline.cluster import interactive
+from fruit_pipeline.cluster.identity import BILLABLE_STATES, creation_time, tags_of
+from fruit_pipeline.cluster.termination import terminate
+from fruit_pipeline.security.regions import OPT_IN_REGIONS
+from fruit_pipeline.settings.deployment import PROJECT
+from fruit_pipeline.settings.parameters import LONGEST_HOURS
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ where the work is done, what is left over.
 
 from typing import Final
 
-from fruit_pipeline.fleets import worker_types
-from fruit_pipeline.parameters import RunParameters
-from fruit_pipeline.prices import gib, vcpus
-from fruit_pipeline.releases import python, ships_python
+from fruit_pipeline.cost.substitutes import worker_types
+from fruit_pipeline.settings.instance_types import gib, vcpus
+from fruit_pipeline.settings.parameters import RunParameters
+from fruit_pipeline.settings.releases import python, ships_python
 
 YARN_MIB: Final = {8: 6144, 16: 12288, 32: 24576, 64: 57344, 128: 122880}
 """``yarn.nodemanager.resource.memory-mb`` that EMR gives a node, by its memory in GiB: EMR Release Guide,
@@ -25,7 +25,8 @@ DRIVER_OVERHEAD_MIB: Final = 768
 """The driver runs on a worker (cluster mode): its JVM, and Python beside it with numpy and matplotlib."""
 PYTHON_WORKER_MIB: Final = 768
 """Of each of an executor's Python workers, one a core. Measured with LiteRT on x86: 84 MiB for the imports,
-121 with the model at work; 48 photos in flight of 5 MB and one of 50 million pixels decoded: 390 more."""
+121 with the model at work, 50 of its decoder's process; 48 photos in flight of 5 MB and one of 50 million
+pixels decoded: 390 more. Larger ones are decoded one at a time on a node, at 1,000 MiB at most."""
 JVM_OVERHEAD_MIB: Final = 384
 """Of an executor's own JVM outside its heap: the least that Spark gives by itself."""
 

@@ -5,25 +5,24 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from fruit_contract.layout import FEATURES_PREFIX, RunLayout
-from fruit_pipeline.artifacts import ArtifactUris
-from fruit_pipeline.parameters import RunParameters
-from fruit_pipeline.planned import Planned
-from fruit_pipeline.releases import PYTHON_FOLDER
-from fruit_pipeline.spark_settings import python_settings
+from fruit_pipeline.cluster.artifacts import ArtifactUris
+from fruit_pipeline.cluster.identity import FEATURIZE, REDUCE
+from fruit_pipeline.cluster.spark_settings import python_settings
+from fruit_pipeline.results.run_plan import RunPlan
+from fruit_pipeline.settings.parameters import RunParameters
+from fruit_pipeline.settings.releases import PYTHON_FOLDER
 
-FEATURIZE: Final = "featurize"
-REDUCE: Final = "reduce"
 _RUNTIME_FOLDER: Final = "runtime"
 
 
 def featurize_step(
-    parameters: RunParameters, layout: RunLayout, artifacts: ArtifactUris, planned: Planned
+    parameters: RunParameters, layout: RunLayout, artifacts: ArtifactUris, plan: RunPlan
 ) -> dict[str, Any] | None:
     """Work list to features, on the executors' runtime; None where the work list is empty."""
-    if not planned["new"] + planned["changed"]:
+    if not plan["new"] + plan["changed"]:
         return None
     # A few bad photos among many good ones that are known already are no reason to fail.
-    flags = ["--allow-no-features"] if planned["reused"] else []
+    flags = ["--allow-no-features"] if plan["reused"] else []
     return _spark_step(
         FEATURIZE,
         artifacts.featurize,
@@ -46,15 +45,12 @@ def featurize_step(
 
 
 def reduce_step(
-    parameters: RunParameters, layout: RunLayout, artifacts: ArtifactUris, planned: Planned
+    parameters: RunParameters, layout: RunLayout, artifacts: ArtifactUris, plan: RunPlan
 ) -> dict[str, Any]:
     """The features of all live photos to principal components."""
-    base = planned["base"]
-    current_model = (
-        {"--current-model": base["pca_model"]}
-        if base and parameters.refit == "auto" and base["components"] == parameters.components
-        else {}
-    )
+    base = plan["base"]
+    fits = base and parameters.refit == "auto" and base["components"] == parameters.components
+    current_model = {"--current-model": base["pca_model"]} if base and fits and base["pca_model"] else {}
     return _spark_step(
         REDUCE,
         artifacts.reduce,
@@ -77,6 +73,7 @@ def reduce_step(
             "--solver": parameters.solver,
         },
         parameters,
+        ["--fewer-components"] if plan["fewer_components"] else [],
     )
 
 

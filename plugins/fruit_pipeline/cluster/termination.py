@@ -1,4 +1,4 @@
-"""End clusters and be sure of it: the same few calls for the teardown, the reaper and the command line."""
+"""End clusters and confirm it: the same calls for the teardown, the reaper and the command line."""
 
 import logging
 import time
@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fruit_pipeline.identity import ENDED_STATES
+from fruit_pipeline.cluster.identity import ENDED_STATES
 
 log = logging.getLogger(__name__)
 

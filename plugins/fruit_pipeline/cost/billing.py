@@ -5,20 +5,22 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from fruit_contract.report import ClusterFacts, Cost, CostLine, ExchangeRate, PriceFacts
-from fruit_pipeline.cost_explorer import cost_query
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.estimate import Estimate, Workload, s3_use
-from fruit_pipeline.invoice import CostLine as InvoiceLine
-from fruit_pipeline.invoice import NodeUse, invoice_lines, node_uses, total_usd
-from fruit_pipeline.live_prices import read_prices
-from fruit_pipeline.parameters import Fleet, ParameterError, RunParameters
-from fruit_pipeline.prices import STALE_AFTER, PriceError, Prices, is_stale
+from fruit_contract.layout import run_key
+from fruit_contract.report_schema import ClusterFacts, Cost, CostLine, ExchangeRate, PriceFacts
+from fruit_pipeline.cost.cost_explorer import cost_query
+from fruit_pipeline.cost.estimate import Estimate, Workload, s3_use
+from fruit_pipeline.cost.invoice import InvoiceLine, NodeUse, invoice_lines, node_uses, total_usd
+from fruit_pipeline.cost.live_prices import read_prices
+from fruit_pipeline.cost.prices import STALE_AFTER, is_stale
+from fruit_pipeline.errors import PipelineError
+from fruit_pipeline.results.run_record import RunRecord
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import Fleet, RunParameters
 
 
-def workload_of(planned: Mapping[str, Any] | None, spent_usd: float = 0.0) -> Workload:
+def workload_of(plan: Mapping[str, Any] | None, spent_usd: float = 0.0) -> Workload:
     """The workload from what ``plan`` returned; empty for a run that did not get there."""
-    known = planned or {}
+    known = plan or {}
     reused = known.get("reused", 0)
     return Workload(
         images=known.get("images", 0) - reused,
@@ -29,52 +31,37 @@ def workload_of(planned: Mapping[str, Any] | None, spent_usd: float = 0.0) -> Wo
     )
 
 
-def in_eur(found: Estimate, deployment: Deployment) -> dict[str, float]:
+def in_eur(sums: Estimate, deployment: Deployment) -> dict[str, float]:
     """The estimate as the guards hand it to the report."""
     rate = deployment.usd_per_eur
-    return {"estimate": total_usd(found.worst) / rate, "expected": total_usd(found.expected) / rate}
+    return {"estimate": total_usd(sums.worst) / rate, "expected": total_usd(sums.expected) / rate}
 
 
-def warnings(prices: Prices, deployment: Deployment, today: date) -> list[str]:
-    """What to say in the log of prices and an exchange rate that are old."""
-    found = [prices.warning()]
-    if is_stale(deployment.usd_per_eur_date, today):
-        found.append(
-            f"The exchange rate {deployment.usd_per_eur} USD per EUR is of {deployment.usd_per_eur_date}, "
-            f"more than {STALE_AFTER.days} days ago: set FRUITS_USD_PER_EUR and FRUITS_USD_PER_EUR_DATE."
-        )
-    return [warning for warning in found if warning]
+def rate_warning(deployment: Deployment, today: date) -> str | None:
+    """What to say in the log of an exchange rate that is old; None of a recent one."""
+    if not is_stale(deployment.usd_per_eur_date, today):
+        return None
+    return (
+        f"The exchange rate {deployment.usd_per_eur} USD per EUR is of {deployment.usd_per_eur_date}, "
+        f"more than {STALE_AFTER.days} days ago: set FRUITS_USD_PER_EUR and FRUITS_USD_PER_EUR_DATE."
+    )
 
 
-def cost_of(
-    clusters: Sequence[ClusterFacts],
-    values: Mapping[str, Any],
-    planned: Mapping[str, Any] | None,
-    deployment: Deployment,
-    *,
-    estimated: Mapping[str, Any] | None,
-    run_key: str,
-    started_at: datetime,
-    pricing: Any,
-    ec2: Any,
-    now: datetime,
-) -> Cost:
+def cost_of(run: RunRecord, deployment: Deployment, pricing: Any, ec2: Any, now: datetime) -> Cost:
     """The cost of a run: of all its clusters, from their instances' own timelines.
 
-    It never raises, for the report must be written.
-
-    ``values`` are the run's parameters, valid or not; ``estimated`` is what :func:`in_eur` gave.
+    It never raises, for the report must be written. A price that nobody knows is named in its place.
     """
     rate = deployment.usd_per_eur
     try:
-        lines, facts = bill(clusters, values, planned, pricing, ec2, now)
-    except (PriceError, ParameterError) as error:
+        lines, facts = bill(run.clusters, run.parameters, run.plan, pricing, ec2, now)
+    except PipelineError as error:
         lines, facts = [], PriceFacts(source=str(error), date=None, stale=False)
     amounts = [CostLine(service=line.service, amount=line.usd / rate) for line in lines]
     return Cost(
         currency="EUR",
-        estimate=estimated["estimate"] if estimated else None,
-        expected=estimated["expected"] if estimated else None,
+        estimate=run.estimate["estimate"] if run.estimate else None,
+        expected=run.estimate["expected"] if run.estimate else None,
         actual=sum(line["amount"] for line in amounts) if amounts else None,
         lines=amounts,
         prices=facts,
@@ -83,7 +70,10 @@ def cost_of(
             date=deployment.usd_per_eur_date.isoformat(),
             stale=is_stale(deployment.usd_per_eur_date, now.date()),
         ),
-        cost_explorer=cost_query(run_key, started_at.astimezone(UTC).date(), now.astimezone(UTC).date()),
+        # By the key that its clusters are tagged with, which the results need not have.
+        cost_explorer=cost_query(
+            run_key(run.run_id), run.started_at.astimezone(UTC).date(), now.astimezone(UTC).date()
+        ),
     )
 
 
@@ -96,7 +86,7 @@ def _bill_end(cluster: ClusterFacts, now: datetime) -> datetime:
 def bill(
     clusters: Sequence[ClusterFacts],
     values: Mapping[str, Any],
-    planned: Mapping[str, Any] | None,
+    plan: Mapping[str, Any] | None,
     pricing: Any,
     ec2: Any,
     now: datetime,
@@ -122,7 +112,7 @@ def bill(
     types = {node.instance_type for node in nodes}
     prices = read_prices(parameters.region, types, pricing, ec2, now, min(created))
     longest = [max(node.seconds for node in life) / 3600 for life in lives if life]
-    use = s3_use(parameters, workload_of(planned), sum(longest), attempts=len(longest))
+    use = s3_use(parameters, workload_of(plan), sum(longest), attempts=len(longest))
     facts = PriceFacts(source=prices.source, date=prices.date.isoformat(), stale=prices.stale)
     return invoice_lines(nodes, use, prices), facts
 

@@ -1,4 +1,4 @@
-"""The question to Cost Explorer that shows what AWS billed for one run.
+"""The Cost Explorer request that shows what AWS billed for one run.
 
 A person asks it, not the pipeline: Cost Explorer answers in us-east-1 only, a day later.
 """
@@ -6,7 +6,7 @@ A person asks it, not the pipeline: Cost Explorer answers in us-east-1 only, a d
 from datetime import date, timedelta
 from typing import Any
 
-from fruit_pipeline.identity import PROJECT
+from fruit_pipeline.settings.deployment import PROJECT
 
 
 def cost_query(run_key: str, first_day: date, last_day: date) -> dict[str, Any]:

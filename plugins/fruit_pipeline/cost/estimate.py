@@ -16,12 +16,11 @@ from fruit_contract.partitions import (
     most_feature_files,
     output_partitions,
 )
-from fruit_pipeline import fleets
-from fruit_pipeline import prices as price_list
-from fruit_pipeline.invoice import ON_DEMAND, SPOT, CostLine, NodeUse, S3Use, invoice_lines, total_usd
-from fruit_pipeline.parameters import Fleet, RunParameters
-from fruit_pipeline.prices import PriceError, Prices
-from fruit_pipeline.rates import (
+from fruit_pipeline.cost import prices as price_list
+from fruit_pipeline.cost import substitutes
+from fruit_pipeline.cost.invoice import ON_DEMAND, SPOT, InvoiceLine, NodeUse, S3Use, invoice_lines, total_usd
+from fruit_pipeline.cost.prices import PriceError, Prices
+from fruit_pipeline.cost.speeds import (
     DECODED_BYTES_PER_CORE_SECOND,
     END_SECONDS,
     GRAVITON_SHARE,
@@ -32,8 +31,9 @@ from fruit_pipeline.rates import (
     SPARK_SOLVER_SECONDS,
     START_SECONDS,
     STEP_SECONDS,
-    working_cores,
 )
+from fruit_pipeline.settings import instance_types
+from fruit_pipeline.settings.parameters import Fleet, RunParameters
 
 ASSUMED_SPOT_SHARE: Final = 0.65
 """Spot price over on-demand where EC2 does not tell it: the upper end of what a public catalogue
@@ -107,8 +107,8 @@ class Workload:
 class Estimate:
     """USD, line by line."""
 
-    worst: list[CostLine]
-    expected: list[CostLine]
+    worst: list[InvoiceLine]
+    expected: list[InvoiceLine]
     expected_hours: float
     """What the photos need, though ``max_hours`` may end the cluster before; it bounds the expected sum."""
 
@@ -131,7 +131,7 @@ def estimate(parameters: RunParameters, workload: Workload, prices: Prices) -> E
     )
 
 
-def worst_lines(parameters: RunParameters, workload: Workload, prices: Prices) -> list[CostLine]:
+def worst_lines(parameters: RunParameters, workload: Workload, prices: Prices) -> list[InvoiceLine]:
     """Every node for lifetime and overtime at the on-demand price, which is also the Spot bid."""
     hours = parameters.lifetime_hours + OVERTIME_SECONDS / 3600
     use = s3_use(parameters, workload, hours, TASK_ATTEMPTS, parameters.most_workers)
@@ -139,8 +139,8 @@ def worst_lines(parameters: RunParameters, workload: Workload, prices: Prices) -
     return invoice_lines(nodes, use, replace(prices, spot={})) + _spent(workload)
 
 
-def _spent(workload: Workload) -> list[CostLine]:
-    return [CostLine("Earlier clusters of this run", workload.spent_usd)] if workload.spent_usd else []
+def _spent(workload: Workload) -> list[InvoiceLine]:
+    return [InvoiceLine("Earlier clusters of this run", workload.spent_usd)] if workload.spent_usd else []
 
 
 def expected_hours(parameters: RunParameters, workload: Workload) -> float:
@@ -157,8 +157,8 @@ def step_seconds(parameters: RunParameters, workload: Workload) -> float:
 
 
 def cores(fleet: Fleet) -> int:
-    """The vCPUs that work on the photos."""
-    return working_cores(fleet.workers, price_list.vcpus(fleet.worker_type))
+    """The vCPUs that work on the photos: all but the driver's."""
+    return max(1, fleet.workers * instance_types.vcpus(fleet.worker_type) - 1)
 
 
 def core_seconds(parameters: RunParameters, workload: Workload) -> float:
@@ -188,7 +188,7 @@ def s3_use(
     """
     images, rows, reused = workload.images, workload.rows, workload.reused
     count = workers or parameters.fleet.workers
-    nodes, vcpus = count + 1, count * price_list.vcpus(parameters.fleet.worker_type)
+    nodes, vcpus = count + 1, count * instance_types.vcpus(parameters.fleet.worker_type)
     features = image_partitions(images, vcpus) if images else 0
     outputs = output_partitions(rows, vcpus)
     known = min(reused, most_feature_files(rows)) if reused else 0
@@ -218,8 +218,8 @@ def _expected_nodes(parameters: RunParameters, hours: float) -> list[NodeUse]:
 
 
 def _worst_nodes(parameters: RunParameters, hours: float, prices: Prices) -> list[NodeUse]:
-    primary = _dearest(fleets.primary_types(parameters), prices)
-    worker = _dearest(fleets.worker_types(parameters), prices)
+    primary = _dearest(substitutes.primary_types(parameters), prices)
+    worker = _dearest(substitutes.worker_types(parameters), prices)
     return _nodes(parameters, hours, primary, worker, parameters.most_workers)
 
 
@@ -244,8 +244,13 @@ def _with_assumed_spot(prices: Prices) -> Prices:
     return replace(prices, spot={**assumed, **prices.spot})
 
 
+def is_affordable(worst_usd: float, parameters: RunParameters, usd_per_eur: float) -> bool:
+    """Whether a worst case is within the run's budget: the one rule of it."""
+    return worst_usd / usd_per_eur <= parameters.budget_eur
+
+
 def fits(
-    parameters: RunParameters, workload: Workload, prices: Prices, budget_usd: float
+    parameters: RunParameters, workload: Workload, prices: Prices, usd_per_eur: float
 ) -> dict[str, float]:
     """What to lower a parameter to, alone, for the worst case to fit; one that cannot is left out.
 
@@ -255,17 +260,16 @@ def fits(
 
     def fitting(change: dict[str, float]) -> bool:
         changed = parameters.model_copy(update=change)
-        return (
-            changed.max_hours >= max(expected_hours(changed, workload), changed.max_start_minutes / 60)
-            and total_usd(worst_lines(changed, workload, prices)) <= budget_usd
-        )
+        return changed.max_hours >= max(
+            expected_hours(changed, workload), changed.max_start_minutes / 60
+        ) and is_affordable(total_usd(worst_lines(changed, workload, prices)), changed, usd_per_eur)
 
     suggestions: dict[str, float] = {}
     tenths = [hours / 10 for hours in range(1, math.ceil(parameters.max_hours * 10))]
     least = parameters.fleet.workers if parameters.scales else 1
     count = "max_workers" if parameters.scales else "workers"
     for name, values in (("max_hours", tenths), (count, list(range(least, parameters.most_workers)))):
-        found = [value for value in values if fitting({name: value})]
-        if found:
-            suggestions[name] = max(found)
+        low_enough = [value for value in values if fitting({name: value})]
+        if low_enough:
+            suggestions[name] = max(low_enough)
     return suggestions

@@ -11,8 +11,9 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
 
-from fruit_pipeline import prices as price_list
-from fruit_pipeline.prices import PriceError, Prices
+from fruit_pipeline.cost import prices as price_list
+from fruit_pipeline.cost.prices import PriceError, Prices
+from fruit_pipeline.settings import instance_types
 
 SPOT: Final = "SPOT"
 ON_DEMAND: Final = "ON_DEMAND"
@@ -20,7 +21,7 @@ _LEAST_SECONDS: Final = 60
 
 
 @dataclass(frozen=True)
-class CostLine:
+class InvoiceLine:
     """One line of an estimate or an invoice, in USD."""
 
     service: str
@@ -53,7 +54,7 @@ def billed_hours(seconds: float) -> float:
     return max(_LEAST_SECONDS, math.ceil(seconds)) / 3600
 
 
-def invoice_lines(nodes: Iterable[NodeUse], s3: S3Use, prices: Prices) -> list[CostLine]:
+def invoice_lines(nodes: Iterable[NodeUse], s3: S3Use, prices: Prices) -> list[InvoiceLine]:
     """What these instances and S3 cost. A Spot node without a Spot price costs on-demand, its bid."""
 
     def kind(node: NodeUse) -> tuple[str, str]:
@@ -63,24 +64,26 @@ def invoice_lines(nodes: Iterable[NodeUse], s3: S3Use, prices: Prices) -> list[C
     for (instance_type, market), group in groupby(sorted(nodes, key=kind), key=kind):
         alike = list(group)
         hours = sum(billed_hours(node.seconds) for node in alike)
-        gb_hours += hours * price_list.ebs_gb(instance_type)
+        gb_hours += hours * instance_types.ebs_gb(instance_type)
         lines += _node_lines(instance_type, market, len(alike), hours, prices)
     lines.append(
-        CostLine(
+        InvoiceLine(
             f"EBS gp3: {gb_hours:.0f} GB-hours", gb_hours * prices.ebs_gb_month / price_list.HOURS_PER_MONTH
         )
     )
     lines.append(
-        CostLine(
+        InvoiceLine(
             f"S3 requests, counted by rule: {s3.puts:.0f} PUT and LIST, {s3.gets:.0f} GET",
             (s3.puts * prices.s3.put_1000 + s3.gets * prices.s3.get_1000) / 1000,
         )
     )
-    lines.append(CostLine(f"S3 storage: {s3.gb_months:.2f} GB-months", s3.gb_months * prices.s3.gb_month))
+    lines.append(InvoiceLine(f"S3 storage: {s3.gb_months:.2f} GB-months", s3.gb_months * prices.s3.gb_month))
     return lines
 
 
-def _node_lines(instance_type: str, market: str, count: int, hours: float, prices: Prices) -> list[CostLine]:
+def _node_lines(
+    instance_type: str, market: str, count: int, hours: float, prices: Prices
+) -> list[InvoiceLine]:
     on_demand, fee = prices.on_demand.get(instance_type), prices.emr_fee.get(instance_type)
     if on_demand is None or fee is None:
         raise price_list.unknown_price(instance_type, prices.region)
@@ -91,12 +94,12 @@ def _node_lines(instance_type: str, market: str, count: int, hours: float, price
             usd, how = prices.spot[instance_type], "at the Spot price"
     nodes = f"{instance_type}, {count} node{'s' * (count > 1)}, {hours:.2f} h"
     return [
-        CostLine(f"EC2 {nodes}, {how} {usd:.4f} USD/h", usd * hours),
-        CostLine(f"EMR fee {nodes}, {fee:.4f} USD/h", fee * hours),
+        InvoiceLine(f"EC2 {nodes}, {how} {usd:.4f} USD/h", usd * hours),
+        InvoiceLine(f"EMR fee {nodes}, {fee:.4f} USD/h", fee * hours),
     ]
 
 
-def total_usd(lines: Iterable[CostLine]) -> float:
+def total_usd(lines: Iterable[InvoiceLine]) -> float:
     return math.fsum(line.usd for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""Today's prices as the account's price list and Spot history give them, the snapshot where not.
+"""Today's prices from the account's price list and Spot history, or else from the snapshot.
 
 The Price List API exists in us-east-1, eu-central-1 and ap-south-1. Only the one in the EU is
 asked: it answers for every region. Filters and attribute names: AWS Price List Query API.
@@ -13,8 +13,8 @@ from typing import Any, Final
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fruit_pipeline import prices
-from fruit_pipeline.prices import LIVE, SNAPSHOT, Prices, S3Prices
+from fruit_pipeline.cost import prices
+from fruit_pipeline.cost.prices import LIVE, SNAPSHOT, Prices, S3Prices
 
 PRICING_REGION: Final = "eu-central-1"
 CLIENT_CONFIG: Final = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2})
@@ -36,7 +36,7 @@ def read_prices(
 
     ``pricing`` is a client in :data:`PRICING_REGION`, ``ec2`` one in the run's region. Spot prices
     are the highest from ``since`` to ``now``, or those in force now. Raises
-    :class:`fruit_pipeline.prices.PriceError` for a price that neither knows.
+    :class:`fruit_pipeline.cost.prices.PriceError` for a price that neither knows.
     """
     parts: dict[str, str] = {}
     types = sorted(set(types))
@@ -156,7 +156,7 @@ def spot_prices(ec2: Any, on_demand: Mapping[str, float], start: datetime, end: 
     the account does not say. A price is never above on-demand, for that is the cluster's bid, and
     one far below what EC2 ever asks is left out.
     """
-    found: dict[str, float] = {}
+    highest: dict[str, float] = {}
     try:
         pages = ec2.get_paginator("describe_spot_price_history").paginate(
             InstanceTypes=list(on_demand),
@@ -167,11 +167,11 @@ def spot_prices(ec2: Any, on_demand: Mapping[str, float], start: datetime, end: 
         for entry in (entry for page in pages for entry in page["SpotPriceHistory"]):
             name = entry["InstanceType"]
             if name in on_demand:
-                found[name] = max(found.get(name, 0.0), float(entry["SpotPrice"]))
+                highest[name] = max(highest.get(name, 0.0), float(entry["SpotPrice"]))
     except (ClientError, BotoCoreError):
         return {}
     return {
         name: min(usd, on_demand[name])
-        for name, usd in found.items()
+        for name, usd in highest.items()
         if usd >= LOWEST_SPOT_SHARE * on_demand[name]
     }

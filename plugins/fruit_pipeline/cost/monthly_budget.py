@@ -1,4 +1,4 @@
-"""What runs have cost this month, from their reports, and whether another may start by itself."""
+"""What runs have cost this month, and whether another run may start by itself."""
 
 import json
 import math
@@ -9,12 +9,13 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fruit_contract.layout import REPORT_NAME, REPORTS_PREFIX
+from fruit_pipeline.errors import PipelineError
 
 UNATTENDED: Final = ("scheduled", "asset_triggered")
 """The run types (Airflow's ``DagRunType``) that no person has asked for."""
 
 
-class MonthlyBudgetError(RuntimeError):
+class MonthlyBudgetError(PipelineError):
     """A run that starts by itself would go beyond the month's ceiling; one sentence."""
 
 

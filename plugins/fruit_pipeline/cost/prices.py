@@ -1,6 +1,6 @@
-"""What EC2, EMR, EBS and S3 charge: a dated snapshot in the repository, and the types it is for.
+"""What EC2, EMR, EBS and S3 charge: a dated snapshot, and the types that it covers.
 
-:mod:`fruit_pipeline.live_prices` replaces it, part by part, by what the account's own price list
+:mod:`fruit_pipeline.cost.live_prices` replaces it, part by part, by what the account's own price list
 answers.
 """
 
@@ -12,34 +12,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from fruit_pipeline.errors import PipelineError
+from fruit_pipeline.settings.instance_types import vcpus
+
 SNAPSHOT: Final = "snapshot"
 LIVE: Final = "live"
 STALE_AFTER: Final = timedelta(days=180)
 """Older than this, the snapshot and the exchange rate are used with a warning."""
 
-VCPUS: Final = {"large": 2, "xlarge": 4, "2xlarge": 8, "4xlarge": 16}
-_GIB_PER_VCPU: Final = {"c": 2, "m": 4, "r": 8}
-"""Memory by the family's first letter: EC2's instance types, general purpose, compute, memory."""
-GRAVITON_FAMILIES: Final = ("m6g", "m7g", "c6g", "c7g", "r6g", "r7g")
-X86_FAMILIES: Final = ("m5", "m6i", "c6i", "r6i")
-PRICED_TYPES: Final = tuple(
-    f"{family}.{size}" for family in GRAVITON_FAMILIES + X86_FAMILIES for size in VCPUS
-)
-OFFERED_TYPES: Final = tuple(f"{family}.{size}" for family in GRAVITON_FAMILIES for size in VCPUS)
-"""What a run can choose: Graviton, for the runtime that the steps are shipped with is aarch64."""
-
-EBS_ROOT_GB: Final = 32
-"""Asked for with the cluster, as ``EbsRootVolumeSize``."""
 HOURS_PER_MONTH: Final = 730
 """AWS's own hours in a month, for prices by GB and month."""
-_EBS_DATA_GB: Final = {"large": 32, "xlarge": 64, "2xlarge": 128, "4xlarge": 256}
-"""What EMR attaches to an instance without its own disks: EMR Management Guide, "Default Amazon
-EBS storage for instances" (releases 5.22 and later)."""
-
 _FILE: Final = Path(__file__).with_name("price_snapshot.json")
 
 
-class PriceError(ValueError):
+class PriceError(PipelineError):
     """A price that nobody knows, or an amount that makes no sense; one sentence."""
 
 
@@ -72,35 +58,6 @@ class Prices:
     spot: Mapping[str, float] = field(default_factory=dict)
     """EC2 Spot per instance-hour, by type, where the account answered."""
 
-    def warning(self) -> str | None:
-        """What to say of prices that are old; None for fresh ones."""
-        if not self.stale:
-            return None
-        return (
-            f"Prices ({self.source}) are of {self.date}, more than {STALE_AFTER.days} days ago: allow "
-            "pricing:GetProducts to use today's, or renew price_snapshot.json."
-        )
-
-
-def vcpus(instance_type: str) -> int:
-    return VCPUS[_known(instance_type).partition(".")[2]]
-
-
-def gib(instance_type: str) -> int:
-    """Memory in GiB."""
-    return _GIB_PER_VCPU[instance_type[0]] * vcpus(instance_type)
-
-
-def ebs_gb(instance_type: str) -> int:
-    """Root volume and what EMR attaches, in GB."""
-    return EBS_ROOT_GB + _EBS_DATA_GB[_known(instance_type).partition(".")[2]]
-
-
-def _known(instance_type: str) -> str:
-    if instance_type not in PRICED_TYPES:
-        raise PriceError(f"EC2 type {instance_type!r} is unknown here: use one of {', '.join(PRICED_TYPES)}.")
-    return instance_type
-
 
 def is_stale(day: date, today: date) -> bool:
     return today - day > STALE_AFTER
@@ -121,12 +78,12 @@ def snapshot_on_demand(region: str, types: Collection[str]) -> dict[str, float]:
     The sizes of a family cost in proportion to their vCPUs, rounded to 4 decimals.
     """
     families = _snapshot()["regions"].get(region, {}).get("vcpu_hour", {})
-    found = {}
+    usd_per_hour = {}
     for instance_type in types:
-        family = _known(instance_type).partition(".")[0]
+        family = instance_type.partition(".")[0]
         if family in families:
-            found[instance_type] = round(families[family] * vcpus(instance_type), 4)
-    return found
+            usd_per_hour[instance_type] = round(families[family] * vcpus(instance_type), 4)
+    return usd_per_hour
 
 
 def snapshot_emr_fee(on_demand: Mapping[str, float]) -> dict[str, float]:

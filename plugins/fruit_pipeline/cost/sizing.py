@@ -1,7 +1,7 @@
-"""How many workers of which type: the cheapest fleet that is done by the deadline and within the budget.
+"""Choose the cheapest fleet that keeps the deadline and the budget.
 
 ``workers=auto`` leaves the number to this module, ``worker_type=auto`` the type. What a fleet takes
-and costs is :mod:`fruit_pipeline.estimate`'s; the budget is held against the worst case, as always.
+and costs is :mod:`fruit_pipeline.cost.estimate`'s; the budget is held against the worst case, as always.
 """
 
 import math
@@ -9,13 +9,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from fruit_contract.report import ChosenFleet, ExpectedSizing
-from fruit_pipeline import estimate as arithmetic
-from fruit_pipeline import fleets
-from fruit_pipeline import prices as price_list
-from fruit_pipeline.estimate import Estimate, Workload
-from fruit_pipeline.invoice import total_usd
-from fruit_pipeline.parameters import (
+from fruit_contract.report_schema import ChosenFleet, ExpectedSizing
+from fruit_pipeline.cost import estimate as arithmetic
+from fruit_pipeline.cost import prices as price_list
+from fruit_pipeline.cost import substitutes
+from fruit_pipeline.cost.estimate import Estimate, Workload
+from fruit_pipeline.cost.invoice import total_usd
+from fruit_pipeline.cost.prices import Prices
+from fruit_pipeline.cost.speeds import END_SECONDS, START_SECONDS
+from fruit_pipeline.errors import PipelineError
+from fruit_pipeline.settings import instance_types
+from fruit_pipeline.settings.parameters import (
     AUTO,
     DEFAULT_WORKER_TYPE,
     MOST_WORKERS,
@@ -23,16 +27,14 @@ from fruit_pipeline.parameters import (
     ParameterError,
     RunParameters,
 )
-from fruit_pipeline.prices import Prices
-from fruit_pipeline.rates import END_SECONDS, START_SECONDS
 
-CHOSEN_FROM: Final = tuple(f"{family}.{size}" for family in ("m6g", "m7g") for size in price_list.VCPUS)
+CHOSEN_FROM: Final = tuple(f"{family}.{size}" for family in ("m6g", "m7g") for size in instance_types.VCPUS)
 """General-purpose Graviton. Compute-optimized nodes have half the memory, which leaves Spark's JVM little
 beside Python; memory-optimized ones cost more for memory that no step uses."""
 _OUTSIDE_STEPS: Final = START_SECONDS + END_SECONDS
 
 
-class SizingError(ValueError):
+class SizingError(PipelineError):
     """No fleet is fast and cheap enough; one sentence with the nearest one and what to change."""
 
 
@@ -68,13 +70,13 @@ class Limit:
 
 def limits(parameters: RunParameters) -> list[Limit]:
     """What bounds the cluster's life, the tightest first."""
-    found = [
+    bounds = [
         Limit("deadline_minutes", parameters.deadline_minutes, 1),
         Limit("max_hours", parameters.max_hours, 60),
         # For one step of the two; that both fit is on the safe side.
         Limit("max_step_hours", parameters.max_step_hours, 60, _OUTSIDE_STEPS / 60),
     ]
-    return sorted(found, key=lambda limit: limit.minutes)
+    return sorted(bounds, key=lambda limit: limit.minutes)
 
 
 def types_in_question(parameters: RunParameters) -> tuple[str, ...]:
@@ -96,7 +98,7 @@ def types_to_price(parameters: RunParameters) -> set[str]:
     return {
         name
         for asked_type in asked
-        for name in fleets.may_come(asked_type, parameters.region, parameters.diversify)
+        for name in substitutes.may_come(asked_type, parameters.region, parameters.diversify)
     }
 
 
@@ -110,12 +112,12 @@ def offers(parameters: RunParameters, workload: Workload, prices: Prices) -> lis
 
 
 def _offer(sized: RunParameters, workload: Workload, prices: Prices) -> Offer:
-    found: Estimate = arithmetic.estimate(sized, workload, prices)
+    sums: Estimate = arithmetic.estimate(sized, workload, prices)
     return Offer(
         fleet=sized.fleet,
         minutes=arithmetic.expected_hours(sized, workload) * 60,
-        expected_usd=total_usd(found.expected),
-        worst_usd=total_usd(found.worst),
+        expected_usd=total_usd(sums.expected),
+        worst_usd=total_usd(sums.worst),
     )
 
 
@@ -129,32 +131,31 @@ def choose(
     """
     if parameters.is_sized:
         return parameters
-    found = offers(parameters, workload, prices)
-    fitting = _fitting(found, parameters, usd_per_eur)
+    offered = offers(parameters, workload, prices)
+    fitting = _fitting(offered, parameters, usd_per_eur)
     if not fitting:
-        raise SizingError(_refusal(found, parameters, workload, prices, usd_per_eur))
+        raise SizingError(_refusal(offered, parameters, workload, prices, usd_per_eur))
     best = min(fitting, key=lambda offer: (offer.expected_usd, offer.minutes, offer.fleet.workers))
     return parameters.with_fleet(best.fleet)
 
 
-def _fitting(found: Iterable[Offer], parameters: RunParameters, usd_per_eur: float) -> list[Offer]:
+def _fitting(offered: Iterable[Offer], parameters: RunParameters, usd_per_eur: float) -> list[Offer]:
     longest = limits(parameters)[0].minutes
-    affordable = _affordable(found, parameters, usd_per_eur)
+    affordable = _affordable(offered, parameters, usd_per_eur)
     return [offer for offer in affordable if offer.minutes <= longest]
 
 
-def _affordable(found: Iterable[Offer], parameters: RunParameters, usd_per_eur: float) -> list[Offer]:
-    """As ``guards.check_budget`` will see it."""
-    return [offer for offer in found if offer.worst_usd / usd_per_eur <= parameters.budget_eur]
+def _affordable(offered: Iterable[Offer], parameters: RunParameters, usd_per_eur: float) -> list[Offer]:
+    return [offer for offer in offered if arithmetic.is_affordable(offer.worst_usd, parameters, usd_per_eur)]
 
 
 def _refusal(
-    found: list[Offer], parameters: RunParameters, workload: Workload, prices: Prices, usd_per_eur: float
+    offered: list[Offer], parameters: RunParameters, workload: Workload, prices: Prices, usd_per_eur: float
 ) -> str:
     """The nearest fleets, and the changes after which one does fit: each of them was tried."""
     bounds, tightest = limits(parameters), limits(parameters)[0]
-    affordable = _affordable(found, parameters, usd_per_eur)
-    in_time = [offer for offer in found if offer.minutes <= tightest.minutes]
+    affordable = _affordable(offered, parameters, usd_per_eur)
+    in_time = [offer for offer in offered if offer.minutes <= tightest.minutes]
 
     def time_for(offer: Offer) -> dict[str, float]:
         short = [limit for limit in bounds if limit.minutes < offer.minutes]
@@ -176,11 +177,11 @@ def _refusal(
         cost = cheapest.worst_usd / usd_per_eur
         nearest.append(f"the cheapest that is in time, {cheapest.fleet}, costs {cost:.2f} EUR at worst")
         sized = parameters.with_fleet(cheapest.fleet)
-        lower = arithmetic.fits(sized, workload, prices, parameters.budget_eur * usd_per_eur)
+        lower = arithmetic.fits(sized, workload, prices, usd_per_eur)
         tried += [{"max_hours": lower["max_hours"]}] if "max_hours" in lower else []
         tried.append(money_for(cheapest))
     if not nearest:
-        fastest = min(found, key=lambda offer: (offer.minutes, offer.worst_usd))
+        fastest = min(offered, key=lambda offer: (offer.minutes, offer.worst_usd))
         cost = fastest.worst_usd / usd_per_eur
         nearest.append(
             f"the fastest, {fastest.fleet}, takes {fastest.minutes:.0f} minutes and costs {cost:.2f} EUR "

@@ -1,6 +1,6 @@
-"""How fast the work goes and how long a cluster takes besides: what is measured, and what is assumed.
+"""Speeds and times that the estimates use: what is measured, and what is assumed.
 
-The estimates before a run and the model of larger runs (``bench/scale.py``) both count with these.
+The estimate before a run counts with these.
 """
 
 from typing import Final
@@ -31,8 +31,3 @@ END_SECONDS: Final = 120.0
 OVERTIME_SECONDS: Final = 600.0
 """What a node can be billed beyond the hard lifetime: its launch before its kernel counts, the shutdown's
 whole minutes, and until EC2 says that it is gone. An assumption, on the safe side."""
-
-
-def working_cores(workers: int, vcpus: int) -> int:
-    """Of ``workers`` nodes of ``vcpus`` each, those that work on the photos: all but the driver's."""
-    return max(1, workers * vcpus - 1)

@@ -1,4 +1,4 @@
-"""Which EC2 types may come where a run asks for one.
+"""EC2 types that may replace the type that a run asks for.
 
 The more types a fleet may choose from, the more Spot pools it has and the less often one runs dry. All
 have the processor, the size (so the vCPUs) and at least the memory of the type asked for, which is
@@ -8,8 +8,8 @@ always the first and the smallest: Spark's settings are made for it and fit all 
 from functools import cache
 from typing import Final
 
-from fruit_pipeline.parameters import RunParameters
-from fruit_pipeline.prices import snapshot_on_demand
+from fruit_pipeline.cost.prices import snapshot_on_demand
+from fruit_pipeline.settings.parameters import RunParameters
 
 _FAMILIES: Final = {
     "c6g": ("c7g", "m6g", "m7g", "r6g"),

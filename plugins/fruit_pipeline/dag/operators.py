@@ -19,18 +19,20 @@ from airflow.providers.amazon.aws.sensors.emr import EmrBaseSensor, EmrJobFlowSe
 from airflow.providers.amazon.aws.triggers.emr import EmrCreateJobFlowTrigger, EmrStepSensorTrigger
 from airflow.sdk import Context
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import BaseTrigger
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
-from fruit_pipeline import clients, interactive, retries
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.identity import BILLABLE_STATES, ENDED_STATES, clusters_of_run, creation_time
-from fruit_pipeline.regions import ResidencyError
-from fruit_pipeline.termination import terminate, terminate_and_wait
+from fruit_pipeline.aws import clients, retries
+from fruit_pipeline.cluster import interactive
+from fruit_pipeline.cluster.identity import BILLABLE_STATES, ENDED_STATES, clusters_of_run, creation_time
+from fruit_pipeline.cluster.termination import terminate, terminate_and_wait
+from fruit_pipeline.dag.run_context import CREATE_CLUSTER, RunContext
+from fruit_pipeline.errors import without_retry
+from fruit_pipeline.results import claims
+from fruit_pipeline.settings.deployment import Deployment
 
-CREATE_TASK_ID: Final = "create_cluster"
 _ADOPTABLE_STEPS: Final = ("PENDING", "RUNNING", "COMPLETED")
 _ATTEMPTS: Final = 10
 _LOOKS: Final = 3
@@ -46,6 +48,14 @@ def _run_of(context: Context) -> tuple[str, str, str]:
     return Deployment().installation, context["dag"].dag_id, context["run_id"]
 
 
+def _state_of(cluster: dict[str, Any]) -> str:
+    """A cluster as DescribeCluster shows it, in a sentence with EMR's reason."""
+    status = cluster["Status"]
+    reason = status.get("StateChangeReason", {})
+    said = ": ".join(filter(None, (reason.get("Code"), reason.get("Message"))))
+    return f"Cluster {cluster['Id']} is {status['State']}{': ' if said else ''}{said}"
+
+
 class _OnceOnly:
     """An operator whose call must not be repeated blindly: it looks for the call's effect before each try.
 
@@ -55,9 +65,9 @@ class _OnceOnly:
 
     poll_seconds: int
 
-    def _patient_client(self) -> Any:
+    def _repeating_client(self) -> Any:
         operator: Any = self
-        return EmrHook(**{**operator._hook_parameters, "config": retries.PATIENT}).conn
+        return EmrHook(**{**operator._hook_parameters, "config": retries.REPEATED}).conn
 
     def _once(self, context: Context, looked_for: Callable[[], Any], call: Callable[[], Any]) -> Any:
         """What is already there, or else what the call returns; fails for good when EMR refuses the call."""
@@ -75,14 +85,14 @@ class _OnceOnly:
         except ClientError as error:
             if retries.is_transient(error):
                 raise
-            raise AirflowFailException(f"EMR refuses the request: {error}") from error
+            raise AirflowFailException(f"EMR refuses the request: {error}") from None
 
     def _look(self, looked_for: Callable[[], Any], looks: int) -> Any:
         for look in range(looks):
             if look:
                 time.sleep(self.poll_seconds)
-            if found := looked_for():
-                return found
+            if effect := looked_for():
+                return effect
         return None
 
     def _log_failure(self, state: RetryCallState) -> None:
@@ -109,7 +119,7 @@ class CreateClusterOperator(_OnceOnly, EmrCreateJobFlowOperator):
         self.poll_seconds = poll_seconds
 
     def execute(self, context: Context) -> str:
-        emr, run_job_flow = self._patient_client(), super().execute
+        emr, run_job_flow = self._repeating_client(), super().execute
         ids = self._once(
             context,
             lambda: [cluster["Id"] for cluster in self._clusters(emr, context)],
@@ -124,8 +134,8 @@ class CreateClusterOperator(_OnceOnly, EmrCreateJobFlowOperator):
 
     def _clusters(self, emr: Any, context: Context) -> list[dict[str, Any]]:
         """The run's clusters that can still work, oldest first."""
-        found = clusters_of_run(emr, *_run_of(context), BILLABLE_STATES)
-        return sorted(found, key=lambda cluster: (creation_time(cluster), cluster["Id"]))
+        clusters = clusters_of_run(emr, *_run_of(context), BILLABLE_STATES)
+        return sorted(clusters, key=lambda cluster: (creation_time(cluster), cluster["Id"]))
 
     def _not_listed(self, emr: Any, cluster_id: str) -> dict[str, Any]:
         """The cluster that EMR does not list yet; fails for good if it has ended, as an invalid one does.
@@ -133,12 +143,8 @@ class CreateClusterOperator(_OnceOnly, EmrCreateJobFlowOperator):
         Nothing may look for another then: a retry would make it, and it would end like this one.
         """
         cluster: dict[str, Any] = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
-        status = cluster["Status"]
-        if status["State"] not in BILLABLE_STATES:
-            why = status.get("StateChangeReason", {})
-            raise AirflowFailException(
-                f"Cluster {cluster_id} is {status['State']} already: {why.get('Code')}: {why.get('Message')}"
-            )
+        if cluster["Status"]["State"] not in BILLABLE_STATES:
+            raise AirflowFailException(_state_of(cluster))
         return cluster
 
     def on_kill(self) -> None:
@@ -148,8 +154,8 @@ class CreateClusterOperator(_OnceOnly, EmrCreateJobFlowOperator):
 class AddStepOperator(_OnceOnly, EmrAddStepsOperator):
     """Adds one step and returns its id; a retry adopts the step that an earlier attempt added.
 
-    Before that it asks once more whether everything the step would touch lies in the EU. Without a step
-    the task is skipped.
+    Before that it asks once more whether everything the step would touch lies in the EU, and whether the run
+    may still write: a published result stays as it is. Without a step the task is skipped.
     """
 
     def __init__(self, *, step: Any, poll_seconds: int, **kwargs: Any) -> None:
@@ -160,17 +166,17 @@ class AddStepOperator(_OnceOnly, EmrAddStepsOperator):
     def execute(self, context: Context) -> str:
         if self.steps == [None]:
             raise AirflowSkipException("There is nothing to do in this step.")
-        emr, add_steps = self._patient_client(), super().execute
-        self._check_residency(emr, context)
+        emr, add_steps = self._repeating_client(), super().execute
+        self._check(emr, context)
         return str(self._once(context, lambda: self._adopted(emr), lambda: add_steps(context)[0]))
 
-    def _check_residency(self, emr: Any, context: Context) -> None:
+    @without_retry()
+    def _check(self, emr: Any, context: Context) -> None:
         (step,) = self.steps
-        try:
-            cluster = emr.describe_cluster(ClusterId=self.job_flow_id)["Cluster"]
-            clients.check_residency(self.region_name, context["params"]["bucket"], cluster, step)
-        except ResidencyError as error:
-            raise AirflowFailException(str(error)) from error
+        cluster = emr.describe_cluster(ClusterId=self.job_flow_id)["Cluster"]
+        clients.check_residency(self.region_name, context["params"]["bucket"], cluster, step)
+        run = RunContext(context)
+        claims.check_open(run.s3, run.layout, run.owner)
 
     def _adopted(self, emr: Any) -> str | None:
         (step,) = self.steps
@@ -184,7 +190,7 @@ class AddStepOperator(_OnceOnly, EmrAddStepsOperator):
         return None
 
 
-class PatientSensor(EmrBaseSensor):
+class EmrAnswerSensor(EmrBaseSensor):
     """Waits in the triggerer, and whenever it is woken, for whatever reason, goes by EMR's own answer.
 
     A trigger can die with its triggerer, give up on a throttled call, or report a waiter's words
@@ -219,13 +225,16 @@ class PatientSensor(EmrBaseSensor):
         return self.execute(context)
 
     def poke(self, context: Context) -> bool:
-        """Whether EMR has got there; fails for good, with EMR's reason, when it never will."""
-        try:
-            if super().poke(context):
-                return True
-        except AirflowException as error:
-            raise AirflowFailException(str(error)) from error
-        return False
+        """Whether EMR has got there; fails for good, with EMR's reason, when it never will.
+
+        The provider's own knows the reason of a step that has failed, and of no other end.
+        """
+        response = self.get_emr_response(context)
+        state = self.state_from_response(response)
+        self.log.info("EMR says: %s", state)
+        if state in self.failed_states:
+            raise AirflowFailException(self.failure(response))
+        return state in self.target_states
 
     def get_emr_response(self, context: Context) -> dict[str, Any]:
         response: dict[str, Any] = super().get_emr_response(context)
@@ -239,6 +248,10 @@ class PatientSensor(EmrBaseSensor):
     @abstractmethod
     def trigger(self) -> BaseTrigger:
         """What to wait with."""
+
+    @abstractmethod
+    def failure(self, response: dict[str, Any]) -> str:
+        """Why EMR will never get there: what has ended, its id, its state, EMR's reason."""
 
     @abstractmethod
     def time_limit(self, response: dict[str, Any], context: Context) -> tuple[datetime, timedelta, str]:
@@ -257,7 +270,7 @@ class PatientSensor(EmrBaseSensor):
         }
 
 
-class ClusterReadySensor(PatientSensor, EmrJobFlowSensor):
+class ClusterReadySensor(EmrAnswerSensor, EmrJobFlowSensor):
     """Waits until the cluster runs or waits for steps, at most ``max_start_minutes``.
 
     The provider's deferrable sensor waits for TERMINATED whatever its target states are. The
@@ -275,6 +288,9 @@ class ClusterReadySensor(PatientSensor, EmrJobFlowSensor):
     def trigger(self) -> BaseTrigger:
         return EmrCreateJobFlowTrigger(waiter_name="job_flow_waiting", **self._trigger_arguments())
 
+    def failure(self, response: dict[str, Any]) -> str:
+        return _state_of(response["Cluster"])
+
     def time_limit(self, response: dict[str, Any], context: Context) -> tuple[datetime, timedelta, str]:
         cluster, minutes = response["Cluster"], float(context["params"]["max_start_minutes"])
         sentence = (
@@ -284,14 +300,28 @@ class ClusterReadySensor(PatientSensor, EmrJobFlowSensor):
         return creation_time(cluster), timedelta(minutes=minutes), sentence
 
 
-class StepSensor(PatientSensor, EmrStepSensor):
-    """Waits for one step, at most ``max_step_hours``; on failure says EMR's reason and the log file."""
+class StepSensor(EmrAnswerSensor, EmrStepSensor):
+    """Waits for one step, at most ``max_step_hours``; on failure says its name, id, state and why."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(deferrable=True, **kwargs)
 
     def trigger(self) -> BaseTrigger:
         return EmrStepSensorTrigger(step_id=self.step_id, **self._trigger_arguments())
+
+    def failure(self, response: dict[str, Any]) -> str:
+        step = response["Step"]
+        status, details = step["Status"], step["Status"].get("FailureDetails", {})
+        reasons = [details.get("Message") or details.get("Reason")]
+        if "LogFile" in details:
+            reasons.append(f"Its log is {details['LogFile']}")
+        if not details:
+            # Cancelled, or lost with its cluster: EMR tells of the cluster what it does not of the step.
+            cluster = self.hook.conn.describe_cluster(ClusterId=self.job_flow_id)["Cluster"]
+            own = status.get("StateChangeReason", {}).get("Message")
+            reasons = [own or "EMR gives no reason of its own", _state_of(cluster)]
+        said = ". ".join(reason.rstrip(".") for reason in reasons if reason)
+        return f"Step {step['Name']} ({step['Id']}) is {status['State']}: {said}."
 
     def time_limit(self, response: dict[str, Any], context: Context) -> tuple[datetime, timedelta, str]:
         step, hours = response["Step"], float(context["params"]["max_step_hours"])
@@ -322,7 +352,7 @@ class TerminateClusterOperator(EmrTerminateJobFlowOperator):
 
     def execute(self, context: Context) -> dict[str, str]:
         emr, ti = self.hook.conn, context["ti"]
-        created = ti.xcom_pull(task_ids=CREATE_TASK_ID)
+        created = ti.xcom_pull(task_ids=CREATE_CLUSTER)
         # A create that was killed may have left a request on its way: it is looked for more than once.
         for look in range(_LOOKS):
             ids = {cluster["Id"] for cluster in clusters_of_run(emr, *_run_of(context))}
@@ -353,7 +383,7 @@ class TerminateClusterOperator(EmrTerminateJobFlowOperator):
 
     def _was_started(self, context: Context) -> bool:
         """Whether create_cluster got as far as asking EMR for a cluster, or may have."""
-        return self._states(context).get(CREATE_TASK_ID) not in _NEVER_RAN
+        return self._states(context).get(CREATE_CLUSTER) not in _NEVER_RAN
 
     def _states(self, context: Context) -> dict[str, Any]:
         run_id = context["run_id"]

@@ -1,4 +1,4 @@
-"""Which way a run was started, and what the drop that started it had found. In words, for people."""
+"""What started a run, and what its drop contained, in words for people."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-ORIGIN: Final = "origin"
+STARTED_BY: Final = "started_by"
 """Key of the XCom that ``plan`` leaves."""
 
 _WAYS: Final = {
@@ -34,22 +34,22 @@ def words(run_type: str, triggered_by: str | None, drops: Iterable[Mapping[str, 
 def _drop(extra: Mapping[str, Any]) -> str:
     if "new" not in extra:
         return "Started by an event of its asset that is no drop's: somebody made it by hand."
-    found = (
+    waiting = (
         f"{extra['new']} new photos, {extra['changed']} changed and {extra['deleted']} deleted ones waited"
     )
     if not extra.get("first"):
-        return f"Started by a look into the bucket: {found}."
+        return f"Started by a look into the bucket: {waiting}."
     first, last = (datetime.fromisoformat(extra[name]) for name in ("first", "last"))
     return (
-        f"Started by a drop of photos: {found}. S3 told of {extra['told']} changes between "
+        f"Started by a drop of photos: {waiting}. S3 told of {extra['told']} changes between "
         f"{first:%Y-%m-%d %H:%M:%S} and {last:%H:%M:%S} UTC; {extra['why']}."
     )
 
 
-def note_origin(context: "Context") -> None:
+def note_started_by(context: "Context") -> None:
     """Leave it in the task's log, and as an XCom."""
     run = context["dag_run"]
     # Airflow tells a task that a run was started by hand, not where.
     said = words(run.run_type.value, None, (event.extra or {} for event in run.consumed_asset_events))
     log.info(said)
-    context["ti"].xcom_push(ORIGIN, said)
+    context["ti"].xcom_push(STARTED_BY, said)

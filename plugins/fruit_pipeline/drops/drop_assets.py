@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable
 
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.parameters import RunParameters
-from fruit_pipeline.triggers import PhotoEventsTrigger
+from fruit_pipeline.drops.queue_trigger import PhotoEventsTrigger
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
 
 PHOTO_CHECK: Final = Asset("photo_check")
 """Changes with each look into the bucket; its newest event says what Airflow had heard of by then."""

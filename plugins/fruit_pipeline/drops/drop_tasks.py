@@ -10,14 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Asset, BaseSensorOperator, Context, Param, get_current_context
-from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 
-from fruit_pipeline.clients import check_residency, client
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.drop_assets import PHOTO_CHECK, PHOTO_DROP
-from fruit_pipeline.drops import STARTED_DAG_ID, Patience, judge
-from fruit_pipeline.parameters import RunParameters
-from fruit_pipeline.regions import ResidencyError
+from fruit_contract.layout import DAG_ID
+from fruit_pipeline.aws.clients import check_residency, client
+from fruit_pipeline.drops.drop_assets import PHOTO_CHECK, PHOTO_DROP
+from fruit_pipeline.drops.quiet_time import QuietTime, judge
+from fruit_pipeline.errors import without_retry
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters, form_field
 
 log = logging.getLogger(__name__)
 
@@ -25,28 +26,32 @@ log = logging.getLogger(__name__)
 def form() -> dict[str, Param]:
     """The parameters of a run of photo_drops; their defaults are the installation's."""
     deployment = Deployment()
-    return {
-        "quiet_minutes": Param(
-            deployment.drop_quiet_minutes,
-            type="number",
-            exclusiveMinimum=0,
-            maximum=24 * 60,
-            description="A drop is complete when no photo has come or gone for so long.",
-        ),
-        "max_wait_hours": Param(
-            deployment.drop_max_wait_hours,
-            type="number",
-            exclusiveMinimum=0,
-            maximum=7 * 24,
-            description="A drop that never falls quiet is taken as it is so long after its first photo.",
-        ),
-        "min_new_images": Param(
-            deployment.drop_min_new_images,
-            type="integer",
-            minimum=1,
-            description="Fewer new, changed or deleted photos start no run: they wait for more.",
-        ),
+    fields: dict[str, dict[str, Any]] = {
+        "quiet_minutes": {
+            "default": deployment.drop_quiet_minutes,
+            "title": "Quiet minutes",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": 24 * 60,
+            "description": "A drop ends when no photo has come or gone for this many minutes.",
+        },
+        "max_wait_hours": {
+            "default": deployment.drop_max_wait_hours,
+            "title": "Longest wait in hours",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": 7 * 24,
+            "description": "A drop that never falls quiet ends this many hours after its first photo.",
+        },
+        "min_new_images": {
+            "default": deployment.drop_min_new_images,
+            "title": "Fewest changes",
+            "type": "integer",
+            "minimum": 1,
+            "description": "Fewer new, changed or deleted photos than this start no run.",
+        },
     }
+    return {name: form_field(name, **field) for name, field in fields.items()}
 
 
 class DropCompleteSensor(BaseSensorOperator):
@@ -76,12 +81,12 @@ class DropCompleteSensor(BaseSensorOperator):
             [event.timestamp for event in events],
             context["dag_run"].start_date or now,
             now,
-            Patience(
+            QuietTime(
                 quiet=timedelta(minutes=params["quiet_minutes"]),
                 longest=timedelta(hours=params["max_wait_hours"]),
                 poll=timedelta(seconds=Deployment().poll_seconds),
             ),
-            busy=bool(ti.get_dr_count(STARTED_DAG_ID, states=["queued", "running"])),
+            busy=bool(ti.get_dr_count(DAG_ID, states=["queued", "running"])),
         )
         heard = _heard(events)
         log.info("%d messages of S3, %s: %s.", heard["told"], _span(heard), verdict.why)
@@ -91,29 +96,28 @@ class DropCompleteSensor(BaseSensorOperator):
         return {**heard, "seen_until": until.isoformat() if until else None, "why": verdict.why}
 
 
-def look_into_bucket(heard: dict[str, Any]) -> dict[str, int]:
+@without_retry()
+def look_into_bucket(heard: dict[str, Any]) -> dict[str, Any]:
     """
-    Lists the bucket and compares it with the current result: events are a hint, S3 is the truth.
+    Lists the bucket and compares it with the current result: events are a hint, S3 is the truth. Returns
+    what waits there, beside what was heard.
 
     **When it fails:** the message names the bucket or what is not allowed. The photos wait for the next drop
     or the daily run; clear this task once it is mended.
     """
-    from fruit_pipeline import changes  # pyarrow is slow to import, so not at parse
+    from fruit_pipeline.photos import changes  # pyarrow is slow to import, so not at parse
 
     parameters = RunParameters()
-    try:
-        check_residency(parameters.region, parameters.bucket)
-    except ResidencyError as error:
-        raise AirflowFailException(str(error)) from error
-    found = changes.count(client("s3", parameters.region), parameters.bucket, parameters.input_prefix)
-    counts = {"new": found.new, "changed": found.changed, "deleted": found.deleted}
+    check_residency(parameters.region, parameters.bucket)
+    waiting = changes.count(client("s3", parameters.region), parameters.bucket, parameters.input_prefix)
+    counts = {"new": waiting.new, "changed": waiting.changed, "deleted": waiting.deleted}
     log.info("%d new photos wait, %d changed, %d deleted.", *counts.values())
     # Stored with this task's success, and not without it: what it has seen starts no further look.
     get_current_context()["outlet_events"][PHOTO_CHECK].extra = {"seen_until": heard["seen_until"], **counts}
-    return counts
+    return {**counts, **heard}
 
 
-def announce_drop(heard: dict[str, Any], found: dict[str, int]) -> None:
+def announce_drop(drop: dict[str, Any]) -> None:
     """
     Starts fruit_features, when at least `min_new_images` photos wait; else is skipped.
 
@@ -121,9 +125,10 @@ def announce_drop(heard: dict[str, Any], found: dict[str, int]) -> None:
     """
     context = get_current_context()
     least = context["params"]["min_new_images"]
-    if sum(found.values()) < least:
-        raise AirflowSkipException(f"{sum(found.values())} photos wait, fewer than min_new_images {least}.")
-    context["outlet_events"][PHOTO_DROP].extra = {**found, **heard}
+    waiting = drop["new"] + drop["changed"] + drop["deleted"]
+    if waiting < least:
+        raise AirflowSkipException(f"{waiting} photos wait, fewer than min_new_images {least}.")
+    context["outlet_events"][PHOTO_DROP].extra = drop
 
 
 def _seen_until(context: Context) -> datetime | None:

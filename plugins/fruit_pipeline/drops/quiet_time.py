@@ -3,14 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
-
-STARTED_DAG_ID: Final = "fruit_features"
-"""The DAG that a complete drop starts."""
 
 
 @dataclass(frozen=True)
-class Patience:
+class QuietTime:
     """How long to wait for the end of a drop."""
 
     quiet: timedelta
@@ -34,7 +30,7 @@ class Verdict:
 
 
 def judge(
-    events: Sequence[datetime], began: datetime, now: datetime, patience: Patience, *, busy: bool
+    events: Sequence[datetime], began: datetime, now: datetime, limits: QuietTime, *, busy: bool
 ) -> Verdict:
     """Whether the drop is complete.
 
@@ -43,16 +39,16 @@ def judge(
     is whether a run is under way: what it is working on still counts as waiting in the bucket, and
     would be announced twice, so that the drop is looked at after its end.
     """
-    latest = began + patience.longest
+    latest = began + limits.longest
     if events:
-        latest = min(latest, min(events) + patience.longest)
+        latest = min(latest, min(events) + limits.longest)
     if now >= latest:
-        return Verdict(None, f"it has waited for {_words(patience.longest)}")
-    quiet_at = min(max(events) + patience.quiet, latest) if events else now
+        return Verdict(None, f"it has waited for {_words(limits.longest)}")
+    quiet_at = min(max(events) + limits.quiet, latest) if events else now
     if now < quiet_at:
         return Verdict(quiet_at, f"its last event is {_words(now - max(events))} old")
     if busy:
-        return Verdict(min(now + patience.poll, latest), "a run is under way")
+        return Verdict(min(now + limits.poll, latest), "a run is under way")
     return Verdict(
         None, f"it has been quiet for {_words(now - max(events))}" if events else "nobody told of photos"
     )

@@ -1,11 +1,11 @@
-"""A report of S3 Inventory in place of a listing: the objects of a bucket as they were when it was made.
+"""Read a report of S3 Inventory instead of listing the bucket.
 
 A report is a ``manifest.json`` and the data files that it names, CSV (gzip, keys URL-encoded) or Parquet, in
 the manifest's own bucket. It is made daily or weekly: newer photos are not in it, and a photo that has gone
 or changed since is rejected by the featurize step, not confused with another.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory-location.html
 
-The rows are in no order, and are sorted on disk (:mod:`fruit_pipeline.key_order`).
+The rows are in no order, and are sorted on disk (:mod:`fruit_pipeline.photos.external_sort`).
 """
 
 import hashlib
@@ -24,19 +24,12 @@ import pyarrow.parquet as pq
 from botocore.exceptions import ClientError
 
 from fruit_contract.layout import split_uri
-from fruit_pipeline.bucket_listing import ListingError
-from fruit_pipeline.key_order import by_key
-from fruit_pipeline.object_pages import OBJECT_SCHEMA
+from fruit_pipeline.photos.bucket_listing import OBJECT_SCHEMA, ListingError
+from fruit_pipeline.photos.external_sort import by_key
 
 _NEEDED: Final = {"key": "Key", "size": "Size", "e_tag": "ETag"}
 """Columns by Parquet's name, and CSV's. Key is always there, the others where the configuration asks."""
-_WANTED: Final = {
-    **_NEEDED,
-    "last_modified_date": "LastModifiedDate",
-    "is_latest": "IsLatest",
-    "is_delete_marker": "IsDeleteMarker",
-}
-_UTC_MS: Final = pa.timestamp("ms", tz="UTC")
+_WANTED: Final = {**_NEEDED, "is_latest": "IsLatest", "is_delete_marker": "IsDeleteMarker"}
 _ROWS: Final = 20_000
 
 
@@ -75,9 +68,9 @@ class _Report:
             raise ListingError(
                 f"The inventory {uri!r} is written as {self._format}: configure it as CSV or Apache Parquet."
             )
-        self._columns = self._found(schema)
+        self._columns = self._column_names(schema)
 
-    def _found(self, schema: str) -> list[str]:
+    def _column_names(self, schema: str) -> list[str]:
         """The names of the columns in Parquet's spelling, in the order of the file."""
         if self._format == "Parquet":
             columns = re.findall(r"(?:required|optional) \w+ (\w+)", schema)
@@ -163,9 +156,6 @@ def _current(rows: pa.RecordBatch, prefix: str) -> pa.RecordBatch:
         rows.column("key"),
         pc.utf8_trim(rows.column("e_tag"), '"'),
         rows.column("size").cast(pa.int64()),
-        _times(rows.column("last_modified_date"))
-        if "last_modified_date" in names
-        else pa.nulls(rows.num_rows, _UTC_MS),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=OBJECT_SCHEMA)
 
@@ -174,11 +164,3 @@ def _truth(values: pa.Array, *, absent: bool) -> pa.Array:
     if pa.types.is_string(values.type):
         values = pc.if_else(pc.equal(values, ""), None, pc.equal(pc.utf8_lower(values), "true"))
     return pc.fill_null(values, absent)
-
-
-def _times(values: pa.Array) -> pa.Array:
-    if pa.types.is_string(values.type):
-        return pc.if_else(pc.equal(values, ""), None, values).cast(_UTC_MS)
-    if values.type.tz is None:
-        values = values.cast(pa.timestamp("ms"))
-    return values.cast(_UTC_MS)

@@ -1,21 +1,17 @@
-"""S3's listing merged with the manifest of the current result, key by key: what is new, and what is not.
+"""Merge S3's list with the manifest of the current result, key by key.
 
 Both come in the order of the keys, so that one pass with one row of each in hand is enough, whatever
 their number. A photo is known by key, ETag and size; clocks are not asked.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-import pyarrow as pa
-
-from fruit_contract.manifest import DEAD, LIVE, MANIFEST_COLUMNS, may_pass
-
-MANIFEST_SCHEMA: Final = pa.schema(
-    [pa.field(name, pa.type_for_alias(kind), nullable=name == "reason") for name, kind in MANIFEST_COLUMNS]
-)
+from fruit_contract.manifest import DEAD, LIVE, REJECTED, may_pass
+from fruit_pipeline.errors import PipelineError
 
 
 class Photo(NamedTuple):
@@ -46,22 +42,29 @@ class Changes:
     changed: int = 0
     deleted: int = 0
     reused: int = 0
-    """As they were, with a row of features or a reason why there is none."""
+    """With a row of features that is there already, or a reason why there is none."""
+    recovered: int = 0
+    """Of the reused ones, those that the current result has not: an unpublished or an older run made them."""
     work_bytes: int = 0
     """Of the new and the changed ones."""
+    ignored: int = 0
+    """Objects that are not named like images, folder markers among them."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Of them, the files by their suffixes."""
 
     @property
     def any(self) -> int:
-        return self.new + self.changed + self.deleted
+        return self.new + self.changed + self.deleted + self.recovered
 
     def __str__(self) -> str:
+        recovered = f" or featurized by an earlier run ({self.recovered:,})" if self.recovered else ""
         return (
             f"{self.found:,} photos: {self.new:,} new, {self.changed:,} changed, {self.reused:,} as they "
-            f"were; {self.deleted:,} deleted"
+            f"were{recovered}; {self.deleted:,} deleted"
         )
 
 
-class OrderError(RuntimeError):
+class OrderError(PipelineError):
     """Keys that do not come in their order cannot be merged."""
 
 
@@ -71,11 +74,13 @@ def merged(
     source: str,
     changes: Changes,
     lost: Collection[str] = (),
+    unpublished: Collection[str] = (),
 ) -> Iterator[Row]:
     """The manifest of a run over ``photos``, as it will be if none of them is rejected, in key order.
 
     The rows of the run's own ``source`` are its work. Rows that lie in a source of ``lost`` are taken for
-    not there. ``changes`` is counted up.
+    not there. Those of ``unpublished`` sources, rejected ones too, stand in no result, and can be used all
+    the same. So can the dead row of a photo that is back as it was. ``changes`` is counted up.
     """
     known = ((key, list(rows)) for key, rows in groupby(_ordered(manifest, "manifest"), lambda row: row.key))
     listed = _ordered(photos, "listing", distinct=True)
@@ -83,45 +88,49 @@ def merged(
     while photo or group:
         if group is None or (photo is not None and photo.key < group[0]):
             assert photo is not None
-            yield from _of_key(photo, [], source, changes, lost)
+            yield from _of_key(photo, [], source, changes, lost, unpublished)
             photo = next(listed, None)
         elif photo is None or group[0] < photo.key:
-            yield from _of_key(None, group[1], source, changes, lost)
+            yield from _of_key(None, group[1], source, changes, lost, unpublished)
             group = next(known, None)
         else:
-            yield from _of_key(photo, group[1], source, changes, lost)
+            yield from _of_key(photo, group[1], source, changes, lost, unpublished)
             photo, group = next(listed, None), next(known, None)
 
 
 def _of_key(
-    photo: Photo | None, rows: list[Row], source: str, changes: Changes, lost: Collection[str]
+    photo: Photo | None,
+    rows: list[Row],
+    source: str,
+    changes: Changes,
+    lost: Collection[str],
+    unpublished: Collection[str],
 ) -> Iterator[Row]:
     """The rows of one key: those that are dead, then the one that counts."""
-    current = None
-    for row in rows:
-        if row.source in lost:
-            continue
-        if row.state == DEAD:
-            yield row
-        elif row.state == LIVE or not may_pass(row.reason or ""):
-            current = row
-    if photo is not None and current is not None and photo == Photo(*current[:3]):
-        changes.found += 1
-        changes.reused += 1
-        yield current
-        return
-    if current is not None and current.state == LIVE:
-        yield current._replace(state=DEAD)
+    there = [row for row in rows if row.source not in lost]
+    usable = [row for row in there if row.state != REJECTED or not may_pass(row.reason or "")]
+    # The current result's own comes first.
+    usable.sort(key=lambda row: (row.state == DEAD, row.source in unpublished))
+    chosen = next((row for row in usable if photo == Photo(*row[:3])), None)
+    for row in there:
+        if row.state != REJECTED and row is not chosen:
+            yield row._replace(state=DEAD)
+    known = any(row.state != DEAD and row.source not in unpublished for row in usable)
     if photo is None:
         # Without a current row it was gone before: what is left of it is dead.
-        changes.deleted += current is not None
+        changes.deleted += known
         return
     changes.found += 1
+    if chosen is not None:
+        changes.reused += 1
+        changes.recovered += chosen.state == DEAD or chosen.source in unpublished
+        yield chosen._replace(source="") if chosen.state == REJECTED else chosen._replace(state=LIVE)
+        return
     changes.work_bytes += photo.size
-    if current is None:
-        changes.new += 1
-    else:
+    if known:
         changes.changed += 1
+    else:
+        changes.new += 1
     yield Row(*photo, LIVE, None, source)
 
 

@@ -2,7 +2,8 @@
 
 The pointer names the published runs, and the manifest of each kept one names the feature files that
 it refers to. A run that was never published may still be under way: what it wrote is left alone for
-longer than any run may live. Both sides of that comparison are S3's own clock.
+longer than any run may live. Features that it has finished are left for longer: a later run uses them.
+Both sides of that comparison are S3's own clock. Where a kept manifest cannot be read, nothing is removed.
 """
 
 from collections.abc import Iterator
@@ -11,28 +12,39 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from fruit_contract.layout import FEATURES_PREFIX, RunLayout
-from fruit_pipeline.changes import sources_of
-from fruit_pipeline.parameters import LONGEST_HOURS
-from fruit_pipeline.publication import Current, read_pointer
+from fruit_contract.layout import (
+    FEATURES_PREFIX,
+    FINISHED_NAME,
+    MANIFESTS_PREFIX,
+    PCA_MODELS_PREFIX,
+    PCA_OUTPUTS_PREFIX,
+    REJECTED_PREFIX,
+    WORK_LISTS_PREFIX,
+    RunLayout,
+)
+from fruit_pipeline.aws.deletion import delete_objects
+from fruit_pipeline.errors import PipelineError
+from fruit_pipeline.results.manifests import sources_of
+from fruit_pipeline.results.publication import Current, read_pointer
+from fruit_pipeline.settings.parameters import LONGEST_HOURS
 
 _OF_RUNS: Final = (
-    "Results/work_list/run=",
-    "Results/manifest/run=",
-    "Results/rejected/run=",
-    "Results/pca_model/run=",
-    "Results/pca_output/run=",
+    WORK_LISTS_PREFIX,
+    MANIFESTS_PREFIX,
+    REJECTED_PREFIX,
+    PCA_MODELS_PREFIX,
+    PCA_OUTPUTS_PREFIX,
 )
 """The prefixes whose next part is a run's key. The output goes last, for a reader who is at it."""
 GRACE: Final = timedelta(hours=2 * LONGEST_HOURS)
 """How long the files of an unpublished run are left alone."""
+FINISHED: Final = timedelta(days=30)
+"""How long finished features are left that no result refers to."""
 _MARKER: Final = "_$folder$"
 """What EMRFS, the S3 file system of emr-6, makes an empty folder of: an object with its name and this."""
-_DELETE_AT_ONCE: Final = 1000
-"""Keys in one DeleteObjects request, its limit."""
 
 
-class GarbageError(RuntimeError):
+class GarbageError(PipelineError):
     """S3 did not delete what it was asked to; one sentence."""
 
 
@@ -71,7 +83,7 @@ def collect(s3: Any, bucket: str, keep_runs: int, *, dry_run: bool = False) -> C
             run = name.partition("=")[2] if prefix == FEATURES_PREFIX else name
             needed = name in sources if prefix == FEATURES_PREFIX else run in kept
             objects = [] if needed else list(_objects(s3, bucket, folder))
-            if needed or (run not in published and _may_be_under_way(objects, now)):
+            if needed or (run not in published and _may_be_wanted(objects, now)):
                 done.kept += 1
                 continue
             if marker := markers.get(f"{folder.rstrip('/')}{_MARKER}"):
@@ -113,17 +125,15 @@ def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
         yield from page.get("Contents", [])
 
 
-def _may_be_under_way(objects: list[dict[str, Any]], now: datetime) -> bool:
-    """Whether something was written there of late."""
-    return any(now - entry["LastModified"] < GRACE for entry in objects)
+def _may_be_wanted(objects: list[dict[str, Any]], now: datetime) -> bool:
+    """Whether something was written there of late: by a run under way, or with features for the next."""
+    finished = any(entry["Key"].endswith(f"/{FINISHED_NAME}") for entry in objects)
+    return any(now - entry["LastModified"] < (FINISHED if finished else GRACE) for entry in objects)
 
 
 def _delete(s3: Any, bucket: str, keys: list[str]) -> None:
-    for start in range(0, len(keys), _DELETE_AT_ONCE):
-        batch = [{"Key": key} for key in keys[start : start + _DELETE_AT_ONCE]]
-        answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
-        for error in answer.get("Errors", []):
-            raise GarbageError(
-                f"S3 did not delete {error['Key']!r} in {bucket!r} ({error['Code']}): allow s3:DeleteObject "
-                "on Results/, then clear this task."
-            )
+    for refused in delete_objects(s3, bucket, [{"Key": key} for key in keys]):
+        raise GarbageError(
+            f"S3 did not delete {refused['Key']!r} in {bucket!r} ({refused['Code']}): allow s3:DeleteObject "
+            "on Results/, then clear this task."
+        )

@@ -1,7 +1,7 @@
 """The pointer to the current result, moved by a conditional write, and the small JSON documents of a run."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypedDict
@@ -9,19 +9,23 @@ from typing import Any, Final, TypedDict
 from botocore.exceptions import ClientError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from fruit_contract.layout import LATEST_KEY, RunLayout, later_run_key
-from fruit_contract.report import ModelFacts, ReduceMetrics
+from fruit_contract.layout import FORMER_LATEST_KEY, LATEST_KEY, RunLayout
+from fruit_contract.report_schema import ModelFacts, ReduceMetrics
+from fruit_pipeline.errors import PipelineError, UnreadableError
+from fruit_pipeline.settings.deployment import MOST_KEPT_RUNS
 
-REMEMBERED: Final = 100
-"""Published runs that the pointer names, itself first; the garbage collection keeps some of them."""
 _POINTER_BYTES: Final = 32 * 1024
 """The pointer is filled up with blanks to this size, always the same: some readers (pyarrow) ask for the size
 first and then for so many bytes, and would cut off a longer pointer that was written in between."""
 _ATTEMPTS: Final = 5
 
 
-class PublicationError(RuntimeError):
+class PublicationError(PipelineError):
     """The pointer is not what it was when the run was planned, so it is not moved; one sentence."""
+
+
+class MetricsError(PipelineError):
+    """What a step leaves for those after it is not there."""
 
 
 class FeatureIdentity(TypedDict):
@@ -44,7 +48,7 @@ class Published(TypedDict):
 
 
 class Pointer(TypedDict):
-    """``_latest.json``: which result is current, and what the next run needs to build on it."""
+    """``latest.json``: which result is current, and what the next run needs to build on it."""
 
     run_id: str
     run_key: str
@@ -53,9 +57,12 @@ class Pointer(TypedDict):
     report: str
     published_at: str
     manifest: str
+    files: str
     features: FeatureIdentity
     model: ModelFacts
     components: int
+    rows: int
+    """Photos that have a row in the result."""
     solver: str
     explained_variance: float
     previous: list[Published]
@@ -64,7 +71,10 @@ class Pointer(TypedDict):
 
 @dataclass(frozen=True)
 class Current:
-    """The pointer as it was read, and its ETag as S3 gives it; both None where there is no result yet."""
+    """The pointer as it was read, and its ETag as S3 gives it; both None where there is no result yet.
+
+    A pointer that lies at its former address alone has no ETag: the next one is the first at the new address.
+    """
 
     pointer: dict[str, Any] | None
     etag: str | None
@@ -84,27 +94,28 @@ class Current:
         return RunLayout(bucket, self.pointer["run_key"]).manifest
 
 
-def read_pointer(s3: Any, bucket: str) -> Current:
-    try:
-        answer = s3.get_object(Bucket=bucket, Key=LATEST_KEY)
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchKey":
-            return Current(None, None)
-        raise
-    return Current(json.loads(answer["Body"].read()), answer["ETag"])
+def read_pointer(s3: Any, bucket: str, *, unreadable: bool = False) -> Current:
+    """What is current; ``UnreadableError`` for a pointer that is none, but with ``unreadable``.
 
-
-def unused_run_key(key: str, used: Collection[str]) -> str:
-    """``key``, or the first later one that no published run has.
-
-    >>> unused_run_key("a", ["b", "a"])
-    'a+2'
+    Then such a pointer counts for nothing, but for its ETag: it is replaced by the next result.
     """
-    candidate, number = key, 1
-    while candidate in used:
-        number += 1
-        candidate = later_run_key(key, number)
-    return candidate
+    for key in (LATEST_KEY, FORMER_LATEST_KEY):
+        try:
+            answer = s3.get_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if _code(error) != "NoSuchKey":
+                raise
+            continue
+        etag = answer["ETag"] if key == LATEST_KEY else None
+        try:
+            current = Current(json.loads(answer["Body"].read()), etag)
+            _ = current.published
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            if not unreadable:
+                raise UnreadableError(bucket, key, error) from error
+            return Current(None, etag)
+        return current
+    return Current(None, None)
 
 
 def pointer_to(
@@ -123,9 +134,11 @@ def pointer_to(
         report=layout.uri(layout.report),
         published_at=datetime.now(UTC).isoformat(timespec="seconds"),
         manifest=layout.uri(layout.manifest),
+        files=layout.uri(layout.files),
         features=features,
         model=model,
         components=reduced["components"],
+        rows=reduced["rows"],
         solver=reduced["solver"],
         explained_variance=reduced["explained_variance"],
         previous=[],
@@ -140,7 +153,7 @@ def move_pointer(s3: Any, bucket: str, pointer: Pointer, planned_on: str | None)
     already, from an attempt whose answer was lost, is a success. A reader sees the old result or the new
     one, whole. Returns what is current; ``PublicationError`` where that is another run's.
     """
-    before = read_pointer(s3, bucket)
+    before = read_pointer(s3, bucket, unreadable=True)
     if before.pointer is not None and before.pointer["run_key"] == pointer["run_key"]:
         return before.pointer
     if before.etag != planned_on:
@@ -152,18 +165,23 @@ def move_pointer(s3: Any, bucket: str, pointer: Pointer, planned_on: str | None)
     except ClientError as error:
         if _code(error) not in ("PreconditionFailed", "NoSuchKey"):
             raise
-        now = read_pointer(s3, bucket)
+        now = read_pointer(s3, bucket, unreadable=True)
         if now.pointer is None or now.pointer["run_key"] != pointer["run_key"]:
             raise _refusal(bucket, pointer, now) from error
         return now.pointer
     return moved
 
 
+def copy_to_former_address(s3: Any, bucket: str) -> None:
+    """Whatever is current by now."""
+    _put(s3, bucket, FORMER_LATEST_KEY, s3.get_object(Bucket=bucket, Key=LATEST_KEY)["Body"].read(), {})
+
+
 def _previous(before: Mapping[str, Any] | None) -> list[Published]:
     if before is None:
         return []
     newest = Published(run_key=before["run_key"], published_at=before["published_at"])
-    return [newest, *before.get("previous", [])][: REMEMBERED - 1]
+    return [newest, *before.get("previous", [])][: MOST_KEPT_RUNS - 1]
 
 
 def _refusal(bucket: str, pointer: Pointer, now: Current) -> PublicationError:
@@ -176,6 +194,17 @@ def _refusal(bucket: str, pointer: Pointer, now: Current) -> PublicationError:
 
 def write_json(s3: Any, bucket: str, key: str, document: Any) -> None:
     _put(s3, bucket, key, _as_json(document), {})
+
+
+def write_new_json(s3: Any, bucket: str, key: str, document: Any) -> bool:
+    """Write the document where there is none yet; whether it was written."""
+    try:
+        _put(s3, bucket, key, _as_json(document), {"IfNoneMatch": "*"})
+    except ClientError as error:
+        if _code(error) != "PreconditionFailed":
+            raise
+        return False
+    return True
 
 
 def _as_json(document: Any) -> bytes:
@@ -198,10 +227,12 @@ def _code(error: BaseException) -> str | None:
 
 
 def read_json(s3: Any, bucket: str, key: str) -> Any | None:
-    """The document, or None where there is none."""
+    """The document, or None where there is none; ``UnreadableError`` where it is no JSON."""
     try:
         return json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
     except ClientError as error:
         if error.response["Error"]["Code"] == "NoSuchKey":
             return None
         raise
+    except ValueError as error:
+        raise UnreadableError(bucket, key, error) from error

@@ -1,21 +1,21 @@
-"""What the task ``plan`` hands on to those after it."""
+"""What the tasks ``plan`` and ``guards`` hand on to later tasks."""
 
 from typing import TypedDict
 
-from fruit_contract.report import ModelFacts
-from fruit_pipeline.publication import FeatureIdentity
+from fruit_contract.report_schema import ExpectedSizing, ModelFacts
+from fruit_pipeline.results.publication import FeatureIdentity
 
 
 class Base(TypedDict):
     """The current result, where its features are used again."""
 
     run_key: str
-    model: ModelFacts
-    pca_model: str
+    pca_model: str | None
+    """None where it is not whole."""
     components: int
 
 
-class Planned(TypedDict):
+class RunPlan(TypedDict):
     """What the run found, what it builds on, and where it writes."""
 
     images: int
@@ -26,12 +26,27 @@ class Planned(TypedDict):
     bytes: int
     """Of the new and the changed ones."""
     ignored: int
+    left_out: dict[str, int]
+    """Files that are not named like images, by their suffixes, the most frequent first."""
     run_key: str
     """Below which the run writes: its own, or a later one where its own has been published."""
     features: FeatureIdentity
     base: Base | None
+    model: ModelFacts | None
+    """Of the features that are used again; None where all are computed."""
     pointer_etag: str | None
-    """Of ``_latest.json`` as it was; publishing moves that one, and no other."""
+    """Of ``latest.json`` as it was; publishing moves that one, and no other."""
+    fewer_components: bool
+    """Where the photos are too few for ``components``, the result has the most that they allow."""
     nothing_new: bool
     """The current result is what this run would make."""
     summary: str
+
+
+class RunEstimate(TypedDict):
+    """What the run costs, in EUR, before anything is created, and on which fleet."""
+
+    estimate: float
+    """At worst."""
+    expected: float
+    sizing: ExpectedSizing

@@ -8,6 +8,8 @@ from typing import Any, Final, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fruit_pipeline.errors import UnreadableError
+
 ROWS_PER_GROUP: Final = 50_000
 """Some megabytes of keys: enough for Parquet to compress well, little for a worker."""
 _ROWS_PER_BATCH: Final = 8192
@@ -19,7 +21,7 @@ class RowWriter:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path, self.rows = path, 0
         self._schema, self._held = schema, list[tuple[Any, ...]]()
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
 
     def write(self, row: tuple[Any, ...]) -> None:
         self._held.append(row)
@@ -57,8 +59,20 @@ def keys_under(s3: Any, bucket: str, prefix: str, suffix: str = "") -> Iterator[
 
 
 def batches_under(s3: Any, bucket: str, prefix: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of the Parquet files under a prefix, file by file in the order of their names."""
+    """The rows of the Parquet files under a prefix, file by file in the order of their names.
+
+    ``UnreadableError`` for a file that is none, or whose pages are not what was written.
+    """
     for key in keys_under(s3, bucket, prefix, ".parquet"):
-        with tempfile.TemporaryFile() as stream:
-            s3.download_fileobj(bucket, key, stream)
-            yield from pq.ParquetFile(stream).iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns)
+        yield from batches_of(s3, bucket, key, columns)
+
+
+def batches_of(s3: Any, bucket: str, key: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The same of one file."""
+    with tempfile.TemporaryFile() as stream:
+        s3.download_fileobj(bucket, key, stream)
+        try:
+            file = pq.ParquetFile(stream, page_checksum_verification=True)
+            yield from file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            raise UnreadableError(bucket, key, error) from error

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from airflow.sdk import Context
 
-from fruit_contract.report import ClusterFacts, StepTime, TaskTime, Timing
+from fruit_contract.report_schema import ClusterFacts, StepTime, TaskTime, Timing
 
 STARTED_AT: Final = "started_at"
 """Key of the XCom that every task leaves: when its last attempt began, ISO 8601."""

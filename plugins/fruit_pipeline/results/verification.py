@@ -1,4 +1,4 @@
-"""Whether what a run wrote on S3 is whole and right. Nothing is published before it is."""
+"""Check what a run wrote on S3 before it is published."""
 
 import hashlib
 import math
@@ -9,14 +9,15 @@ import pyarrow.compute as pc
 
 from fruit_contract.layout import RunLayout
 from fruit_contract.manifest import DEAD, LIVE
-from fruit_contract.report import FeaturizeMetrics, ReduceMetrics
-from fruit_contract.variance import reaches
-from fruit_pipeline.parameters import RunParameters
-from fruit_pipeline.planned import Planned
-from fruit_pipeline.tables import batches_under, rows_of
+from fruit_contract.report_schema import FeaturizeMetrics, ReduceMetrics
+from fruit_contract.variance import components_kept, reaches
+from fruit_pipeline.errors import PipelineError
+from fruit_pipeline.results.run_plan import RunPlan
+from fruit_pipeline.results.tables import batches_under, rows_of
+from fruit_pipeline.settings.parameters import RunParameters
 
 
-class VerificationError(RuntimeError):
+class VerificationError(PipelineError):
     """The result of the run is not whole or not right; the message gives the figures."""
 
 
@@ -24,7 +25,7 @@ def verify(
     s3: Any,
     layout: RunLayout,
     parameters: RunParameters,
-    planned: Planned,
+    plan: RunPlan,
     featurized: FeaturizeMetrics | None,
     reduced: ReduceMetrics,
 ) -> dict[str, int]:
@@ -33,13 +34,14 @@ def verify(
     ``featurized`` is None where there was nothing to featurize. Returns the counts of processed and
     rejected images, as read.
     """
-    processed, paths = _check_components(s3, layout, parameters.components)
+    components = components_kept(reduced["rows"], parameters.components, plan["fewer_components"])
+    processed, paths = _check_components(s3, layout, components)
     live = paths.copy()
     rejected = _count_rejected(s3, layout, paths)
-    found = planned["images"]
+    images = plan["images"]
     _require(
-        found == processed + rejected,
-        f"{found} images were found, but {processed} were processed and {rejected} rejected",
+        images == processed + rejected,
+        f"{images} images were found, but {processed} were processed and {rejected} rejected",
     )
     _require(
         (reduced["rows"], reduced["rejected"]) == (processed, rejected),
@@ -48,11 +50,11 @@ def verify(
     )
     _check_manifest(s3, layout, live, rejected)
     if featurized is not None:
-        _check_featurized(planned, featurized)
+        _check_featurized(plan, featurized)
     ratios = reduced["explained_variance_ratio"]
     _require(
-        len(ratios) == parameters.components,
-        f"{len(ratios)} explained variance ratios were reported for {parameters.components} components",
+        len(ratios) == components,
+        f"{len(ratios)} explained variance ratios were reported for {components} components",
     )
     kept = reduced["explained_variance"]
     _require(
@@ -61,21 +63,21 @@ def verify(
     )
     _require(
         reaches(kept, parameters.minimum_variance),
-        f"{parameters.components} components keep {kept:.4f} of the variance, less than minimum_variance "
+        f"{components} components keep {kept:.4f} of the variance, less than minimum_variance "
         f"{parameters.minimum_variance:g}: raise components or lower minimum_variance",
     )
     return {"processed": processed, "rejected": rejected}
 
 
-def _check_featurized(planned: Planned, featurized: FeaturizeMetrics) -> None:
+def _check_featurized(plan: RunPlan, featurized: FeaturizeMetrics) -> None:
     """The work of this run, which is part of the result, was done whole and with the planned model."""
-    work = planned["new"] + planned["changed"]
+    work = plan["new"] + plan["changed"]
     _require(
         featurized["processed"] + featurized["rejected"] == work,
         f"{work} images were to be featurized, but {featurized['processed']} were processed and "
         f"{featurized['rejected']} rejected",
     )
-    used, asked = featurized["model"]["fingerprint"], planned["features"]["fingerprint"]
+    used, asked = featurized["model"]["fingerprint"], plan["features"]["fingerprint"]
     _require(
         used == asked,
         f"the features are of the model {used[:12]}, and the run was planned for {asked[:12]}: the model was "

@@ -1,4 +1,4 @@
-"""What is seen of encryption after a run: in the bucket, on its objects, on its cluster.
+"""Read back from AWS how the bucket, its objects and the cluster are encrypted.
 
 Nothing is taken from what was asked for: the bucket's settings, the objects' own heads and the
 cluster's description are read back from AWS.
@@ -13,15 +13,15 @@ from typing import Any, Final, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fruit_contract.layout import LOGS_PREFIX, RunLayout
-from fruit_contract.report import (
+from fruit_contract.report_schema import (
     AtRest,
     BucketEncryption,
     ClusterEncryption,
     Encryption,
     ObjectEncryption,
 )
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.redaction import redacted
+from fruit_pipeline.errors import PipelineError
+from fruit_pipeline.security.redaction import redacted
 
 _MOST_HEADS: Final = 1000
 """A run leaves some dozens of objects; beyond this a sample of them is asked for its head."""
@@ -33,7 +33,7 @@ _CONNECTIONS: Final = 8
 _Part = TypeVar("_Part")
 
 
-class EncryptionError(RuntimeError):
+class EncryptionError(PipelineError):
     """Something of the run is not encrypted; the message says what and how to mend it."""
 
 
@@ -67,11 +67,14 @@ def check_bucket(s3: Any, bucket: str) -> None:
     _check_settings(bucket, settings, not_seen)
 
 
-def check(bucket: str, encryption: Encryption, deployment: Deployment) -> None:
-    """After the run: refuse a result that is not encrypted at rest, or that could be read without TLS."""
+def check(bucket: str, encryption: Encryption, *, cluster_too: bool) -> None:
+    """After the run: refuse a result that is not encrypted at rest, or that could be read without TLS.
+
+    ``cluster_too``: the cluster must be encrypted by a security configuration, at rest and in transit.
+    """
     _check_settings(bucket, encryption["bucket"], encryption["not_seen"])
     _check_objects(bucket, encryption["objects"], encryption["not_seen"])
-    if deployment.require_security_configuration:
+    if cluster_too:
         _check_cluster(encryption)
 
 

@@ -1,4 +1,4 @@
-"""Account ids and keys blotted out of what a run leaves behind."""
+"""Remove account ids and keys from what a run leaves behind."""
 
 import re
 from typing import Any, Final, TypeVar
@@ -27,12 +27,12 @@ def redacted_text(text: str) -> str:
 
 def redacted(document: _Document) -> _Document:
     """The same document with every string redacted, names as well as values."""
-    blotted: Any = document
+    copy: Any = document
     if isinstance(document, str):
-        blotted = redacted_text(document)
+        copy = redacted_text(document)
     elif isinstance(document, dict):
-        blotted = {redacted(name): redacted(value) for name, value in document.items()}
+        copy = {redacted(name): redacted(value) for name, value in document.items()}
     elif isinstance(document, list):
-        blotted = [redacted(value) for value in document]
-    found: _Document = blotted
-    return found
+        copy = [redacted(value) for value in document]
+    redacted_copy: _Document = copy
+    return redacted_copy

@@ -1,7 +1,7 @@
-"""What lies in the European Union: regions, endpoints and ARNs. Pure, so that it can run at parse.
+"""Regions, endpoints and ARNs in the European Union. Pure, so that it can run at parse.
 
 Photos and features never leave these regions. What needs AWS's answer to be judged (where a
-bucket lies, where it is replicated to) is in :mod:`fruit_pipeline.residency`.
+bucket lies, where it is replicated to) is in :mod:`fruit_pipeline.security.residency`.
 """
 
 import re
@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
+
+from fruit_pipeline.errors import PipelineError
 
 EU_REGIONS: Final = (
     "eu-central-1",
@@ -43,7 +45,7 @@ _AWS_SUFFIXES: Final = (".vpce.amazonaws.com", ".amazonaws.com", ".api.aws")
 _ARN: Final = re.compile(r"arn:aws[\w-]*:[\w-]+:([\w-]*):")
 
 
-class ResidencyError(RuntimeError):
+class ResidencyError(PipelineError):
     """Something would leave the EU, or cannot be shown to stay; the message says what and where."""
 
 

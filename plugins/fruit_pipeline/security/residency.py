@@ -1,4 +1,4 @@
-"""Whether everything that a run would touch lies in the EU, as AWS itself answers.
+"""Check with AWS that everything a run touches lies in the EU.
 
 Asked before anything costs money, and again before each step is added: a bucket's replication or
 a connection can be changed while a cluster starts.
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from fruit_pipeline.regions import (
+from fruit_pipeline.security.regions import (
     EU_REGIONS,
     SERVICES,
     ResidencyError,

@@ -1,6 +1,6 @@
 """What differs from one installation to the next, read from ``FRUITS_*`` environment variables.
 
-Parameters of a run are in :mod:`fruit_pipeline.parameters`; here is what its operator decides
+Parameters of a run are in :mod:`fruit_pipeline.settings.parameters`; here is what its operator decides
 once: names of roles, where the artifacts lie, how often to ask EMR.
 """
 
@@ -13,11 +13,16 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from fruit_pipeline.publication import REMEMBERED
-from fruit_pipeline.regions import check_arns, check_endpoint, check_environment, check_region
+import fruit_pipeline
+from fruit_pipeline.security.regions import check_arns, check_endpoint, check_environment, check_region
 
-_REPOSITORY = Path(__file__).resolve().parents[2]
+# Counted from the package, wherever in it this module lies.
+_REPOSITORY = Path(fruit_pipeline.__file__).resolve().parents[2]
 
+PROJECT: Final = "fruit-features"
+"""The tag by which AWS knows what belongs to this project, of every installation."""
+MOST_KEPT_RUNS: Final = 100
+"""Published runs that the pointer to the current result names, itself first; clean-up keeps some of them."""
 PERSISTED_SECONDS: Final = 5.0
 """How long the watcher keeps messages that it has told Airflow of: a triggerer that dies before it has stored
 the event finds them again. Airflow's triggerer and its supervisor exchange events about once a second."""
@@ -26,56 +31,64 @@ the event finds them again. Airflow's triggerer and its supervisor exchange even
 class Deployment(BaseSettings):
     """The installation's settings. Every field is an environment variable ``FRUITS_<NAME>``."""
 
-    model_config = SettingsConfigDict(env_prefix="FRUITS_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="FRUITS_", frozen=True, use_attribute_docstrings=True)
 
     bucket: str = "fruits-classification-p9"
+    """Bucket that a run uses unless its form names another."""
     region: str = "eu-west-1"
+    """Region that a run uses unless its form names another; it must be in the EU."""
     aws_conn_id: str = "aws_default"
+    """Airflow connection that gives every task its AWS credentials."""
     service_role: str = "EMR_DefaultRole_V2"
+    """IAM role of the EMR service."""
     instance_profile: str = "EMR_EC2_DefaultRole"
+    """Instance profile of the cluster's nodes."""
     subnet_id: str | None = None
     """One subnet, or several separated by commas, of which EMR chooses by Spot capacity."""
     node_security_group: str | None = None
-    """Security group of the nodes; without it, and the next, EMR makes groups of its own and leaves them."""
+    """Security group of the nodes; without it EMR creates groups and leaves them behind."""
     service_security_group: str | None = None
-    """Security group of EMR's interface to nodes in private subnets."""
+    """Security group through which EMR reaches nodes in private subnets."""
     security_configuration: str | None = None
+    """Name of the EMR security configuration that encrypts the cluster."""
     require_security_configuration: bool = False
-    """Refuse a run whose cluster is not encrypted at rest and in transit by a security configuration."""
+    """Refuse a run unless a security configuration encrypts its cluster at rest and in transit."""
     log_kms_key: str | None = None
-    """ARN of a KMS key for EMR's logs; without it they are encrypted by the bucket's default."""
+    """ARN of a KMS key for EMR's logs; without it the bucket's default encrypts them."""
     installation: str = Field("fruits", min_length=1, max_length=64, pattern=r"^[\w .:/=+@-]+$")
-    """Name of this Airflow, as a tag on its clusters: its reaper judges no other installation's. Of the
-    characters that EMR lets a tag have."""
+    """Name of this Airflow, as a tag on its clusters; the reaper ends no other installation's clusters."""
     poll_seconds: int = Field(30, ge=1)
-    """How often the sensors ask EMR. EMR itself refreshes about twice a minute."""
+    """Seconds between two questions of a sensor to EMR, which itself refreshes twice a minute."""
     task_minutes: float = Field(30.0, gt=0)
-    """Longest run of a task in a worker. Waiting for EMR is not in it, but has limits of its own."""
-    keep_runs: int = Field(7, ge=1, le=REMEMBERED)
-    """Published runs whose files are kept, the current one included; their reports stay for ever."""
+    """Longest run of a task in a worker, in minutes; the waits for EMR have limits of their own."""
+    keep_runs: int = Field(7, ge=1, le=MOST_KEPT_RUNS)
+    """Number of published runs whose files are kept, the current one included; all reports are kept."""
     code_dir: Path = _REPOSITORY / "spark"
+    """Folder of the Spark code that a run uploads."""
     model_dir: Path = _REPOSITORY / ".cache" / "model"
+    """Folder of the model that a run uploads."""
     runtime_archive: Path = _REPOSITORY / ".cache" / "runtime" / "runtime-aarch64.tar.gz"
+    """Archive of the Python packages that the Spark steps import on EMR."""
     python_archive: Path = _REPOSITORY / ".cache" / "runtime" / "python-aarch64.tar.gz"
-    """Of a Python for the releases that have none new enough; it need not exist for the others."""
+    """Archive of the Python for emr-6.15.0; no other release needs it."""
     usd_per_eur: float = Field(1.16, gt=0, allow_inf_nan=False)
-    """Exchange rate; invoices are in USD, budgets in EUR."""
+    """Exchange rate that converts AWS's prices in USD to EUR."""
     usd_per_eur_date: date = date(2026, 11, 1)
-    """The day of that rate; one that is old is used with a warning."""
+    """Day of that rate; an old one causes a warning."""
     monthly_budget_eur: float = Field(50.0, gt=0, allow_inf_nan=False)
-    """What runs may cost in a calendar month (UTC) before scheduled and asset-triggered ones pause."""
+    """Refuse runs by schedule or drop when the calendar month (UTC) would cost more than this, in EUR."""
     schedule: str = "0 3 * * *"
-    """Cron expression (UTC) of the run that finds what no event told of; empty: drops and people alone."""
+    """Cron expression (UTC) of the regular run; when empty, only drops and people start runs."""
     queue_url: str = ""
-    """URL of the SQS queue that S3 tells of photos; empty: nobody watches, and no drop starts a run."""
+    """URL of the SQS queue that S3 tells of photos; when empty, no drop starts a run."""
     drop_poll_seconds: float = Field(30.0, ge=0.1, le=600)
-    """How often the queue is read."""
+    """Seconds between two reads of the queue."""
     drop_quiet_minutes: float = Field(5.0, gt=0, le=24 * 60)
-    """A drop is complete when no photo has come or gone for so long."""
+    """A drop ends when no photo has come or gone for this many minutes."""
     drop_max_wait_hours: float = Field(6.0, gt=0, le=7 * 24)
-    """A drop that never falls quiet is taken as it is so long after its first photo."""
+    """A drop that never falls quiet ends this many hours after its first photo."""
     drop_min_new_images: int = Field(1, ge=1)
-    """Fewer new, changed or deleted photos than this start no run; they wait for more, or the schedule."""
+    """Fewer new, changed or deleted photos than this start no run."""
 
     @model_validator(mode="after")
     def _is_in_the_eu(self) -> Self:

@@ -4,10 +4,12 @@ The same model gives the typed form in Airflow's UI, checks what a run was start
 checks ``ARGS`` of ``make run``.
 """
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,13 +20,17 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from fruit_contract.model import IMAGE_SIZE_STEP, IMAGE_SIZES, Precision, model_file
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.prices import OFFERED_TYPES, gib
-from fruit_pipeline.regions import EU_REGIONS
-from fruit_pipeline.releases import DEFAULT_RELEASE, RELEASES
+from fruit_contract.layout import INPUT_PREFIX, OUTPUT_PREFIXES
+from fruit_contract.model_files import IMAGE_SIZE_STEP, IMAGE_SIZES, Precision, model_file
+from fruit_pipeline.errors import PipelineError
+from fruit_pipeline.security.regions import EU_REGIONS
+from fruit_pipeline.settings.allowed import number_range
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.instance_types import OFFERED_TYPES, gib
+from fruit_pipeline.settings.releases import DEFAULT_RELEASE, RELEASES
 
 if TYPE_CHECKING:
     from airflow.sdk import Param
@@ -32,7 +38,7 @@ if TYPE_CHECKING:
 LONGEST_HOURS = 24
 MOST_WORKERS: Final = 100
 AUTO: Final = "auto"
-"""Leaves the number or the type of the workers to :mod:`fruit_pipeline.sizing`."""
+"""Leaves the number or the type of the workers to :mod:`fruit_pipeline.cost.sizing`."""
 DEFAULT_WORKER_TYPE: Final = "m6g.large"
 LEAST_WORKER_GIB: Final = 8
 """With less, YARN cannot hold a driver beside an executor."""
@@ -42,7 +48,7 @@ AS_WORKERS: Final = "as-workers"
 MOST_INTERACTIVE_MINUTES: Final = 480
 
 
-class ParameterError(ValueError):
+class ParameterError(PipelineError):
     """A parameter of the run is unknown or out of range."""
 
 
@@ -61,7 +67,7 @@ _COUNT = TypeAdapter(Annotated[int, Field(ge=1, le=MOST_WORKERS)])
 
 
 def _count_or_auto(value: Any) -> int | str:
-    if value == AUTO:
+    if value in (None, "", AUTO):
         return AUTO
     try:
         return _COUNT.validate_python(value)
@@ -71,166 +77,279 @@ def _count_or_auto(value: Any) -> int | str:
         ) from None
 
 
-# Airflow's form shows one field of several types for a list of types, not for pydantic's anyOf. Limits
-# are a number's alone and the pattern a string's alone: JSON Schema, Validation, sections 6.2 and 6.3.
+# Limits are a number's alone and the pattern a string's alone: JSON Schema, Validation, sections 6.2 and
+# 6.3. Airflow's form has a text area for several types, but the field of the first where there are examples.
 _Workers = Annotated[
     int | Literal["auto"],
     PlainValidator(_count_or_auto),
     WithJsonSchema(
-        {"type": ["integer", "string"], "minimum": 1, "maximum": MOST_WORKERS, "pattern": f"^{AUTO}$"}
+        {
+            "type": ["integer", "string", "null"],
+            "minimum": 1,
+            "maximum": MOST_WORKERS,
+            "pattern": f"^{AUTO}$",
+            "examples": [2, AUTO],
+        }
     ),
 ]
 
+
+def _apart_from_output(prefix: str) -> str:
+    # Below such a prefix each run would take what the last one has left, such as its plot, for new photos.
+    if any(own.startswith(prefix) or prefix.startswith(own) for own in OUTPUT_PREFIXES):
+        raise PydanticCustomError(
+            "input_prefix",
+            "it holds what the pipeline writes ({output}): keep the photos below a prefix of their own, such "
+            "as {photos}",
+            {"output": ", ".join(OUTPUT_PREFIXES), "photos": INPUT_PREFIX},
+        )
+    return prefix
+
+
+# The form's pattern says all of it; that of pydantic, whose regular expressions cannot look ahead, the rest.
+_InputPrefix = Annotated[
+    str,
+    Field(pattern=r"^([^/].*/)?$", max_length=512),
+    AfterValidator(_apart_from_output),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^(?!{'|'.join(OUTPUT_PREFIXES)})[^/].*/$", "maxLength": 512}
+    ),
+]
+
+# What is optional is null in the form, whose button stays grey while a field that cannot be null is empty.
+_EMPTY_IS_NONE = BeforeValidator(
+    lambda value: None if value == "" else value
+)  # such as a word of a command line
+_INVENTORY_PATTERN: Final = r"^s3://[a-z0-9][a-z0-9.-]+/.+/manifest\.json$"
+
 _MaxWorkers = Annotated[
     Annotated[int, Field(ge=1, le=MOST_WORKERS)] | None,
-    BeforeValidator(lambda value: None if value == "" else value),  # an empty word of a command line
+    _EMPTY_IS_NONE,
     WithJsonSchema({"type": ["integer", "null"], "minimum": 1, "maximum": MOST_WORKERS}),
 ]
 
+_Inventory = Annotated[
+    Annotated[str, Field(pattern=_INVENTORY_PATTERN)] | None,
+    _EMPTY_IS_NONE,
+    WithJsonSchema({"type": ["string", "null"], "pattern": f"^$|{_INVENTORY_PATTERN}"}),
+]
+
+
+# Sections of Airflow's form. It opens with the fields that have none, and folds the others.
+PHOTOS: Final[JsonDict] = {"section": "Photos"}
+RESULT: Final[JsonDict] = {"section": "Result"}
+CLUSTER: Final[JsonDict] = {"section": "Cluster"}
+LIMITS: Final[JsonDict] = {"section": "Cost and limits"}
+EXPERT: Final[JsonDict] = {"section": "Expert"}
+
 
 class RunParameters(BaseModel):
-    """What a person or a schedule can choose for one run."""
+    """What a person or a schedule can choose for one run, in the order of the form."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     bucket: str = Field(
         default_factory=lambda: Deployment().bucket,
-        description="S3 bucket of the photos and the results; it must lie in the region below.",
+        title="Bucket",
+        description="S3 bucket of the photos and the results, in the region of the run.",
         min_length=3,
         max_length=63,
         pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$",
     )
-    input_prefix: str = Field(
-        "Test/",
-        description="Prefix of the photos, one folder per label below it. It ends with a slash.",
-        pattern=r"^([^/].*/)?$",
-        max_length=512,
+    input_prefix: _InputPrefix = Field(
+        INPUT_PREFIX,
+        title="Prefix of the photos",
+        description="Prefix of the photos, with one folder per label below it and a slash at its end.",
     )
-    inventory: str = Field(
-        "",
-        description="manifest.json of a report of S3 Inventory (s3://bucket/.../manifest.json), which is "
-        "then read instead of listing the prefix. Empty lists it.",
-        pattern=r"^(s3://[a-z0-9][a-z0-9.-]+/.+/manifest\.json)?$",
+    components: int = Field(
+        256, ge=1, le=1280, title="Components", description="Number of principal components to keep."
     )
-    region: Literal[EU_REGIONS] = Field(  # type: ignore[valid-type]
-        default_factory=lambda: Deployment().region, description="AWS region, in the EU."
-    )
-    components: int = Field(256, ge=1, le=1280, description="Principal components to keep.")
     minimum_variance: float = Field(
         0.90,
         ge=0.0,
         le=1.0,
-        description="Share of the variance the components must keep; less fails the run.",
+        title="Least variance kept",
+        description="Fail the run when the components keep a smaller share of the variance than this.",
+    )
+    workers: _Workers = Field(
+        2,
+        title="Workers",
+        description="Number of workers. When empty (or auto), the cheapest fleet that keeps deadline_minutes "
+        "and budget_eur is chosen.",
+    )
+    budget_eur: float = Field(
+        10.0,
+        gt=0.0,
+        le=10000.0,
+        title="Budget in EUR",
+        description="Refuse a run whose worst case costs more than this, in EUR.",
+    )
+    full_refresh: bool = Field(
+        False, title="Full refresh", description="Featurize all photos again, known ones too."
+    )
+    region: Literal[EU_REGIONS] = Field(  # type: ignore[valid-type]
+        default_factory=lambda: Deployment().region,
+        title="Region",
+        json_schema_extra=PHOTOS,
+        description="AWS region of the bucket and the cluster, in the EU.",
+    )
+    inventory: _Inventory = Field(
+        None,
+        title="S3 Inventory",
+        json_schema_extra=PHOTOS,
+        description="Read this manifest.json of S3 Inventory (s3://bucket/.../manifest.json) instead of "
+        "listing the prefix. Leave it empty to list.",
     )
     image_size: int = Field(
         224,
         ge=IMAGE_SIZES[0],
         le=IMAGE_SIZES[-1],
         multiple_of=IMAGE_SIZE_STEP,
-        description=f"Side in pixels that photos are resized to: a multiple of {IMAGE_SIZE_STEP}, "
-        f"{IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]}.",
-    )
-    precision: Precision = Field(
-        "float32",
-        description="Of the model's weights. float16 halves the broadcast, and computes in half precision on "
-        "Graviton; LiteRT only.",
-    )
-    batch_size: int = Field(32, ge=1, le=1024, description="Photos in one Arrow batch.")
-    engine: Literal["litert", "keras"] = Field(
-        "litert", description="What runs MobileNetV2: LiteRT, or Keras as the reference."
-    )
-    reader: Literal["fast", "spark-image"] = Field(
-        "fast", description="How photos are read: concurrent requests, or Spark's image source."
-    )
-    solver: Literal["blocks", "spark"] = Field(
-        "blocks", description="How PCA is fitted: by blocks on the executors, or by pyspark.ml's own PCA."
+        title="Image size in pixels",
+        json_schema_extra=PHOTOS,
+        description="Resize photos to squares with this side, in pixels.",
     )
     refit: Literal["always", "auto"] = Field(
         "always",
-        description="auto keeps the current PCA model while it explains the new photos' variance to within "
-        "1 point as well as that of the photos it was fitted on.",
+        title="Fit of the PCA",
+        json_schema_extra=RESULT,
+        description="Fit PCA in every run, or (auto) reuse the current model while it explains new "
+        "photos to within 1 point as well as its own.",
     )
-    full_refresh: bool = Field(False, description="Featurize all photos, those that are known too.")
-    primary_type: Literal[OFFERED_TYPES] = Field(  # type: ignore[valid-type]
-        "m6g.xlarge", description="EC2 type of the primary node."
+    clean_dry_run: bool = Field(
+        False,
+        title="Only list what clean-up would remove",
+        json_schema_extra=RESULT,
+        description="List the files of superseded runs instead of removing them after publication.",
     )
     worker_type: Literal[(*WORKER_TYPES, AUTO)] = Field(  # type: ignore[valid-type]
         DEFAULT_WORKER_TYPE,
-        description=f"EC2 type of the worker nodes, of {LEAST_WORKER_GIB} GiB or more. auto chooses the "
-        "cheapest, as the default does beside workers=auto. EMR's own list begins at xlarge: where an "
-        "account refuses a large one, take m6g.xlarge.",
-    )
-    workers: _Workers = Field(
-        2,
-        description=f"Number of worker nodes, 1 to {MOST_WORKERS}. auto chooses the cheapest fleet that is "
-        "done within deadline_minutes and budget_eur.",
+        title="Type of the workers",
+        json_schema_extra=CLUSTER,
+        description="EC2 type of the workers; auto chooses the cheapest. If EMR refuses m6g.large in "
+        "your account, choose m6g.xlarge.",
     )
     max_workers: _MaxWorkers = Field(
         None,
-        description=f"Managed scaling: the number of workers follows the work, from 1 to this one, at most "
-        f"{MOST_WORKERS}. Empty keeps the number of workers. The budget is checked against it.",
-    )
-    deadline_minutes: float = Field(
-        60.0,
-        gt=0.0,
-        le=60 * LONGEST_HOURS,
-        description="Longest expected life of the cluster, in minutes, that workers=auto may choose.",
+        title="Most workers",
+        json_schema_extra=CLUSTER,
+        description="Let EMR scale between 1 worker and this number. Leave it empty to keep the number "
+        "of workers.",
     )
     spot: Market = Field(
         "spot",
-        description="Market of the nodes. spot-or-on-demand falls back when Spot is not provisioned in time.",
+        title="Market of the nodes",
+        json_schema_extra=CLUSTER,
+        description="Market of the nodes; spot-or-on-demand falls back when Spot has no capacity in time.",
     )
     primary_market: Literal["as-workers", "spot", "spot-or-on-demand", "on-demand"] = Field(
         AS_WORKERS,
-        description="Market of the primary node, without which the cluster ends. as-workers: as spot says.",
+        title="Market of the primary node",
+        json_schema_extra=CLUSTER,
+        description="Market of the primary node; the cluster ends when this node is lost.",
+    )
+    primary_type: Literal[OFFERED_TYPES] = Field(  # type: ignore[valid-type]
+        "m6g.xlarge",
+        title="Type of the primary node",
+        json_schema_extra=CLUSTER,
+        description="EC2 type of the primary node.",
     )
     diversify: bool = Field(
         True,
-        description="Let types of the same size whose prices are known come in place of those asked for: "
-        "Spot is then provisioned sooner and lost less often. The budget is checked against the dearest.",
-    )
-    spot_timeout_minutes: int = Field(
-        15, ge=5, le=1440, description="How long to wait for Spot capacity before giving up or falling back."
-    )
-    max_hours: float = Field(
-        3.0,
-        gt=0.0,
-        le=LONGEST_HOURS,
-        description="Longest life of the cluster in hours, without interactive_minutes; the budget is "
-        "checked against both.",
-    )
-    max_step_hours: float = Field(
-        2.0,
-        gt=0.0,
-        le=LONGEST_HOURS,
-        description="Longest run of one step in hours: it then ends itself, and fails the run.",
-    )
-    max_start_minutes: float = Field(
-        45.0,
-        gt=0.0,
-        le=60 * LONGEST_HOURS,
-        description="How long the cluster may take until it is ready, waiting for Spot included, in minutes.",
+        title="Allow substitutes",
+        json_schema_extra=CLUSTER,
+        description="Allow other instance types of the same size as substitutes. The budget check uses "
+        "the dearest.",
     )
     interactive_minutes: int = Field(
         0,
         ge=0,
         le=MOST_INTERACTIVE_MINUTES,
-        description="How long the cluster of a run whose steps succeeded stays for JupyterHub, in minutes; 0 "
-        "ends it at once. It counts in the cluster's hard lifetime, beside max_hours, and in the budget.",
+        title="Minutes for JupyterHub",
+        json_schema_extra=CLUSTER,
+        description="Keep the cluster of a successful run for JupyterHub for this many minutes. They "
+        "count in the budget and in the cluster's lifetime.",
     )
-    budget_eur: float = Field(
-        10.0,
+    deadline_minutes: float = Field(
+        60.0,
         gt=0.0,
-        le=10000.0,
-        description="A run whose worst case costs more than this is refused, in EUR.",
+        le=60 * LONGEST_HOURS,
+        title="Deadline in minutes",
+        json_schema_extra=LIMITS,
+        description="Longest expected life of the cluster, in minutes, when the number of workers is "
+        "automatic.",
     )
-    clean_dry_run: bool = Field(
-        False, description="Only say which files of superseded runs would be removed after publishing."
+    max_hours: float = Field(
+        3.0,
+        gt=0.0,
+        le=LONGEST_HOURS,
+        title="Longest life of the cluster in hours",
+        json_schema_extra=LIMITS,
+        description="Longest life of the cluster, in hours, without interactive_minutes.",
+    )
+    max_step_hours: float = Field(
+        2.0,
+        gt=0.0,
+        le=LONGEST_HOURS,
+        title="Longest step in hours",
+        json_schema_extra=LIMITS,
+        description="Longest run of one step, in hours; a longer step ends itself and fails the run.",
+    )
+    max_start_minutes: float = Field(
+        45.0,
+        gt=0.0,
+        le=60 * LONGEST_HOURS,
+        title="Longest start in minutes",
+        json_schema_extra=LIMITS,
+        description="Longest start of the cluster, in minutes; the wait for Spot counts.",
+    )
+    spot_timeout_minutes: int = Field(
+        15,
+        ge=5,
+        le=1440,
+        title="Longest wait for Spot in minutes",
+        json_schema_extra=LIMITS,
+        description="Wait this many minutes for Spot capacity before the cluster ends or falls back.",
+    )
+    engine: Literal["litert", "keras"] = Field(
+        "litert",
+        title="Engine",
+        json_schema_extra=EXPERT,
+        description="Library that runs MobileNetV2; keras is the slower reference.",
+    )
+    precision: Precision = Field(
+        "float32",
+        title="Precision of the weights",
+        json_schema_extra=EXPERT,
+        description="Precision of the model's weights; float16 halves the broadcast and needs the litert "
+        "engine.",
+    )
+    batch_size: int = Field(
+        32,
+        ge=1,
+        le=1024,
+        title="Batch size",
+        json_schema_extra=EXPERT,
+        description="Number of photos in one Arrow batch.",
+    )
+    reader: Literal["fast", "spark-image"] = Field(
+        "fast",
+        title="Reader",
+        json_schema_extra=EXPERT,
+        description="Read photos by concurrent requests (fast) or by Spark's own image source.",
+    )
+    solver: Literal["blocks", "spark"] = Field(
+        "blocks",
+        title="Solver",
+        json_schema_extra=EXPERT,
+        description="Fit PCA in blocks on the executors, or with pyspark.ml.",
     )
     release_label: Literal[RELEASES] = Field(  # type: ignore[valid-type]
         DEFAULT_RELEASE,
-        description="EMR release. emr-6.15.0, for its Spark 3.4, needs what `make interpreter` builds; AWS "
-        "no longer supports it.",
+        title="EMR release",
+        json_schema_extra=EXPERT,
+        description="EMR release; emr-6.15.0 (Spark 3.4) needs `make interpreter` first, and AWS no "
+        "longer supports it.",
     )
 
     @model_validator(mode="after")
@@ -344,19 +463,36 @@ def _sentence(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         known = ", ".join(RunParameters.model_fields)
         return f"Parameter {name!r} is unknown: use one of {known}"
-    return f"Parameter {name} is {error['input']!r}: {error['msg'].replace('Input', 'it')}"
+    return f"Parameter {name} is {error['input']!r}: {in_a_sentence(error['msg'])}"
+
+
+def in_a_sentence(message: str) -> str:
+    """What pydantic says of a value, after a colon."""
+    return re.sub("^(Input|String) ", "it ", message)
 
 
 def form() -> "dict[str, Param]":
     """The typed form of the UI: one ``Param`` a field, with its JSON schema."""
+    schema = RunParameters.model_json_schema()["properties"]
+    defaults = RunParameters().model_dump()
+    return {name: form_field(name, defaults[name], **_for_airflow(schema[name])) for name in schema}
+
+
+def form_field(name: str, default: Any, *, description: str, **schema: Any) -> "Param":
+    """A field of a form, whose help ends with the parameter's name and the range of a number.
+
+    Airflow's number field says nothing when it changes what is out of range.
+    """
     # Imported here, for a command line that only checks parameters need not wait for Airflow.
     from airflow.sdk import Param
 
-    schema = RunParameters.model_json_schema()["properties"]
-    defaults = RunParameters().model_dump()
-    return {name: Param(defaults[name], **_for_airflow(schema[name])) for name in schema}
+    limits = number_range(schema)
+    if limits and "null" in schema["type"]:
+        limits = f"{limits}, or empty"
+    help_text = f"{description} *{name}*: {limits}." if limits else f"{description} *{name}*"
+    return Param(default, description_md=help_text, **schema)
 
 
 def _for_airflow(field: dict[str, Any]) -> dict[str, Any]:
-    """A field's JSON schema without what ``Param`` carries itself."""
-    return {key: value for key, value in field.items() if key not in ("default", "title")}
+    """A field's JSON schema without the default, which ``Param`` carries itself."""
+    return {key: value for key, value in field.items() if key != "default"}

@@ -2,7 +2,7 @@
 
 Releases of the seventh line run on Amazon Linux 2023, which has Python 3.11. Of the sixth, the last one is
 offered, for its Spark 3.4: it runs on Amazon Linux 2, whose Python and C library are too old for what the
-steps import, so that both are shipped (``artifacts/interpreter.py``).
+steps import, so that both are shipped (``deploy/artifacts/interpreter.py``).
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""``python -m upload``: the photos of a folder into a bucket in the EU."""
+"""``python -m fruit_pipeline.upload``: upload a folder of photos to a bucket in the EU."""
 
 import os
 import signal
@@ -13,12 +13,17 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from fruit_pipeline import residency, retries
-from fruit_pipeline.bucket_listing import ListingError
-from fruit_pipeline.parameters import ParameterError, RunParameters
-from fruit_pipeline.regions import ResidencyError, check_environment, check_region
-from upload.folder import ImagesError, read_folder
-from upload.uploading import IN_FLIGHT, Summary, send
+from fruit_contract.layout import INPUT_PREFIX
+from fruit_pipeline import command_line
+from fruit_pipeline.aws import retries
+from fruit_pipeline.aws.timestamps import parse_times_fast
+from fruit_pipeline.photos.bucket_listing import ListingError
+from fruit_pipeline.security import residency
+from fruit_pipeline.security.regions import ResidencyError, check_environment, check_region
+from fruit_pipeline.settings.parameters import ParameterError, RunParameters
+from fruit_pipeline.upload.folder import ImagesError, read_folder
+from fruit_pipeline.upload.uploading import IN_FLIGHT, Summary, send
+from fruit_pipeline.upload.what_follows import what_follows
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console: Final = Console(soft_wrap=True)
@@ -29,9 +34,9 @@ _UNREADABLE, _WRONG_INPUT, _INTERRUPTED = 1, 2, 130
 
 @cli.command()
 def main(
-    images: Annotated[Path, typer.Option(help="folder with one sub-folder per label")],
     bucket: Annotated[str, typer.Option(envvar="FRUITS_BUCKET", help="bucket, in the region")],
-    prefix: Annotated[str, typer.Option(help="where the photos go in the bucket")] = "Test/",
+    images: Annotated[Path, typer.Option(help="folder with one sub-folder per label")],
+    prefix: Annotated[str, typer.Option(help="where the photos go in the bucket")] = INPUT_PREFIX,
     region: Annotated[str, typer.Option(envvar="FRUITS_REGION", help="an EU region")] = "eu-west-1",
 ) -> None:
     """Upload the photos of a folder. What is there with the same bytes is not sent again.
@@ -50,6 +55,8 @@ def main(
         raise typer.Exit(_INTERRUPTED) from None
     finally:
         show(summary, f"s3://{bucket}/{prefix}", len(folder.photos), time.monotonic() - began)
+    if summary.uploaded:
+        _say(what_follows(s3, bucket, prefix))
     if any("cannot be read" in each.reason for each in summary.skipped):
         raise typer.Exit(_UNREADABLE)
 
@@ -58,8 +65,8 @@ def client_of(region: str, bucket: str) -> Any:
     """An S3 client that has been shown to stay in the EU, and the bucket with it."""
     check_region(region, "REGION")
     check_environment(os.environ)
-    config = Config(connect_timeout=10, max_pool_connections=IN_FLIGHT, **retries.PATIENT)
-    s3 = boto3.Session(region_name=region).client("s3", config=config)
+    config = Config(connect_timeout=10, max_pool_connections=IN_FLIGHT, **retries.REPEATED)
+    s3 = parse_times_fast(boto3.Session(region_name=region)).client("s3", config=config)
     residency.check_client(s3, "s3")
     location = residency.location_of(s3, bucket)
     if location != region:
@@ -104,8 +111,8 @@ def run() -> int:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        cli()
-    except (ImagesError, ParameterError, ResidencyError, ListingError) as error:
+        return command_line.call(cli, of_make=True)
+    except (command_line.UsageError, ImagesError, ParameterError, ResidencyError, ListingError) as error:
         _say(f"error: {error}")
     except ClientError as error:
         _say(f"error: S3 refuses: {error}. The same command goes on where it stopped.")

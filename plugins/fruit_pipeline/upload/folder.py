@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from fruit_contract.layout import is_image_key
+from fruit_pipeline.errors import PipelineError
 
 _LONGEST_KEY: Final = 1024
 """Bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
 
 
-class ImagesError(ValueError):
+class ImagesError(PipelineError):
     """The folder cannot be uploaded; the message says why."""
 
 
 class Photo(NamedTuple):
-    """One file, and the key that it gets. A tuple, for there may be a hundred thousand of them."""
+    """One file, and the key that it gets. A tuple, because there may be a hundred thousand."""
 
     path: str
     key: str
@@ -51,16 +52,19 @@ def read_folder(folder: Path, prefix: str = "") -> Folder:
     """The files in ``folder/<label>/``, at any depth; ``ImagesError`` where they are no labelled photos.
 
     The key is ``prefix`` and the path below ``folder``, character by character: neither the case nor the
-    Unicode form of a name is changed.
+    Unicode form of a name is changed. A link to a file of the folder is that file; any other is skipped.
     """
     if not folder.is_dir():
         raise ImagesError(f"The folder {str(folder)!r} does not exist: name one with a sub-folder per label.")
     photos: list[Photo] = []
     skipped: list[Skipped] = []
     unseen: list[OSError] = []
+    inside = folder.resolve()
     for name in _files(folder, unseen):
         path = folder / name
         reason, size = _judge(path, prefix + name)
+        if path.is_symlink():
+            reason = _judge_link(path, inside) or reason
         if reason:
             skipped.append(Skipped(str(path), reason))
         else:
@@ -80,12 +84,28 @@ def read_folder(folder: Path, prefix: str = "") -> Folder:
 
 
 def _files(folder: Path, unseen: list[OSError]) -> Iterator[str]:
-    """The paths of all files below ``folder``, with slashes; folders that cannot be read go to ``unseen``."""
+    """The paths of all files below ``folder``, with slashes; folders that cannot be read go to ``unseen``.
+
+    A link to a folder is a path like a file's, and not followed: it may lead out, or in circles.
+    """
     for parent, folders, names in os.walk(folder, onerror=unseen.append):
         folders.sort()
         below = Path(parent).relative_to(folder).as_posix()
-        for name in sorted(names):
+        links = [name for name in folders if (Path(parent) / name).is_symlink()]
+        for name in sorted(names + links):
             yield name if below == "." else f"{below}/{name}"
+
+
+def _judge_link(link: Path, inside: Path) -> str:
+    """Why a link that leads anywhere is not followed, or ``""``."""
+    try:
+        link.stat()  # a circle is an OSError here, and a RuntimeError to resolve()
+    except OSError:
+        return ""
+    target = link.resolve()
+    if not target.is_relative_to(inside):
+        return "is a link out of the folder"
+    return "is a link to a folder" if target.is_dir() else ""
 
 
 def _judge(path: Path, key: str) -> tuple[str, int]:

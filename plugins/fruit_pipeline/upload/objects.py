@@ -5,13 +5,15 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from fruit_pipeline.regions import check_arns
-from upload import checksums
-from upload.folder import Photo
+from fruit_pipeline.security.regions import check_arns
+from fruit_pipeline.upload import checksums
+from fruit_pipeline.upload.folder import Photo
 
 CONTENT_TYPES: Final = {
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
+    ".jpe": "image/jpeg",
+    ".jfif": "image/jpeg",
     ".png": "image/png",
     ".bmp": "image/bmp",
     ".webp": "image/webp",
@@ -101,8 +103,8 @@ def demanded_encryption(s3: Any, bucket: str) -> dict[str, str]:
             return {}
         raise
     default = rules[0]["ApplyServerSideEncryptionByDefault"]
-    found = {"ServerSideEncryption": default["SSEAlgorithm"]}
+    headers = {"ServerSideEncryption": default["SSEAlgorithm"]}
     if key := default.get("KMSMasterKeyID"):
         check_arns([key], "The bucket's encryption")
-        found["SSEKMSKeyId"] = key
-    return found
+        headers["SSEKMSKeyId"] = key
+    return headers

@@ -24,10 +24,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from fruit_pipeline.bucket_listing import bucket_objects
-from upload.checksums import UnreadableError
-from upload.folder import Folder, Photo, Skipped, twins
-from upload.objects import Objects, StoppedError
+from fruit_pipeline.photos.bucket_listing import bucket_objects
+from fruit_pipeline.upload.checksums import UnreadableError
+from fruit_pipeline.upload.folder import Folder, Photo, Skipped, twins
+from fruit_pipeline.upload.objects import Objects, StoppedError
 
 IN_FLIGHT: Final = 16
 """Photos on their way at a time: with more, a client in Python has no more to give."""

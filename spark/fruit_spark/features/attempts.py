@@ -1,4 +1,4 @@
-"""Take up where an earlier attempt at the same work stopped.
+"""Continue where an earlier attempt at the same work stopped.
 
 Each task puts its one Parquet file into the output by itself: it is there whole or not at all, and
 stays when the step dies. The rows found there count as done if the output was begun for the same work
@@ -8,17 +8,15 @@ list and the same model; else it is emptied.
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from fruit_spark import storage
-from fruit_spark.part_files import ROWS_DDL, Batches, write_parts
-from fruit_spark.without_pandas import map_in_arrow
+from fruit_contract.layout import ATTEMPT_NAME
+from fruit_spark.session.without_pandas import map_in_arrow
+from fruit_spark.storage import hadoop
+from fruit_spark.storage.part_files import ROWS_DDL, Batches, write_parts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-# Spark's readers pass over names that begin with an underscore.
-ATTEMPT_FILE: Final = "_attempt.json"
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,11 @@ class Plan:
 def not_done_yet(spark: "SparkSession", images: "DataFrame", features: str, plan: Plan) -> "DataFrame":
     """The images without a row in ``features``: ``images`` itself where the work has to begin anew."""
     attempt = _attempt_file(features)
-    if storage.exists(spark, attempt) and json.loads(storage.read_bytes(spark, attempt)) == asdict(plan):
-        done = spark.read.schema("path string").parquet(storage.hadoop_uri(spark, features))
+    if hadoop.exists(spark, attempt) and json.loads(hadoop.read_bytes(spark, attempt)) == asdict(plan):
+        done = spark.read.schema("path string").parquet(hadoop.hadoop_uri(spark, features))
         return images.join(done, images["uri"] == done["path"], "left_anti")
-    storage.delete(spark, features)
-    storage.write_json(spark, attempt, asdict(plan))
+    hadoop.delete(spark, features)
+    hadoop.write_json(spark, attempt, asdict(plan))
     return images
 
 
@@ -54,8 +52,8 @@ def write_by_task(frame: "DataFrame", function: Callable[[Batches], Batches], fe
 
 def forget_attempt(spark: "SparkSession", features: str) -> None:
     """Make the next attempt begin anew."""
-    storage.delete(spark, _attempt_file(features))
+    hadoop.delete(spark, _attempt_file(features))
 
 
 def _attempt_file(features: str) -> str:
-    return f"{features.rstrip('/')}/{ATTEMPT_FILE}"
+    return f"{features.rstrip('/')}/{ATTEMPT_NAME}"

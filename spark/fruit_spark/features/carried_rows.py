@@ -1,4 +1,4 @@
-"""What the reduce step takes over from earlier runs, by the draft of the manifest, and what it leaves.
+"""Rows that the reduce step takes over from earlier runs, by the draft manifest.
 
 The draft and the manifest are read and written by the driver, a batch at a time: they have a line for
 each photo and none of its features.
@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fruit_contract.layout import CARRIED_NAME, split_uri
+from fruit_contract.layout import CARRIED_NAME, FINISHED_NAME, split_uri
 from fruit_contract.manifest import DEAD, LIVE, MANIFEST_COLUMNS, REJECTED
-from fruit_spark import storage
-from fruit_spark.errors import StepError
-from fruit_spark.readers import s3_file_system
+from fruit_spark.step_errors import StepError
+from fruit_spark.storage import hadoop
+from fruit_spark.storage.part_files import whole
+from fruit_spark.storage.s3 import is_s3, s3_file_system
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -64,9 +65,9 @@ def read_draft(address: str) -> Draft:
 
 def read_rejected(spark: "SparkSession", folder: str, root: str) -> dict[str, str]:
     """The reason by key of what the featurize step rejected. A path is ``root`` and the key."""
-    if not storage.exists(spark, folder):
+    if not hadoop.exists(spark, folder):
         raise StepError(f"There are no rejected images at {folder}: run the featurize step first.")
-    written = spark.read.schema("path string, reason string").parquet(storage.hadoop_uri(spark, folder))
+    written = spark.read.schema("path string, reason string").parquet(hadoop.hadoop_uri(spark, folder))
     return {
         path.removeprefix(root): reason
         for file in written.inputFiles()
@@ -87,6 +88,27 @@ def write_carried(draft: Draft, root: str, folder: str) -> None:
             writer.write_table(
                 pa.table([pa.array(paths, pa.string()), carried.column("reason")], schema=_REJECTED_SCHEMA)
             )
+
+
+def write_finished(work_list: str, rejected: Mapping[str, str], features: str) -> None:
+    """Leave a manifest of what a featurize step has made beside its features, for runs to come.
+
+    ``rejected`` has the reason by URI. Here rejected photos have a source, too.
+    """
+    uris, reasons = (pa.array(list(values), pa.string()) for values in (rejected.keys(), rejected.values()))
+    source = features.rstrip("/").rpartition("/")[2]
+    with _writer(f"{features.rstrip('/')}/{FINISHED_NAME}", MANIFEST_SCHEMA) as writer:
+        for batch in _batches(work_list):
+            place = pc.index_in(batch.column("uri"), uris)
+            columns = {
+                "key": batch.column("key"),
+                "etag": batch.column("etag"),
+                "size": batch.column("size"),
+                "state": pc.if_else(pc.is_valid(place), REJECTED, LIVE),
+                "reason": pc.take(reasons, place),
+                "source": pa.array([source] * batch.num_rows, pa.string()),
+            }
+            writer.write_table(pa.Table.from_arrays(list(columns.values()), schema=MANIFEST_SCHEMA))
 
 
 def write_manifest(
@@ -127,22 +149,26 @@ def _batches(address: str) -> Iterator[pa.RecordBatch]:
         stream = _input(address)
     except FileNotFoundError as problem:
         raise StepError(f"There is no file at {address}: check the address.") from problem
-    with stream:
-        yield from pq.ParquetFile(stream).iter_batches(batch_size=8192)
+    with stream, whole(address):
+        yield from pq.ParquetFile(stream, page_checksum_verification=True).iter_batches(batch_size=8192)
 
 
 def _input(address: str) -> Any:
-    if address.startswith(("s3://", "s3a://")):
+    if is_s3(address):
         return s3_file_system().open_input_file("/".join(split_uri(address)))
     return pa.OSFile(address.removeprefix("file:"))
 
 
 def _writer(address: str, schema: pa.Schema) -> Any:
     """A Parquet writer to an address; on S3 the file is there only when it is whole."""
-    if address.startswith(("s3://", "s3a://")):
+    if is_s3(address):
         return pq.ParquetWriter(
-            "/".join(split_uri(address)), schema, filesystem=s3_file_system(), compression="zstd"
+            "/".join(split_uri(address)),
+            schema,
+            filesystem=s3_file_system(),
+            compression="zstd",
+            write_page_checksum=True,
         )
     path = Path(address.removeprefix("file://"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    return pq.ParquetWriter(path, schema, compression="zstd")
+    return pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)

@@ -7,18 +7,18 @@ import numpy as np
 import pyarrow as pa
 
 from fruit_contract.layout import label_of
-from fruit_spark.decode import Pixels, resize
-from fruit_spark.engines import FEATURE_DIM, Engine, Features
-from fruit_spark.errors import RejectedImage
-from fruit_spark.model_broadcast import BroadcastModel
-from fruit_spark.readers import read_images
-from fruit_spark.work_items import ReadImage, WorkItem
+from fruit_spark.model.engines import FEATURE_DIM, Engine, Features
+from fruit_spark.model.model_broadcast import BroadcastModel
+from fruit_spark.photos.decode import Pixels, resize
+from fruit_spark.photos.fetch import read_images
+from fruit_spark.photos.work_items import ReadImage, WorkItem
+from fruit_spark.step_errors import RejectedImage
+from fruit_spark.storage.part_files import Batches
 
 FEATURES_DDL: Final = "path string, label string, features array<float>, reason string"
 """The features of a run as Spark sees them. ``features`` has 1,280 values and is null for a rejected
 image; ``reason`` is null for a processed one."""
 
-Batches = Iterator[pa.RecordBatch]
 Decoded = tuple[str, Pixels | None, str | None]
 """Path, pixels (uint8 [size, size, 3] RGB) or None, reason or None."""
 

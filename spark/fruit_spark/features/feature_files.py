@@ -6,7 +6,7 @@ the one buffer that NumPy multiplies.
 """
 
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,16 +15,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fruit_spark.errors import StepError
-from fruit_spark.readers import s3_file_system
-from fruit_spark.storage import hadoop_uri
-from fruit_spark.without_pandas import map_in_arrow
+from fruit_spark.session.without_pandas import map_in_arrow
+from fruit_spark.step_errors import StepError
+from fruit_spark.storage.hadoop import hadoop_uri
+from fruit_spark.storage.part_files import Batches, whole
+from fruit_spark.storage.s3 import is_s3, s3_file_system
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 FEATURES: Final = "features"
-Batches = Iterator[pa.RecordBatch]
 LIVE_DDL: Final = "path string, label string, features array<float>"
 ROWS_PER_BLOCK: Final = 2_048
 """10 MB of float32, 21 MB of float64: enough for BLAS to be busy, little for a worker."""
@@ -105,16 +105,17 @@ def _read(files: Iterable[str], columns: list[str], dead: Dead) -> Batches:
         passed_over = dead.get(source_of(file))
         # The paths are read only where some of them are to be passed over.
         wanted = columns if not passed_over or "path" in columns else [*columns, "path"]
-        with _open(file) as stream:
-            for batch in pq.ParquetFile(stream).iter_batches(ROWS_PER_BLOCK, columns=wanted):
+        with _open(file) as stream, whole(file):
+            table = pq.ParquetFile(stream, page_checksum_verification=True)
+            for batch in table.iter_batches(ROWS_PER_BLOCK, columns=wanted):
                 vectors = batch.column(FEATURES)
                 # A rejected image has none.
                 counts = pc.is_valid(vectors) if vectors.null_count else None
                 if passed_over:
                     dropped = pc.is_in(batch.column("path"), pa.array(passed_over, pa.string()))
                     counts = pc.invert(dropped) if counts is None else pc.and_not(counts, dropped)
-                whole = batch if counts is None else batch.filter(counts)
-                yield whole if wanted is columns else whole.select(columns)
+                counted = batch if counts is None else batch.filter(counts)
+                yield counted if wanted is columns else counted.select(columns)
 
 
 def live_rows(spark: "SparkSession", features: FeatureFiles, files: int) -> "DataFrame":
@@ -126,7 +127,7 @@ def _open(file: str) -> Any:
     """A Parquet file as Spark names it: a URI with its odd characters encoded."""
     address = urllib.parse.urlsplit(file)
     path = urllib.parse.unquote(address.path)
-    if address.scheme in ("s3", "s3a"):
+    if is_s3(file):
         return s3_file_system().open_input_file(f"{address.netloc}{path}")
     return pa.OSFile(path)
 

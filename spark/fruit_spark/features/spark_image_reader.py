@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from fruit_contract.layout import label_of
-from fruit_spark.feature_batches import FEATURES_DDL, featurize_spark_images
-from fruit_spark.storage import hadoop_uri
-from fruit_spark.without_pandas import map_in_arrow
+from fruit_spark.features.feature_batches import FEATURES_DDL, featurize_spark_images
+from fruit_spark.session.without_pandas import map_in_arrow
+from fruit_spark.storage.hadoop import hadoop_uri
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from fruit_spark.model_broadcast import BroadcastModel
+    from fruit_spark.model.model_broadcast import BroadcastModel
 
 NOT_DELIVERED: Final = "not delivered by Spark's image source: gone, or a name it skips"
 

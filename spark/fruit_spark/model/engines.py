@@ -12,9 +12,10 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fruit_contract.model import Precision
-from fruit_spark.decode import Decoder, decode_with_opencv, decode_with_pillow
-from fruit_spark.errors import StepError
+from fruit_contract.model_files import Precision
+from fruit_spark.photos.decode import Decoder, decode_with_opencv, decode_with_pillow
+from fruit_spark.photos.decoder_process import DecoderProcess
+from fruit_spark.step_errors import StepError
 
 FEATURE_DIM: Final = 1280
 
@@ -48,7 +49,7 @@ def weights_precision(model: bytes) -> Precision:
     """The precision in which a .tflite stores its weights: float16 where any tensor has it.
 
     A model with float16 weights widens them to float32 when it is loaded, unless its metadata and the
-    processor allow half precision throughout (``artifacts/model.py``).
+    processor allow half precision throughout (``deploy/artifacts/model_artifact.py``).
     """
     stored = {detail["dtype"] for detail in _open_tflite(model).get_tensor_details()}
     return "float16" if np.float16 in stored else "float32"
@@ -61,7 +62,7 @@ class LiteRtEngine:
         import cv2
 
         cv2.setNumThreads(1)
-        self.decode: Decoder = decode_with_opencv
+        self.decode: Decoder = DecoderProcess(decode_with_opencv)
         self._interpreter = _open_tflite(model)
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         _check_signature(
@@ -99,7 +100,7 @@ def _check_signature(inputs: list[tuple[str, tuple[int | None, ...]]], outputs: 
 
 
 class KerasEngine:
-    """A .keras or .h5 model in TensorFlow, decoded with Pillow: slower, and independent of the default."""
+    """A .keras or .h5 model in TensorFlow, without OpenCV: slower, and independent of the default."""
 
     def __init__(self, model: bytes, image_size: int) -> None:
         try:
@@ -115,7 +116,7 @@ class KerasEngine:
             tf.config.threading.set_inter_op_parallelism_threads(1)
         except RuntimeError:
             pass  # TensorFlow is already running in this process (a test's driver): it keeps its threads
-        self.decode: Decoder = decode_with_pillow
+        self.decode: Decoder = DecoderProcess(decode_with_pillow)
         # HDF5 files open with their own signature; everything else that Keras writes is a zip.
         suffix = ".h5" if model.startswith(b"\x89HDF") else ".keras"
         with tempfile.TemporaryDirectory() as folder:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from fruit_spark.engines import ENGINES, Engine, check_output
-from fruit_spark.errors import StepError
+from fruit_spark.model.engines import ENGINES, Engine, check_output
+from fruit_spark.step_errors import StepError
 
 if TYPE_CHECKING:
     from pyspark import SparkContext

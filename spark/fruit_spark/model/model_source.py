@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from fruit_contract.model import FACTS_FILE, model_file
-from fruit_spark import storage
-from fruit_spark.engines import weights_precision
-from fruit_spark.errors import StepError
-from fruit_spark.model_broadcast import check_size
+from fruit_contract.model_files import FACTS_FILE, model_file
+from fruit_spark.model.engines import weights_precision
+from fruit_spark.model.model_broadcast import check_size
+from fruit_spark.step_errors import StepError
+from fruit_spark.storage import hadoop
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -44,23 +44,24 @@ def read_model(spark: "SparkSession", uri: str, engine: str, precision: str) -> 
     except ValueError as problem:
         raise StepError(str(problem)) from problem
     file = uri
-    if storage.is_folder(spark, uri):
+    if hadoop.is_folder(spark, uri):
         folder = uri.rstrip("/")
         file = f"{folder}/{file_of_artifact}"
-        if storage.exists(spark, f"{folder}/{FACTS_FILE}"):
-            facts = json.loads(storage.read_bytes(spark, f"{folder}/{FACTS_FILE}"))
+        if hadoop.exists(spark, f"{folder}/{FACTS_FILE}"):
+            facts = json.loads(hadoop.read_bytes(spark, f"{folder}/{FACTS_FILE}"))
     suffix = PurePosixPath(file).suffix
     if suffix not in SUFFIXES[engine]:
         raise StepError(
             f"--model {uri} cannot be used with --engine {engine}: give a {' or '.join(SUFFIXES[engine])} "
             "file, or the folder of the model artifact."
         )
-    if not storage.exists(spark, file):
+    if not hadoop.exists(spark, file):
         raise StepError(
-            f"There is no model at {file}: build it with `python -m artifacts.model` and give its folder."
+            f"There is no model at {file}: build it with `python -m artifacts.model_artifact` and give its "
+            "folder."
         )
-    check_size(storage.size_of(spark, file), f"The model {file}")
-    content = storage.read_bytes(spark, file)
+    check_size(hadoop.size_of(spark, file), f"The model {file}")
+    content = hadoop.read_bytes(spark, file)
     stored = weights_precision(content) if engine == "litert" else precision
     if stored != precision:
         raise StepError(

@@ -18,8 +18,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fruit_spark.feature_files import FEATURES, ROWS_PER_BLOCK, Batches, FeatureFiles, as_block, map_features
-from fruit_spark.without_pandas import map_in_arrow
+from fruit_spark.features.feature_files import (
+    FEATURES,
+    ROWS_PER_BLOCK,
+    FeatureFiles,
+    as_block,
+    map_features,
+)
+from fruit_spark.session.without_pandas import map_in_arrow
+from fruit_spark.storage.part_files import Batches
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -35,8 +42,10 @@ _SCHEMA: Final = pa.schema([("rows", pa.int64()), ("mean", pa.binary()), ("scatt
 
 @dataclass(frozen=True)
 class Moments:
-    """Of ``rows`` vectors: their mean, float64 [d], and scatter, float64 [d, d]: the sum over the vectors of
-    the outer product of their distance from the mean."""
+    """Mean, float64 [d], and scatter, float64 [d, d], of ``rows`` vectors.
+
+    The scatter is the sum over the vectors of the outer product of their distance from the mean.
+    """
 
     rows: int
     mean: Float64

@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fruit_contract.variance import TOLERANCE
-from fruit_spark import storage
-from fruit_spark.errors import StepError
-from fruit_spark.feature_files import FEATURES, Batches, FeatureFiles, as_block, map_features
-from fruit_spark.moments import Float64, Moments
-from fruit_spark.part_files import ROWS_DDL, mark_complete, write_parts
-from fruit_spark.storage import jvm
-from fruit_spark.without_pandas import array_to_vector
+from fruit_spark.features.feature_files import FEATURES, FeatureFiles, as_block, map_features
+from fruit_spark.pca.moments import Float64, Moments
+from fruit_spark.session.without_pandas import array_to_vector
+from fruit_spark.step_errors import StepError
+from fruit_spark.storage import hadoop
+from fruit_spark.storage.hadoop import jvm
+from fruit_spark.storage.part_files import ROWS_DDL, Batches, mark_complete, write_parts
 
 if TYPE_CHECKING:
     from pyspark.ml.feature import PCAModel
@@ -145,7 +145,7 @@ def write_projection(
                 [batch.column("path"), batch.column("label"), column], names=["path", "label", FEATURES]
             )
 
-    storage.delete(spark, output)
+    hadoop.delete(spark, output)
     writing = write_parts(multiply, output, repetitive=("label",))
     written = map_features(spark, features, ["path", "label", FEATURES], files, writing, ROWS_DDL).collect()
     mark_complete(spark, output)

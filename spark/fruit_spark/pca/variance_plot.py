@@ -5,7 +5,7 @@ import io
 import numpy as np
 import numpy.typing as npt
 
-from fruit_spark.pca import components_for
+from fruit_spark.pca.solvers import components_for
 
 
 def draw_variance(ratio: npt.NDArray[np.float64], minimum: float) -> bytes:

@@ -4,24 +4,19 @@ What is wrong with one photo (gone, changed, too large) becomes its reason. What
 store (no access, no answer) fails the task: rejecting every photo of a run would hide it.
 """
 
-import os
 import queue
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from fruit_contract.layout import split_uri
 from fruit_contract.manifest import CHANGED, GONE
-from fruit_spark.errors import RejectedImage, StepError
-from fruit_spark.work_items import ReadImage, WorkItem
-
-if TYPE_CHECKING:
-    from obstore.store import S3Store
-    from pyarrow.fs import S3FileSystem
+from fruit_spark.photos.work_items import ReadImage, WorkItem
+from fruit_spark.step_errors import RejectedImage, StepError
+from fruit_spark.storage.s3 import is_s3, s3_endpoint, s3_file_system, store_for
 
 IN_FLIGHT: Final = 16
 """Requests of one task at the same time: at S3's usual 20 ms each, 800 photos a second."""
@@ -32,12 +27,6 @@ MAX_BYTES: Final = 64 * 2**20
 BYTES_AHEAD: Final = MAX_BYTES
 """By the plan's sizes, what a task's photos under way may hold together, but for a single one."""
 ATTEMPTS: Final = 4
-MAX_RETRIES: Final = 5
-"""Of obstore, within one attempt."""
-
-# One client per bucket and Python worker: it holds the connections and the credentials.
-_STORES: dict[str, "S3Store"] = {}
-_STORES_LOCK = threading.Lock()
 
 
 def read_images(
@@ -97,7 +86,7 @@ def fetch_image(item: WorkItem) -> bytes:
     """
     if item.size > MAX_BYTES:
         raise RejectedImage(f"too large: {item.size:,} bytes; at most {MAX_BYTES:,}")
-    if item.uri.startswith(("s3://", "s3a://")):
+    if is_s3(item.uri):
         return _fetch_from_s3(item)
     return _fetch_local(item)
 
@@ -122,51 +111,6 @@ def _check_unchanged(item: WorkItem, size: int, etag: str) -> None:
         raise RejectedImage(f"{CHANGED}: its ETag was {item.etag}, now {etag}")
     if 0 <= item.size != size:
         raise RejectedImage(f"{CHANGED}: it had {item.size} bytes, now {size}")
-
-
-def store_for(bucket: str) -> "S3Store":
-    """The S3 client of this Python worker for ``bucket``.
-
-    Endpoint, region and credentials are the environment's (AWS_ENDPOINT_URL, AWS_REGION, ...) or
-    the instance profile's. It retries server errors, SlowDown and
-    dropped connections itself, with backoff and jitter.
-    """
-    from obstore.store import S3Store
-
-    with _STORES_LOCK:
-        if bucket not in _STORES:
-            endpoint = s3_endpoint()
-            options: dict[str, Any] = {"region": s3_region()}
-            if endpoint:
-                options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
-            _STORES[bucket] = S3Store(
-                bucket,
-                client_options={
-                    "allow_http": bool(endpoint and endpoint.startswith("http:")),
-                    "connect_timeout": timedelta(seconds=5),
-                    "timeout": timedelta(seconds=30),
-                },
-                retry_config={"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=60)},
-                **options,
-            )
-        return _STORES[bucket]
-
-
-def s3_endpoint() -> str | None:
-    """Another S3 than Amazon's, as the AWS tools name it in the environment."""
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
-
-
-def s3_region() -> str:
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "eu-west-1"
-
-
-def s3_file_system() -> "S3FileSystem":
-    """Arrow's own client, with the endpoint, region and credentials of the environment."""
-    from pyarrow import fs
-
-    scheme, _, address = (s3_endpoint() or "https://").partition("://")
-    return fs.S3FileSystem(endpoint_override=address.rstrip("/") or None, scheme=scheme, region=s3_region())
 
 
 def _fetch_from_s3(item: WorkItem) -> bytes:

@@ -1,10 +1,11 @@
-"""What the first bytes of an image say, and whether all of its bytes are there, without decoding it.
+"""What an image is, and whether all of its bytes are there and can be afforded, without decoding it.
 
-OpenCV decodes a truncated JPEG without complaint (the rest is grey) and allocates what a header
-promises, however large. So both are checked here first: microseconds for a photo of 6 kB.
+OpenCV decodes a truncated JPEG without complaint (the rest is grey), and decoders allocate what a header
+promises, however large. So both are looked at here first. What a decoder can judge is left to it: stray
+bytes between the segments of a JPEG are passed over here as libjpeg passes over them.
 
-Sources: ITU-T T.81 annex B (JPEG markers), the PNG specification's chunk layout, the BMP file
-header of the Windows SDK, RFC 9649 (WebP container).
+Sources: ITU-T T.81 annex B (JPEG markers), libjpeg's ``next_marker``, the PNG specification's chunk layout,
+the BMP file header of the Windows SDK, RFC 9649 (WebP container), ISO/IEC 14496-12 (brands of HEIC, AVIF).
 """
 
 import re
@@ -13,19 +14,48 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
-from fruit_spark.errors import RejectedImage
+from fruit_spark.step_errors import RejectedImage
 
-MAX_PIXELS: Final = 50_000_000
-"""More than any camera's photo, and 150 MB once decoded: what a worker can afford."""
-MAX_SIDE: Final = 20_000
+MAX_PIXELS: Final = 200_000_000
+"""What phones and stitched panoramas reach."""
+MAX_SIDE: Final = 65_535
+"""As a JPEG's header can say."""
+MAX_MEMORY: Final = 800_000_000
+"""Bytes that decoding one image may hold: 200 million pixels of Pillow's four bytes."""
+WHOLE_PIXELS: Final = 50_000_000
+"""An image of more is decoded at a half of its width and height, or less: 150 MB as uint8 RGB."""
 
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-# A marker inside entropy-coded data: 0xFF followed by neither a stuffed zero, a restart marker nor fill.
-_MARKER_IN_SCAN: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
-_STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
+# From one segment's end to the next marker with a body, over stray bytes, entropy-coded data (in which a zero
+# is stuffed behind 0xFF), fill bytes and markers without a body: TEM and restarts.
+_NEXT_MARKER: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
+_END, _SCAN, _ADOBE = 0xD9, 0xDA, 0xEE
 _START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-# What may follow a scan: tables and further scans of a progressive or multi-scan JPEG, and comments.
-_BETWEEN_SCANS: Final = frozenset({0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
+_PROGRESSIVE: Final = (0xC2, 0xCA)
+_UNSUPPORTED_FRAMES: Final = (
+    dict.fromkeys((0xC3, 0xCB), "lossless JPEG")
+    | dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical JPEG")
+    | {0xF7: "JPEG-LS"}
+)
+# Markers with a body that libjpeg reads: frames and tables, SOS to DRI, application data, comments.
+_KNOWN: Final = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xDE), *range(0xE0, 0xF0), 0xFE}) - {0xC8}
+
+_OTHER_FORMATS: Final = (
+    (0, b"GIF8", "GIF"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (0, b"II+\0", "TIFF"),
+    (0, b"MM\0+", "TIFF"),
+    (4, b"jP  \r\n\x87\n", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (4, b"JXL \r\n\x87\n", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"\0\0\1\0", "ICO"),
+    (0, b"%PDF-", "PDF"),
+)
+_AVIF_BRANDS: Final = (b"avif", b"avis")
+_HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 
 @dataclass(frozen=True)
@@ -35,6 +65,21 @@ class ImageHeader:
     format: str
     width: int
     height: int
+    buffered: int = 0
+    """Bytes that the decoder holds besides the pixels."""
+
+    @property
+    def reduction(self) -> int:
+        """By what width and height are divided before more is done: 1, or 2 for a very large image."""
+        return 1 if self.width * self.height <= WHOLE_PIXELS else 2
+
+    @property
+    def memory(self) -> int:
+        """Bytes that decoding it holds at most."""
+        if self.format == "JPEG":
+            return self.buffered + self.width * self.height // self.reduction**2 * 4
+        # Pillow takes four bytes for a pixel; libwebp's animation decoder two canvases and a copy more.
+        return self.width * self.height * (16 if self.format == "WebP" else 4)
 
 
 def check_image(data: bytes) -> ImageHeader:
@@ -51,11 +96,25 @@ def check_image(data: bytes) -> ImageHeader:
         elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             header = _check_webp(data)
         else:
-            raise RejectedImage("not an image: the bytes are neither JPEG, PNG, BMP nor WebP")
+            raise RejectedImage(_what_else(data))
     except (struct.error, IndexError):
         raise RejectedImage(f"truncated: the file ends inside its header, after {len(data)} bytes") from None
     _check_dimensions(header)
     return header
+
+
+def _what_else(data: bytes) -> str:
+    """The reason for bytes that are none of the four formats: the name of another format, where it shows."""
+    for offset, signature, name in _OTHER_FORMATS:
+        if data.startswith(signature, offset):
+            return f"unsupported format: {name}"
+    if data[4:8] == b"ftyp":
+        brands = {data[8:12], *(data[at : at + 4] for at in range(16, min(data[3], 64), 4))}
+        if brands.intersection(_AVIF_BRANDS):
+            return "unsupported format: AVIF"
+        if brands.intersection(_HEIC_BRANDS):
+            return "unsupported format: HEIC"
+    return "not an image: the bytes are neither JPEG, PNG, BMP nor WebP"
 
 
 def _check_dimensions(header: ImageHeader) -> None:
@@ -66,50 +125,57 @@ def _check_dimensions(header: ImageHeader) -> None:
         raise RejectedImage(
             f"too large: {width} x {height} pixels; at most {MAX_SIDE:,} on a side and {MAX_PIXELS:,} in all"
         )
+    if header.memory > MAX_MEMORY:
+        kind = f"{'progressive ' if header.buffered else ''}{header.format}"
+        raise RejectedImage(
+            f"too large: to decode {width} x {height} pixels of {kind} takes {header.memory / 1e6:,.0f} MB; "
+            f"at most {MAX_MEMORY / 1e6:,.0f}"
+        )
 
 
 def _check_jpeg(data: bytes) -> ImageHeader:
     header: ImageHeader | None = None
-    adobe = False
-    position = 2
-    while True:
-        # Any number of 0xFF fill bytes may precede a marker.
-        if data[position] != 0xFF:
-            raise RejectedImage(f"corrupt: no JPEG marker at byte {position}")
-        while data[position] == 0xFF:
-            position += 1
-        marker = data[position]
-        position += 1
-        if marker == 0xD9:
-            if header is None:
-                raise RejectedImage("corrupt: the JPEG ends before its frame header")
+    adobe, scans, position = False, 0, 2
+    while found := _NEXT_MARKER.search(data, position):
+        marker, position = data[found.end() - 1], found.end()
+        if marker == _END:
+            if header is None or not scans:
+                raise RejectedImage("corrupt: the JPEG ends before its picture")
             return header
-        if marker in _STANDALONE:
-            continue
-        if header is not None and marker not in _BETWEEN_SCANS | _START_OF_FRAME | {0xCC}:
-            raise RejectedImage(f"corrupt: unexpected JPEG marker 0xFF{marker:02X} at byte {position - 2}")
+        if marker in _UNSUPPORTED_FRAMES and header is None:
+            raise RejectedImage(f"unsupported: {_UNSUPPORTED_FRAMES[marker]}")
+        if marker not in _KNOWN:
+            raise RejectedImage(f"corrupt: unexpected JPEG marker 0xFF{marker:02X} at byte {found.start()}")
         (length,) = struct.unpack_from(">H", data, position)
         if length < 2:
             raise RejectedImage(f"corrupt: JPEG segment of length {length} at byte {position}")
-        if marker == 0xEE and data[position + 2 : position + 7] == b"Adobe":
+        if marker == _ADOBE and data[position + 2 : position + 7] == b"Adobe":
             adobe = True
         if marker in _START_OF_FRAME and header is None:
-            height, width, components = struct.unpack_from(">HHB", data, position + 3)
-            header = ImageHeader("JPEG", width, height)
+            header = _frame(data, position, progressive=marker in _PROGRESSIVE)
             _check_dimensions(header)
-            if components == 4 and not adobe:
+            if data[position + 7] == 4 and not adobe:
                 # With the marker the inks are stored inverted, as every decoder here assumes.
                 raise RejectedImage("ambiguous colours: a CMYK JPEG without an Adobe marker")
-        position += length
-        if position >= len(data):
-            raise RejectedImage(f"truncated or corrupt: a JPEG segment ends beyond the {len(data)} bytes")
-        if marker == 0xDA:
+        if marker == _SCAN:
             if header is None:
                 raise RejectedImage("corrupt: a JPEG scan before its frame header")
-            found = _MARKER_IN_SCAN.search(data, position)
-            if found is None:
-                raise RejectedImage(f"truncated: the JPEG has no end marker in its {len(data)} bytes")
-            position = found.start()
+            scans += 1
+        position += length
+        if position > len(data):
+            raise RejectedImage(f"truncated or corrupt: a JPEG segment ends beyond the {len(data)} bytes")
+    raise RejectedImage(f"truncated: the JPEG has no end marker in its {len(data)} bytes")
+
+
+def _frame(data: bytes, position: int, *, progressive: bool) -> ImageHeader:
+    """A frame header. A progressive decoder holds each sample of each component, in two bytes, to the end."""
+    bits, height, width, components = struct.unpack_from(">BHHB", data, position + 2)
+    if bits != 8:
+        raise RejectedImage(f"unsupported: JPEG of {bits} bits")
+    sampling = [data[position + 9 + 3 * number] for number in range(components)]
+    shares = [(factors >> 4) * (factors & 15) for factors in sampling]
+    held = 2 * width * height * sum(shares) // max(1, *shares) if progressive and shares else 0
+    return ImageHeader("JPEG", width, height, held)
 
 
 def _check_png(data: bytes) -> ImageHeader:

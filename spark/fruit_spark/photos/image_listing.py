@@ -4,19 +4,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fruit_contract.layout import is_image_key, split_uri
-from fruit_spark.errors import StepError
-from fruit_spark.readers import store_for
-from fruit_spark.work_items import WorkItem
+from fruit_contract.layout import IMAGE_NAMES, is_image_key, split_uri
+from fruit_spark.photos.work_items import WorkItem
+from fruit_spark.step_errors import StepError
+from fruit_spark.storage.s3 import is_s3, store_for
 
 
 def list_images(source: str) -> list[WorkItem]:
     """The images below a folder or an ``s3://`` prefix, as a work list. Hidden files are images too."""
-    found = list(_list_s3(source) if source.startswith(("s3://", "s3a://")) else _list_folder(source))
+    found = list(_list_s3(source) if is_s3(source) else _list_folder(source))
     if not found:
-        raise StepError(
-            f"No images below {source}: give a folder with .jpg, .jpeg, .png, .bmp or .webp files."
-        )
+        raise StepError(f"No images below {source}: give a folder with {IMAGE_NAMES} files.")
     return found
 
 

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from fruit_spark import storage
-from fruit_spark.driver_tables import open_table
-from fruit_spark.errors import StepError
-from fruit_spark.listing import list_images
-from fruit_spark.work_items import WorkItem
+from fruit_contract.work_list import WORK_LIST_COLUMNS
+from fruit_spark.photos.image_listing import list_images
+from fruit_spark.photos.work_items import WorkItem
+from fruit_spark.step_errors import StepError
+from fruit_spark.storage import hadoop
+from fruit_spark.storage.driver_tables import open_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_DDL: Final = "key string, uri string, etag string, size long"
+_SPARK_TYPES: Final = {"string": "string", "int64": "long"}
+_DDL: Final = ", ".join(f"{name} {_SPARK_TYPES[kind]}" for name, kind in WORK_LIST_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,15 @@ def read_work_list(spark: "SparkSession", uri: str) -> WorkList:
             f"needs {', '.join(WorkItem._fields)} in each."
         )
     # With the schema at hand, Spark runs no job to find it.
-    return WorkList(spark.read.schema(_DDL).parquet(storage.hadoop_uri(spark, uri)), images, identity)
+    return WorkList(spark.read.schema(_DDL).parquet(hadoop.hadoop_uri(spark, uri)), images, identity)
 
 
 def listed_work(spark: "SparkSession", source: str) -> WorkList:
     """What lies below a folder or an ``s3://`` prefix."""
-    found = list_images(source)
-    columns = {name: [getattr(item, name) for item in found] for name in WorkItem._fields}
+    items = list_images(source)
+    columns = {name: [getattr(item, name) for item in items] for name in WorkItem._fields}
     images, identity, _ = _identify(pa.table(columns).to_batches())
-    return WorkList(spark.createDataFrame(found, _DDL), images, identity)
+    return WorkList(spark.createDataFrame(items, _DDL), images, identity)
 
 
 def _identify(batches: Iterable[pa.RecordBatch]) -> tuple[int, str, dict[str, int]]:

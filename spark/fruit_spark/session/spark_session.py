@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import fruit_contract
 import fruit_spark
-from fruit_spark.readers import s3_endpoint, s3_region
-from fruit_spark.storage import jvm
+from fruit_spark.storage.hadoop import jvm
+from fruit_spark.storage.s3 import s3_endpoint, s3_region
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -61,8 +61,8 @@ def _ship_code(session: "SparkSession") -> None:
     archive = Path(scratch) / "fruit_code.zip"
     with zipfile.ZipFile(archive, "w") as packed:
         for folder in folders:
-            for file in sorted(folder.glob("*.py")):
-                packed.write(file, f"{folder.name}/{file.name}")
+            for file in sorted(folder.rglob("*.py")):
+                packed.write(file, file.relative_to(folder.parent))
     session.sparkContext.addPyFile(str(archive))
 
 

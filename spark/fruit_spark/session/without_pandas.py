@@ -8,7 +8,7 @@ methods, same arguments as the wrappers of pyspark 3.4 and 3.5 (``sql/pandas/map
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from fruit_spark.storage import jvm
+from fruit_spark.storage.hadoop import jvm
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -2,11 +2,11 @@
 
 import argparse
 
-from fruit_contract.model import IMAGE_SIZES, PRECISIONS, model_file
-from fruit_spark.engines import ENGINES
-from fruit_spark.featurize import FeaturizeSettings
-from fruit_spark.pca import SOLVERS
-from fruit_spark.reduce import ReduceSettings
+from fruit_contract.model_files import IMAGE_SIZES, PRECISIONS, model_file
+from fruit_spark.model.engines import ENGINES
+from fruit_spark.pca.solvers import SOLVERS
+from fruit_spark.steps.featurize_job import FeaturizeSettings
+from fruit_spark.steps.reduce_job import ReduceSettings
 
 ADDRESS = "local path, file://, s3:// or s3a://"
 
@@ -135,6 +135,11 @@ def reduce_parser() -> argparse.ArgumentParser:
     parser.add_argument("--plot", metavar="ADDRESS", required=True, help="PNG written: variance by component")
     parser.add_argument(
         "--components", type=at_least_one, default=256, help="principal components. Default: 256"
+    )
+    parser.add_argument(
+        "--fewer-components",
+        action="store_true",
+        help="keep the most that the images allow, where they are too few for --components",
     )
     parser.add_argument(
         "--min-variance", type=fraction, default=0.90, help="least explained variance, 0 to 1. Default: 0.90"

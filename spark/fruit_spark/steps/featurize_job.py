@@ -4,19 +4,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fruit_contract.partitions import image_partitions
-from fruit_contract.report import FeaturizeMetrics
-from fruit_spark import storage
-from fruit_spark.attempts import Plan, forget_attempt, not_done_yet, write_by_task
-from fruit_spark.driver_tables import open_table
-from fruit_spark.engines import FEATURE_DIM
-from fruit_spark.errors import StepError
-from fruit_spark.feature_batches import featurize_work_list
-from fruit_spark.model_broadcast import BroadcastModel, broadcast_model
-from fruit_spark.model_source import ModelSource, read_model
-from fruit_spark.part_files import mark_complete, write_table
-from fruit_spark.session import seconds_since_launch, versions
-from fruit_spark.spark_image_reader import featurize_with_spark_images
-from fruit_spark.work_list import WorkList, listed_work, read_work_list
+from fruit_contract.report_schema import FeaturizeMetrics
+from fruit_spark.features.attempts import Plan, forget_attempt, not_done_yet, write_by_task
+from fruit_spark.features.carried_rows import write_finished
+from fruit_spark.features.feature_batches import featurize_work_list
+from fruit_spark.features.spark_image_reader import featurize_with_spark_images
+from fruit_spark.model.engines import FEATURE_DIM
+from fruit_spark.model.model_broadcast import BroadcastModel, broadcast_model
+from fruit_spark.model.model_source import ModelSource, read_model
+from fruit_spark.photos.work_reader import WorkList, listed_work, read_work_list
+from fruit_spark.session.spark_session import seconds_since_launch, versions
+from fruit_spark.step_errors import StepError
+from fruit_spark.storage import hadoop
+from fruit_spark.storage.driver_tables import open_table
+from fruit_spark.storage.part_files import mark_complete, write_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -87,7 +88,7 @@ def _write_features(
 ) -> None:
     if settings.reader == "spark-image":
         rows = featurize_with_spark_images(spark, images, model, settings.batch_size)
-        rows.write.mode("append").parquet(storage.hadoop_uri(spark, settings.features))
+        rows.write.mode("append").parquet(hadoop.hadoop_uri(spark, settings.features))
         return
     # Round robin: every task gets the same number of images, whatever folders they lie in.
     featurizing = featurize_work_list(model, settings.batch_size)
@@ -109,7 +110,7 @@ def _write_rejected_and_metrics(
     rows = written.count_rows()
     refused = written.to_table(["path", "reason"], filter=dataset.field("reason").is_valid())
     rejected = refused.num_rows
-    storage.delete(spark, settings.rejected)
+    hadoop.delete(spark, settings.rejected)
     write_table(refused, settings.rejected)
     mark_complete(spark, settings.rejected)
     if rows != found:
@@ -118,6 +119,9 @@ def _write_rejected_and_metrics(
             f"{found} images were planned, but {rows} rows were written to {settings.features}: run again; "
             "it begins anew."
         )
+    if settings.work_list is not None and rejected < found:
+        reasons = zip(*(refused.column(name).to_pylist() for name in ("path", "reason")), strict=True)
+        write_finished(settings.work_list, dict(reasons), settings.features)
     seconds = seconds_since_launch(spark)
     metrics: FeaturizeMetrics = {
         "found": found,
@@ -138,8 +142,17 @@ def _write_rejected_and_metrics(
             "precision": settings.precision,
         },
         "versions": versions(
-            spark, "numpy", "pyarrow", "ai-edge-litert", "opencv-python-headless", "obstore", "tensorflow"
+            spark,
+            *(
+                "numpy",
+                "pyarrow",
+                "ai-edge-litert",
+                "opencv-python-headless",
+                "pillow",
+                "obstore",
+                "tensorflow",
+            ),
         ),
     }
-    storage.write_json(spark, settings.metrics, metrics)
+    hadoop.write_json(spark, settings.metrics, metrics)
     return metrics

@@ -12,15 +12,13 @@ from fruit_contract.partitions import (
     most_feature_files,
     output_partitions,
 )
-from fruit_contract.report import ReduceMetrics
-from fruit_contract.variance import most_components, reaches
-from fruit_spark import storage
-from fruit_spark.carried_rows import Draft, read_draft, read_rejected, write_carried, write_manifest
-from fruit_spark.engines import FEATURE_DIM
-from fruit_spark.errors import StepError
-from fruit_spark.feature_files import LIVE_DDL, FeatureFiles, list_features, live_rows, source_of
-from fruit_spark.moments import Float64, Moments, moments_of
-from fruit_spark.pca import (
+from fruit_contract.report_schema import ReduceMetrics
+from fruit_contract.variance import components_kept, most_components, reaches
+from fruit_spark.features.carried_rows import Draft, read_draft, read_rejected, write_carried, write_manifest
+from fruit_spark.features.feature_files import LIVE_DDL, FeatureFiles, list_features, live_rows, source_of
+from fruit_spark.model.engines import FEATURE_DIM
+from fruit_spark.pca.moments import Float64, Moments, moments_of
+from fruit_spark.pca.solvers import (
     SOLVERS,
     components_for,
     explained_share,
@@ -28,8 +26,10 @@ from fruit_spark.pca import (
     principal_components,
     write_projection,
 )
-from fruit_spark.session import seconds_since_launch, versions
-from fruit_spark.variance_plot import draw_variance
+from fruit_spark.pca.variance_plot import draw_variance
+from fruit_spark.session.spark_session import seconds_since_launch, versions
+from fruit_spark.step_errors import StepError
+from fruit_spark.storage import hadoop
 
 if TYPE_CHECKING:
     from pyspark.ml.feature import PCAModel
@@ -59,6 +59,8 @@ class ReduceSettings:
     solver: str
     time_limit: int | None
     """Seconds after which the step ends itself; None for never."""
+    fewer_components: bool = False
+    """Keep the most that the images allow, where they do not allow ``components``."""
     draft: str | None = None
     """The draft of the manifest; None to reduce all rows of one folder, without a manifest."""
     source: str | None = None
@@ -109,7 +111,7 @@ def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:
     fit = _fit(spark, settings, features, carried)
     metrics = _metrics(settings, features, carried, fit)
     _write_metrics(spark, settings, metrics)
-    storage.write_bytes(
+    hadoop.write_bytes(
         spark, settings.plot, draw_variance(explained_variance_ratio(fit.model), settings.min_variance)
     )
     if not reaches(metrics["explained_variance"], settings.min_variance):
@@ -134,7 +136,7 @@ def _carried(spark: "SparkSession", settings: ReduceSettings) -> Carried:
     if settings.source in draft.live:
         return Carried(draft, read_rejected(spark, settings.rejected, settings.root))
     # Nothing was to be featurized: what lies there is of an attempt at another plan.
-    storage.delete(spark, settings.rejected)
+    hadoop.delete(spark, settings.rejected)
     return Carried(draft, {})
 
 
@@ -155,7 +157,7 @@ def _fit(
     """The current model where it may be used again and is good enough for the new photos, or a new one."""
     reused, share = None, None
     if carried is not None and settings.current_model is not None:
-        check_components(carried.rows, settings.components)
+        components_for_rows(carried.rows, settings)
         reused, share = _current_model(spark, settings, features, carried.rows)
     if reused is not None:
         return reused
@@ -163,10 +165,10 @@ def _fit(
     rows = moments.rows if moments else 0
     if carried is not None and rows != carried.rows:
         raise StepError(_not_whole(settings, rows, carried.rows))
-    check_components(rows, settings.components)
+    components = components_for_rows(rows, settings)
     assert moments is not None  # without a row, the check above has raised
     frame = live_rows(spark, features, spark.sparkContext.defaultParallelism)
-    model = SOLVERS[settings.solver](frame, moments, settings.components)
+    model = SOLVERS[settings.solver](frame, moments, components)
     return Fit(model, moments.mean, rows, False, share, moments)
 
 
@@ -179,15 +181,15 @@ def _current_model(
     assert settings.current_model is not None
     assert settings.source is not None
     where = settings.current_model.rstrip("/")
-    model = PCAModel.load(storage.hadoop_uri(spark, where))
-    mean = np.array(json.loads(storage.read_bytes(spark, f"{where}/{_MEAN_NAME}"))["mean"])
+    model = PCAModel.load(hadoop.hadoop_uri(spark, where))
+    mean = np.array(json.loads(hadoop.read_bytes(spark, f"{where}/{_MEAN_NAME}"))["mean"])
     new = features.of(settings.source)
     moments = moments_of(spark, new) if new.files else None
     share = explained_share(model, mean, moments) if moments else None
     explained = float(explained_variance_ratio(model).sum())
     enough = share is None or share >= explained - SAME_VARIANCE
     kept = reaches(explained, settings.min_variance)
-    if model.pc.numCols == settings.components and kept and enough:
+    if model.pc.numCols == components_for_rows(rows, settings) and kept and enough:
         return Fit(model, mean, rows, True, share, None), share
     return None, share
 
@@ -200,15 +202,15 @@ def _not_whole(settings: ReduceSettings, rows: int, expected: int) -> str:
 
 
 def _check_rows(spark: "SparkSession", settings: ReduceSettings, carried: Carried) -> None:
-    written = spark.read.schema(LIVE_DDL).parquet(storage.hadoop_uri(spark, settings.output)).count()
+    written = spark.read.schema(LIVE_DDL).parquet(hadoop.hadoop_uri(spark, settings.output)).count()
     if written != carried.rows:
         raise StepError(_not_whole(settings, written, carried.rows))
 
 
 def _write_model(spark: "SparkSession", settings: ReduceSettings, fit: Fit) -> None:
-    fit.model.write().overwrite().save(storage.hadoop_uri(spark, settings.model_output))
+    fit.model.write().overwrite().save(hadoop.hadoop_uri(spark, settings.model_output))
     where = f"{settings.model_output.rstrip('/')}/{_MEAN_NAME}"
-    storage.write_json(spark, where, {"mean": [float(value) for value in fit.mean]})
+    hadoop.write_json(spark, where, {"mean": [float(value) for value in fit.mean]})
 
 
 def _write_manifest(
@@ -251,8 +253,15 @@ def _compact(
     assert settings.compacted is not None
     files = compacted_partitions(carried.rows, spark.sparkContext.defaultParallelism)
     rows = live_rows(spark, features, files)
-    rows.write.mode("overwrite").parquet(storage.hadoop_uri(spark, settings.compacted))
+    rows.write.mode("overwrite").parquet(hadoop.hadoop_uri(spark, settings.compacted))
     return list_features(spark, [settings.compacted])
+
+
+def components_for_rows(rows: int, settings: ReduceSettings) -> int:
+    """How many components ``rows`` feature vectors get; ``StepError`` where they cannot have as many."""
+    components = components_kept(rows, settings.components, settings.fewer_components)
+    check_components(rows, components)
+    return components
 
 
 def check_components(rows: int, components: int) -> None:
@@ -304,7 +313,7 @@ def _metrics(
         "files_before": len(features.files),
         "files_after": len(features.files),
         "feature_dim": FEATURE_DIM,
-        "components": settings.components,
+        "components": fit.model.pc.numCols,
         "explained_variance": float(np.sum(ratio)),
         "explained_variance_ratio": [float(value) for value in ratio],
         "components_for_minimum": components_for(ratio, settings.min_variance),
@@ -320,5 +329,5 @@ def _write_metrics(spark: "SparkSession", settings: ReduceSettings, metrics: Red
         "seconds": round(seconds_since_launch(spark), 3),
         "versions": versions(spark, "numpy", "pyarrow", "matplotlib"),
     }
-    storage.write_json(spark, settings.metrics, now)
+    hadoop.write_json(spark, settings.metrics, now)
     return now

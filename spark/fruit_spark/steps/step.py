@@ -8,15 +8,15 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fruit_spark.errors import StepError
-from fruit_spark.session import start_session
+from fruit_spark.session.spark_session import start_session
+from fruit_spark.step_errors import StepError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _LAST_WORDS_SECONDS = 5
 # A StepError raised in a worker reaches the driver as text inside Spark's exception.
-_FROM_WORKER = re.compile(r"^(?:fruit_spark\.errors\.)?StepError: (.+)$", re.MULTILINE)
+_FROM_WORKER = re.compile(rf"^(?:{re.escape(StepError.__module__)}\.)?StepError: (.+)$", re.MULTILINE)
 
 
 def run_step(name: str, job: Callable[["SparkSession"], str], time_limit: int | None = None) -> int:

@@ -7,7 +7,7 @@ the files' footers, many at a time.
 from typing import TYPE_CHECKING
 
 from fruit_contract.layout import split_uri
-from fruit_spark.readers import s3_file_system
+from fruit_spark.storage.s3 import is_s3, s3_file_system
 
 if TYPE_CHECKING:
     from pyarrow.dataset import Dataset
@@ -20,7 +20,7 @@ def open_table(uri: str) -> "Dataset":
     """
     from pyarrow import dataset, fs
 
-    if uri.startswith(("s3://", "s3a://")):
+    if is_s3(uri):
         return dataset.dataset("/".join(split_uri(uri)), filesystem=s3_file_system(), format="parquet")
     path = uri.removeprefix("file://")
     return dataset.dataset(path, filesystem=fs.LocalFileSystem(), format="parquet")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fruit_contract.layout import split_uri
-from fruit_spark.errors import StepError
-from fruit_spark.readers import s3_file_system
+from fruit_spark.step_errors import StepError
+from fruit_spark.storage.s3 import is_s3, s3_file_system
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -61,7 +61,7 @@ def read_bytes(spark: "SparkSession", uri: str) -> bytes:
     local = uri.removeprefix("file://")
     if "://" not in local:
         return Path(local).read_bytes()
-    if uri.startswith(("s3://", "s3a://")):
+    if is_s3(uri):
         # Arrow's client takes the model in a tenth of the time that it needs from the JVM, byte by byte.
         with s3_file_system().open_input_file("/".join(split_uri(uri))) as file:
             return bytes(file.read())

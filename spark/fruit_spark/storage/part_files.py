@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -18,7 +19,8 @@ from uuid import uuid4
 import pyarrow as pa
 
 from fruit_contract.layout import split_uri
-from fruit_spark.readers import store_for
+from fruit_spark.step_errors import StepError
+from fruit_spark.storage.s3 import is_s3, store_for
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -60,11 +62,23 @@ def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], schema=schema)
 
 
+@contextmanager
+def whole(file: str) -> Iterator[None]:
+    """While a Parquet file is read: ``StepError`` where its pages are not what was written."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise StepError(
+            f"{file} cannot be read ({str(error).splitlines()[0]}): run again with full_refresh=true, which "
+            "computes everything anew."
+        ) from error
+
+
 def mark_complete(spark: "SparkSession", folder: str) -> None:
     """Leave the marker that Spark's own writer leaves when every task is done."""
-    from fruit_spark import storage
+    from fruit_spark.storage import hadoop
 
-    storage.write_bytes(spark, f"{folder.rstrip('/')}/_SUCCESS", b"")
+    hadoop.write_bytes(spark, f"{folder.rstrip('/')}/_SUCCESS", b"")
 
 
 def _write(batches: Iterable[pa.RecordBatch], folder: str, name: str, repetitive: tuple[str, ...]) -> int:
@@ -77,7 +91,11 @@ def _write(batches: Iterable[pa.RecordBatch], folder: str, name: str, repetitive
         for table in _row_groups(batches):
             # Of vectors hardly two values are equal: a dictionary of them would only be thrown away again.
             writer = writer or pq.ParquetWriter(
-                file, table.schema, compression="snappy", use_dictionary=list(repetitive)
+                file,
+                table.schema,
+                compression="snappy",
+                use_dictionary=list(repetitive),
+                write_page_checksum=True,
             )
             writer.write_table(table, row_group_size=max(1, table.num_rows))
             rows += table.num_rows
@@ -99,7 +117,7 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _put(file: Path, folder: str, name: str) -> None:
-    if folder.startswith(("s3://", "s3a://")):
+    if is_s3(folder):
         import obstore
 
         bucket, prefix = split_uri(folder)

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import kiwisolver
 import pytest
-from conftest import ROOT
 
-from artifacts import model, runtime, weights
+from artifacts import model_artifact, runtime, weights
 from artifacts.archives import pack
 from artifacts.atomic import atomic_file
 from artifacts.runtime import is_kept, members
 from artifacts.symbols import without_symbols
-from fruit_contract.model import MODEL_FILES
+from fruit_contract.model_files import MODEL_FILES
+from tests.fruit_spark.conftest import ROOT
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
@@ -61,17 +61,20 @@ def test_a_closed_network_is_noticed_in_one_attempt(monkeypatch: pytest.MonkeyPa
 def test_weights_that_are_missing_or_wrong_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert model.main(["--output", str(tmp_path / "m"), "--weights", str(tmp_path / "none.h5")]) == 1
+    assert model_artifact.main(["--output", str(tmp_path / "m"), "--weights", str(tmp_path / "none.h5")]) == 1
     assert "none.h5" in capsys.readouterr().err
     (tmp_path / "weights.txt").write_text("no model")
-    assert model.main(["--output", str(tmp_path / "m"), "--weights", str(tmp_path / "weights.txt")]) == 1
+    assert (
+        model_artifact.main(["--output", str(tmp_path / "m"), "--weights", str(tmp_path / "weights.txt")])
+        == 1
+    )
     assert "give an .h5, .keras or .tflite" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
 
 
 def test_a_tflite_that_is_given_is_kept_in_its_own_precision(model_folder: Path, tmp_path: Path) -> None:
     given = model_folder / "mobilenetv2_float16.tflite"
-    assert model.main(["--output", str(tmp_path / "m"), "--weights", str(given)]) == 0
+    assert model_artifact.main(["--output", str(tmp_path / "m"), "--weights", str(given)]) == 0
     assert {file.name for file in (tmp_path / "m").iterdir()} == {"model.json", given.name}
     assert (tmp_path / "m" / given.name).read_bytes() == given.read_bytes()
 
@@ -80,7 +83,10 @@ def test_a_tflite_that_the_steps_cannot_use_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "broken.tflite").write_bytes(b"broken")
-    assert model.main(["--output", str(tmp_path / "m"), "--weights", str(tmp_path / "broken.tflite")]) == 1
+    assert (
+        model_artifact.main(["--output", str(tmp_path / "m"), "--weights", str(tmp_path / "broken.tflite")])
+        == 1
+    )
     assert "broken.tflite is of no use: The model cannot be used by LiteRT" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
 

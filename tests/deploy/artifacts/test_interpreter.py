@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import ROOT
 
 from artifacts import arm64_check, debian, interpreter
 from artifacts.archives import PLATFORMS, ArchiveError, Member, pack
 from artifacts.arm64_check import CheckFailedError
+from tests.fruit_spark.conftest import ROOT
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -68,7 +68,7 @@ def start(unpacked: Path, code: str, **environment: str) -> str:
 
 
 def test_all_that_the_steps_import_runs_without_a_library_of_the_system(unpacked: Path) -> None:
-    worker = str(ROOT / "artifacts" / "arm64_worker.py")
+    worker = str(ROOT / "deploy" / "artifacts" / "arm64_worker.py")
     said = json.loads(start(unpacked, f"WORKER = {worker!r}\n{IMPORTS}").splitlines()[-1])
     assert said["mapped"]
     strange = [Path(name).name for name in said["mapped"] if not name.startswith(str(unpacked))]
@@ -172,7 +172,7 @@ def test_without_apt_one_sentence_says_where_to_build(
 
 
 def test_on_the_emulator_the_loader_alone_is_started_differently(tmp_path: Path) -> None:
-    shipped = (ROOT / "artifacts" / "interpreter.sh").read_text()
+    shipped = (ROOT / "deploy" / "artifacts" / "interpreter.sh").read_text()
     for number, script in enumerate((shipped, shipped.replace("exec ", "eval "))):
         member = Member("bin/python3.11", script.encode(), executable=True)
         pack([member], tmp_path / f"{number}.tar.gz")

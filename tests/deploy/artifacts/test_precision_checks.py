@@ -1,16 +1,18 @@
 """Promise: what is measured of precision is what it is said to be, and a check that fails says so."""
 
+import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
-import photos
 import pytest
 
 from artifacts import arm64_check, quality
 from artifacts.arm64_check import CheckFailedError, compare
-from artifacts.arm64_worker import modules
-from fruit_contract.model import IMAGE_SIZES, PRECISIONS
+from artifacts.arm64_worker import modules, steps
+from evidence.marked_text import BEGIN, END
+from fruit_contract.model_files import IMAGE_SIZES, PRECISIONS
+from tests.fruit_spark import photo_files
 
 
 def test_the_nearest_other_photo_is_compared_never_the_photo_itself() -> None:
@@ -35,9 +37,9 @@ def test_every_mode_is_measured_and_written_between_the_marks(
     for label in ("Kiwi", "Plum"):
         (tmp_path / "photos" / label).mkdir(parents=True)
         for number in range(4):
-            (tmp_path / "photos" / label / f"{number}.jpg").write_bytes(photos.jpeg(number, label))
+            (tmp_path / "photos" / label / f"{number}.jpg").write_bytes(photo_files.jpeg(number, label))
     page = tmp_path / "precision.md"
-    page.write_text(f"before\n{quality.BEGIN}\nold\n{quality.END}\nafter\n")
+    page.write_text(f"before\n{BEGIN}old\n{END}after\n")
     arguments = ["--photos", str(tmp_path / "photos"), "--model", str(model_folder), "--docs", str(tmp_path)]
     assert quality.main(arguments) == 0
     record = json.loads((tmp_path / "precision.json").read_text())
@@ -101,3 +103,9 @@ def test_every_package_of_a_runtime_is_imported_those_in_namespaces_too(tmp_path
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert modules(tmp_path) == ["alone", "plain", "space.inside"]
+
+
+def test_every_module_of_the_steps_is_imported_those_of_sub_packages_too() -> None:
+    names = steps(arm64_check.ROOT / "spark" / "fruit_spark")
+    assert {"fruit_spark", "fruit_spark.step_errors", "fruit_spark.photos.fetch"} <= set(names)
+    assert [name for name in names if importlib.util.find_spec(name) is None] == []

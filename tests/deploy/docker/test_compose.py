@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.compose.conftest import Composed, wait_until
+from tests.deploy.docker.conftest import Composed, wait_until
 
 DAG_ID = "fruit_features"
 RUN_ID = "composed"
@@ -99,7 +99,7 @@ def test_a_run_is_green_though_everything_was_restarted_in_its_middle(
 ) -> None:
     wait_until(lambda: api.get(f"/api/v2/dags/{DAG_ID}").status_code == 200, "the DAG")
     # Held while the cluster starts, so that the run is surely in its middle.
-    composed.python("control.arm(Hold(), state='STARTING')")
+    composed.python("control.cause_later(Hold(), state='STARTING')")
     triggered = api.post(
         f"/api/v2/dags/{DAG_ID}/dagRuns", json={"dag_run_id": RUN_ID, "logical_date": None, "conf": {}}
     )
@@ -111,12 +111,12 @@ def test_a_run_is_green_though_everything_was_restarted_in_its_middle(
         composed.compose("restart", service)
     wait_until(lambda: is_healthy(composed), "health after the restarts")
     assert clusters(composed) == [[cluster, "STARTING"]]
-    composed.python(f"control.move({cluster!r}, Release())")
+    composed.python(f"control.cause({cluster!r}, Release())")
 
     state = wait_until(lambda: ended(api), "the end of the run", 420)
     assert state == "success", {name: how for name, how in task_states(api).items() if how != "success"}
     assert clusters(composed) == [[cluster, "TERMINATED"]]
-    latest = s3_object(composed, "Results/pca_output/_latest.json")
+    latest = s3_object(composed, "Results/latest.json")
     report = s3_object(composed, f"Results/reports/run={latest['run_key']}/report.json")
     assert report["run_id"] == RUN_ID
     assert report["images"]["found"] == report["images"]["processed"] == 600

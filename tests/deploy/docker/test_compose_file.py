@@ -4,8 +4,12 @@ What it does when it is brought up is tested by `make compose-test`.
 """
 
 import base64
+import json
+import os
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +66,7 @@ def test_the_checkout_is_mounted_read_only(service: str) -> None:
 
 
 def test_an_image_from_elsewhere_has_a_version() -> None:
-    text = (REPOSITORY / "docker" / "Dockerfile").read_text()
+    text = (REPOSITORY / "deploy" / "docker" / "Dockerfile").read_text()
     stages = set(re.findall(r"AS (\S+)", text))
     named = set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) - stages
     named |= {each["image"] for each in SERVICES.values()}
@@ -74,13 +78,13 @@ def test_an_image_from_elsewhere_has_a_version() -> None:
 def test_local_aws_is_there_by_default_and_absent_with_an_account() -> None:
     assert {name for name, each in SERVICES.items() if each.get("profiles") == ["local-aws"]} == LOCAL
     assert settings(".env")["COMPOSE_PROFILES"] == "local-aws"
-    account = settings("docker/aws.env.example")
+    account = settings("deploy/docker/aws.env.example")
     assert account["COMPOSE_PROFILES"] == ""
     assert not [name for name in account if "ENDPOINT" in name]
 
 
 def test_no_file_of_an_account_has_room_for_keys() -> None:
-    account = (REPOSITORY / "docker" / "aws.env.example").read_text()
+    account = (REPOSITORY / "deploy" / "docker" / "aws.env.example").read_text()
     assert not re.search(r"ACCESS_KEY|SECRET|TOKEN|PASSWORD", account)
     # The local one's are plainly no keys, and go to loopback.
     local = settings(".env")
@@ -96,7 +100,7 @@ def test_no_secret_is_written_in_the_file() -> None:
 
 
 def test_secrets_are_made_once_and_are_all_different(tmp_path: Path) -> None:
-    make = runpy.run_path(str(REPOSITORY / "docker" / "make_secrets.py"))["main"]
+    make = runpy.run_path(str(REPOSITORY / "deploy" / "docker" / "make_secrets.py"))["main"]
     airflow, database = tmp_path / "airflow", tmp_path / "database"
     airflow.mkdir()
     database.mkdir()
@@ -117,5 +121,32 @@ def test_an_account_that_is_not_local_is_never_filled_with_photos(url: str | Non
         seed.check_is_local(url)
 
 
-def test_the_local_account_is_the_one_of_the_env_file() -> None:
+def test_the_local_account_of_the_env_file_is_accepted() -> None:
     seed.check_is_local(settings(".env")["AWS_ENDPOINT_URL"])
+
+
+_AIRFLOW = """#!{python}
+import getpass, json, sys
+if sys.argv[1] == "users":
+    # As the provider asks for a password that no option gives.
+    answers = [getpass.getpass(prompt) for prompt in ("Password:", "Repeat for confirmation:")]
+    print(json.dumps([sys.argv[1:], answers]))
+"""
+
+
+def test_the_password_of_the_admin_is_on_no_command_line(tmp_path: Path) -> None:
+    (tmp_path / "admin_password").write_text("s3cret $(word)")
+    airflow = tmp_path / "airflow"
+    airflow.write_text(_AIRFLOW.format(python=sys.executable))
+    airflow.chmod(0o755)
+    script = (REPOSITORY / "deploy" / "docker" / "init.sh").read_text()
+    done = subprocess.run(
+        ["bash", "-c", script.replace("/opt/airflow/secrets", str(tmp_path))],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words, answers = json.loads(done.stdout.splitlines()[-1])
+    assert answers == ["s3cret $(word)"] * 2
+    assert not [word for word in words if "s3cret" in word or "password" in word]

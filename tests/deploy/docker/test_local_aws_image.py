@@ -29,6 +29,7 @@ def mounted() -> list[str]:
 
 def test_what_its_programs_import_is_mounted_and_locked_for_it(tmp_path: Path) -> None:
     for folder in mounted():
+        (tmp_path / folder).parent.mkdir(exist_ok=True)
         (tmp_path / folder).symlink_to(REPOSITORY / folder)
     locked = {
         line.partition("==")[0]
@@ -38,8 +39,9 @@ def test_what_its_programs_import_is_mounted_and_locked_for_it(tmp_path: Path) -
     program = f"import json, sys, {', '.join(PROGRAMS)}; print(json.dumps(list(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", program],
+        # As the image has it: not this checkout as it is installed here, nor what measures this test.
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{tmp_path / 'plugins'}"},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path / 'dev'}:{tmp_path / 'plugins'}"},
         check=False,
         capture_output=True,
         text=True,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from local_aws.server import LocalAws
-from tests.infra.local_account import local_account
+from tests.deploy.infra.moto_account import local_account
 
 
 @pytest.fixture(scope="module")

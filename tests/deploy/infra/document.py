@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.infra.authorization import ACCOUNT, Need, permits
-from tests.infra.local_account import BUCKET
-from tests.infra.pipeline_run import Installed, Outcome, PipelineRun
+from evidence import marked_text
+from tests.deploy.infra.authorization import ACCOUNT, Need, permits
+from tests.deploy.infra.moto_account import BUCKET
+from tests.deploy.infra.pipeline_run import Installed, Outcome, PipelineRun
 
-BEGIN: Final = "<!-- written by make infra-test: begin -->"
-END: Final = "<!-- written by make infra-test: end -->"
 _RANDOM: Final = (
     (re.compile(r"\bj-[A-Z0-9]{13}\b"), "ID"),
     (re.compile(r"\bi-[0-9a-f]{17}\b"), "INSTANCE"),
@@ -74,17 +73,14 @@ def _first(refused: list[Need]) -> str:
     return text
 
 
-def write(path: Path, rows: list[Row]) -> None:
-    """Put the table between the markers of a Markdown file."""
-    lines = ["| role | statement removed | first call refused | what failed |", "|---|---|---|---|"]
-    lines += [f"| {row.role} | {row.statement} | `{row.refused}` | {row.failed} |" for row in rows]
-    before, _, rest = path.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text("\n".join([before + BEGIN, *lines, END + after]))
+def write(page: Path, rows: list[Row]) -> None:
+    """Put the table between the marks of the page."""
+    head = ("role", "statement removed", "first call refused", "what failed")
+    cells = [(row.role, row.statement, f"`{row.refused}`", row.failed) for row in rows]
+    marked_text.write(page, marked_text.table(head, cells))
 
 
-def listed(path: Path) -> set[tuple[Any, ...]]:
-    """Role and statement of every row that the file has."""
-    table = path.read_text().partition(BEGIN)[2].partition(END)[0]
-    rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| ")][1:]
+def listed(page: Path) -> set[tuple[Any, ...]]:
+    """Role and statement of every row that the page has."""
+    rows = [line.split("|")[1:3] for line in marked_text.read(page)[2:]]
     return {tuple(cell.strip() for cell in row) for row in rows}

@@ -10,8 +10,8 @@ from aiobotocore.client import AioBaseClient
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from local_aws.disturbed import INTERNAL_AGENT
-from tests.infra.authorization import Need, hides_absence, needs, permits
+from local_aws.fault_injection import INTERNAL_AGENT
+from tests.deploy.infra.authorization import Need, hides_absence, needs, permits
 
 _call, _call_async = BaseClient._make_api_call, AioBaseClient._make_api_call
 

@@ -14,7 +14,7 @@ from moto.ec2.models.route_tables import RouteTable
 from moto.ec2.models.vpcs import VPCEndPoint
 
 from local_aws.server import LocalAws, Settings
-from local_run.account import create_bucket
+from local_run.local_account import create_bucket
 from tests.conftest import REPOSITORY
 
 REGION: Final = "eu-west-1"

@@ -1,7 +1,7 @@
 """A whole run of the pipeline in the local account, task by task, as Airflow's role and the nodes' role.
 
 moto's server checks every request of both roles (actions and, for S3, resources); EMR's endpoint checks
-none, and no condition is checked there: that is done before a call leaves (:mod:`tests.infra.guard`).
+none, and no condition is checked there: that is done before a call leaves (:mod:`tests.deploy.infra.guard`).
 """
 
 import ast
@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,38 +27,40 @@ from moto.core import enable_iam_authentication
 from moto.iam.access_control import IAMRequestBase, S3IAMRequest
 from moto.iam.models import iam_backends
 
-from fruit_contract.layout import LATEST_KEY
-from fruit_pipeline import tasks
-from fruit_pipeline.cluster import job_flow
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.identity import tags_of
-from fruit_pipeline.operators import (
-    CREATE_TASK_ID,
+from fruit_contract.layout import DAG_ID, FINISHED_NAME, LATEST_KEY, RunLayout
+from fruit_pipeline.aws import clients
+from fruit_pipeline.cluster.cluster_request import job_flow
+from fruit_pipeline.cluster.identity import tags_of
+from fruit_pipeline.dag import run_context, tasks
+from fruit_pipeline.dag.operators import (
     AddStepOperator,
     ClusterReadySensor,
     CreateClusterOperator,
     StepSensor,
     TerminateClusterOperator,
 )
-from fruit_pipeline.parameters import RunParameters
-from fruit_pipeline.triggers import PhotoEventsTrigger
+from fruit_pipeline.dag.run_context import CREATE_CLUSTER
+from fruit_pipeline.drops.queue_trigger import PhotoEventsTrigger
+from fruit_pipeline.results.claims import Claim, Owner
+from fruit_pipeline.results.publication import write_json
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
 from infra.environment import variables
 from infra.stack import TEMPLATE
 from local_aws.control import Control
-from local_aws.emr.moves import CompleteStep
-from local_aws.emr.steps import LocalStepRunner
+from local_aws.emr.outside_events import CompleteStep
+from local_aws.emr.step_runner import LocalStepRunner
 from local_aws.faults import Error, Fault
 from local_aws.server import LocalAws
-from local_run import images
+from local_run import generated_photos
 from tests.conftest import REPOSITORY
-from tests.infra.authorization import ACCOUNT, Need
-from tests.infra.guard import Guard
-from tests.infra.local_account import BUCKET, REGION, client, finish_bucket, local_account
-from tests.infra.template import security_configuration
+from tests.deploy.infra.authorization import ACCOUNT, Need
+from tests.deploy.infra.guard import Guard
+from tests.deploy.infra.moto_account import BUCKET, REGION, client, finish_bucket, local_account
+from tests.deploy.infra.template_data import security_configuration
 
 PHOTOS: Final = 24
 RUN_ID: Final = "policies"
-DAG_ID: Final = "fruit_features"
 _KEYS: Final = re.compile(rb"<Key>(.*?)</Key>", re.DOTALL)
 Part = tuple[str, Callable[[], Any]]
 
@@ -190,7 +192,7 @@ def installed(state: Path) -> Iterator[Installed]:
 
 
 def _upload_photos(s3: Any, folder: Path) -> None:
-    for path in sorted(images.generate(folder, PHOTOS).rglob("*.jpg")):
+    for path in sorted(generated_photos.generate(folder, PHOTOS).rglob("*.jpg")):
         s3.upload_file(str(path), BUCKET, f"Test/{path.parent.name}/{path.name}")
     s3.put_object(Bucket=BUCKET, Key="Test/Apple/broken.jpg", Body=b"not a photo")
 
@@ -240,9 +242,12 @@ class PipelineRun:
         self.control.clear()
         if steps == "replayed":
             for name in ("featurize", "reduce"):
-                self.control.arm(CompleteStep(), step=name)
+                self.control.cause_later(CompleteStep(), step=name)
         self._notify()
         failed, error = None, None
+        with self._as_airflow():
+            if steps == "replayed":
+                self._reopen()
         with self._as_airflow(), guard.on():
             for name, part in self._parts(guard):
                 try:
@@ -256,11 +261,8 @@ class PipelineRun:
 
     def _parts(self, guard: Guard) -> Iterator[Part]:
         yield "plan", tasks.plan
-        yield "guards", lambda: tasks.check_guards(self._results["plan"])
-        yield (
-            "publish_artifacts",
-            lambda: tasks.publish_artifacts(self._results["guards"], self._results["plan"]),
-        )
+        yield "guards", tasks.check_guards
+        yield "publish_artifacts", tasks.publish_artifacts
         yield "a broken upload", lambda: self._broken_upload(guard)
         yield "create_cluster", lambda: self._create()
         yield "wait_for_cluster", lambda: self._wait(ClusterReadySensor)
@@ -271,10 +273,10 @@ class PipelineRun:
                 lambda task=task: self._wait(StepSensor, step_id=self._results[f"add_{task}_step"]),
             )
         yield "terminate_cluster", self._terminate
-        yield "verify", lambda: tasks.verify(self._results["plan"])
-        yield "publish", lambda: tasks.publish(self._results["plan"])
+        yield "verify", tasks.verify
+        yield "publish", tasks.publish
         yield "clean", tasks.clean
-        yield "report", lambda: tasks.report(self._results["plan"], self._results["guards"])
+        yield "report", tasks.report
         yield "cluster_reaper", self._reap
         yield "photo notifications", self._hear
 
@@ -309,7 +311,7 @@ class PipelineRun:
         before = len(guard.refused)
         artifact = Deployment().model_dir / "mobilenetv2.keras"
         try:
-            tasks.client("s3", REGION).upload_file(str(artifact), BUCKET, "artifacts/broken/model.keras")
+            clients.client("s3", REGION).upload_file(str(artifact), BUCKET, "artifacts/broken/model.keras")
         except S3UploadFailedError as error:
             # boto3 tells of the piece alone, not of the pieces that it could not take back.
             if len(guard.refused) > before:
@@ -342,12 +344,11 @@ class PipelineRun:
         return str(self._results["create_cluster"])
 
     def _context(self) -> Any:
-        created = self._results.get("create_cluster")
         instance = SimpleNamespace(
             try_number=1,
-            xcom_pull=lambda **_: created,
+            xcom_pull=lambda task_ids, **_: self._results.get(task_ids),
             xcom_push=lambda **_: None,
-            get_task_states=lambda dag_id, run_ids: {run_ids[0]: {CREATE_TASK_ID: "success"}},
+            get_task_states=lambda dag_id, run_ids: {run_ids[0]: {CREATE_CLUSTER: "success"}},
             get_task_breadcrumbs=lambda *_: [],
             get_dr_count=lambda *_, **__: 0,
         )
@@ -380,7 +381,7 @@ class PipelineRun:
         self.account.step_environment.update(self.account.sessions["NodeRole"])
         with (
             mock.patch.dict(os.environ, environment),
-            mock.patch.object(tasks, "get_current_context", self._context),
+            mock.patch.object(run_context, "get_current_context", self._context),
         ):
             yield
 
@@ -404,6 +405,13 @@ class PipelineRun:
         older = {"run_key": "older", "run_id": "older", "published_at": "2026-01-01T00:00:00+00:00"}
         s3.put_object(Bucket=BUCKET, Key=LATEST_KEY, Body=json.dumps(older).encode())
         s3.put_object(Bucket=BUCKET, Key="Results/pca_output/run=older/part-0.parquet", Body=b"")
+
+    def _reopen(self) -> None:
+        """Take back that the run before has finished and sealed what this one takes for its steps' output."""
+        s3, layout = self.account.admin("s3"), RunLayout(BUCKET, RUN_ID)
+        owner = Owner(Deployment().installation, DAG_ID, RUN_ID)
+        s3.delete_object(Bucket=BUCKET, Key=f"{layout.features}{FINISHED_NAME}")
+        write_json(s3, BUCKET, layout.claim, Claim(owner=asdict(owner), claimed_at="", sealed=False))
 
     def _end_clusters(self) -> None:
         emr = self.account.admin("emr")

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from fruit_pipeline.cluster import job_flow
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.identity import cluster_tags
-from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.cluster.cluster_request import job_flow
+from fruit_pipeline.cluster.identity import cluster_tags
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
 from infra.__main__ import cli
 from infra.doctor import LINKED_SERVICES
 from infra.stack import TEMPLATE, Stack
 from local_aws.server import LocalAws
-from tests.infra.local_account import BUCKET, NOT_IN_MOTO, client, finish_bucket
-from tests.infra.template import load, made_by_request, security_configuration
+from tests.deploy.infra.moto_account import BUCKET, NOT_IN_MOTO, client, finish_bucket
+from tests.deploy.infra.template_data import load, made_by_request, security_configuration
 
 CALLS_OF_A_SESSION = {
     "ssm:UpdateInstanceInformation",

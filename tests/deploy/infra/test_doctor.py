@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
 from infra import doctor
 from infra.__main__ import cli
-from infra.account import Account
-from infra.doctor import Finding, Patient
+from infra.account_clients import Account
+from infra.doctor import Finding, Target
 from infra.stack import Stack
 from local_aws.server import LocalAws
-from tests.infra.local_account import BUCKET, REGION, client, finish_bucket
+from tests.deploy.infra.moto_account import BUCKET, REGION, client, finish_bucket
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def deployed(aws: LocalAws) -> None:
 
 
 @pytest.fixture
-def patient() -> Patient:
+def target() -> Target:
     account = Account(REGION)
-    return Patient(
+    return Target(
         account,
         Stack(account.client("cloudformation"), "fruit-features"),
         RunParameters(),
@@ -39,13 +39,13 @@ def verdicts(findings: Iterator[Finding]) -> set[str]:
     return {finding.verdict for finding in findings}
 
 
-def test_an_account_without_a_stack_is_told_to_deploy_one(aws: LocalAws, patient: Patient) -> None:
-    [finding] = doctor.stack(patient)
+def test_an_account_without_a_stack_is_told_to_deploy_one(aws: LocalAws, target: Target) -> None:
+    [finding] = doctor.stack(target)
     assert (finding.verdict, finding.remedy) == ("wrong", "make deploy")
 
 
 @pytest.mark.usefixtures("deployed")
-def test_what_the_stack_made_is_right(aws: LocalAws, patient: Patient) -> None:
+def test_what_the_stack_made_is_right(aws: LocalAws, target: Target) -> None:
     for check in (
         doctor.credentials,
         doctor.clock,
@@ -54,48 +54,48 @@ def test_what_the_stack_made_is_right(aws: LocalAws, patient: Patient) -> None:
         doctor.bucket,
         doctor.subnets,
     ):
-        assert verdicts(check(patient)) == {"right"}, check.__name__
-    assert verdicts(doctor.roles(patient)) == {"right"}
+        assert verdicts(check(target)) == {"right"}, check.__name__
+    assert verdicts(doctor.roles(target)) == {"right"}
 
 
 @pytest.mark.usefixtures("deployed")
-def test_settings_that_are_not_the_stacks_are_named(aws: LocalAws, patient: Patient) -> None:
-    [finding] = doctor.settings(patient)
+def test_settings_that_are_not_the_stacks_are_named(aws: LocalAws, target: Target) -> None:
+    [finding] = doctor.settings(target)
     assert finding.verdict == "doubtful"
     assert "FRUITS_SERVICE_ROLE" in finding.seen
     assert "python -m infra env" in finding.remedy
 
 
 @pytest.mark.usefixtures("deployed")
-def test_a_bucket_that_lost_its_policy_is_wrong(aws: LocalAws, patient: Patient) -> None:
+def test_a_bucket_that_lost_its_policy_is_wrong(aws: LocalAws, target: Target) -> None:
     s3 = client(aws, "s3")
     s3.delete_bucket_policy(Bucket=BUCKET)
-    [finding] = doctor.bucket(patient)
+    [finding] = doctor.bucket(target)
     assert finding.verdict == "wrong"
     assert "a TLS-only policy" in finding.seen
 
 
 @pytest.mark.usefixtures("deployed")
-def test_a_subnet_without_emrs_tag_is_wrong_and_the_remedy_mends_it(aws: LocalAws, patient: Patient) -> None:
+def test_a_subnet_without_emrs_tag_is_wrong_and_the_remedy_mends_it(aws: LocalAws, target: Target) -> None:
     ec2 = client(aws, "ec2")
-    subnet = patient.stack.outputs()["SubnetId"].split(",")[0]
+    subnet = target.stack.outputs()["SubnetId"].split(",")[0]
     tag = {"Key": "for-use-with-amazon-emr-managed-policies", "Value": "true"}
     ec2.delete_tags(Resources=[subnet], Tags=[tag])
-    [wrong] = [finding for finding in doctor.subnets(patient) if finding.verdict == "wrong"]
+    [wrong] = [finding for finding in doctor.subnets(target) if finding.verdict == "wrong"]
     assert wrong.remedy == (
         f"aws ec2 create-tags --resources {subnet} --tags "
         "Key=for-use-with-amazon-emr-managed-policies,Value=true"
     )
     ec2.create_tags(Resources=[subnet], Tags=[tag])
-    assert verdicts(doctor.subnets(patient)) == {"right"}
+    assert verdicts(doctor.subnets(target)) == {"right"}
 
 
 @pytest.mark.usefixtures("deployed")
 def test_a_missing_linked_role_is_wrong(
-    aws: LocalAws, patient: Patient, monkeypatch: pytest.MonkeyPatch
+    aws: LocalAws, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(doctor.LINKED_SERVICES, "batch.amazonaws.com", "Batch")
-    [wrong] = [finding for finding in doctor.roles(patient) if finding.verdict == "wrong"]
+    [wrong] = [finding for finding in doctor.roles(target) if finding.verdict == "wrong"]
     assert wrong.remedy == "aws iam create-service-linked-role --aws-service-name batch.amazonaws.com"
 
 
@@ -109,22 +109,22 @@ class _Answers:
         return lambda **_: self._answers[name]
 
 
-def with_client(patient: Patient, service: str, **answers: Any) -> Patient:
-    """The patient, of whose services one answers with this."""
-    patient.account._clients[service, REGION] = _Answers(**answers)
-    return patient
+def with_client(target: Target, service: str, **answers: Any) -> Target:
+    """The target, of whose services one answers with this."""
+    target.account._clients[service, REGION] = _Answers(**answers)
+    return target
 
 
-def test_a_type_that_emr_does_not_offer_is_wrong(aws: LocalAws, patient: Patient) -> None:
+def test_a_type_that_emr_does_not_offer_is_wrong(aws: LocalAws, target: Target) -> None:
     """EMR's own list, in pages; RunJobFlow refuses what is not in it."""
-    offered = [{"Type": name} for name in patient.types_that_may_come if name != "m6g.large"]
+    offered = [{"Type": name} for name in target.types_that_may_come if name != "m6g.large"]
     pages = [
         {"SupportedInstanceTypes": offered[:1], "Marker": "more"},
         {"SupportedInstanceTypes": offered[1:]},
     ]
-    with_client(patient, "emr")
-    patient.account.client("emr").list_supported_instance_types = lambda **call: pages["Marker" in call]
-    findings = list(doctor.types(patient))
+    with_client(target, "emr")
+    target.account.client("emr").list_supported_instance_types = lambda **call: pages["Marker" in call]
+    findings = list(doctor.types(target))
     [wrong] = [finding for finding in findings if finding.verdict == "wrong"]
     assert (wrong.seen, wrong.remedy) == (
         "EMR does not offer m6g.large with emr-7.13.0: it would refuse the cluster in create_cluster",
@@ -134,11 +134,11 @@ def test_a_type_that_emr_does_not_offer_is_wrong(aws: LocalAws, patient: Patient
 
 
 def test_a_type_that_comes_in_place_of_another_is_not_asked_for_otherwise(
-    aws: LocalAws, patient: Patient
+    aws: LocalAws, target: Target
 ) -> None:
-    offered = [{"Type": name} for name in patient.types_that_may_come if name != "r6g.xlarge"]
+    offered = [{"Type": name} for name in target.types_that_may_come if name != "r6g.xlarge"]
     answer = {"SupportedInstanceTypes": offered}
-    findings = doctor.types(with_client(patient, "emr", list_supported_instance_types=answer))
+    findings = doctor.types(with_client(target, "emr", list_supported_instance_types=answer))
     [wrong] = [finding for finding in findings if finding.verdict == "wrong"]
     assert "does not offer r6g.xlarge" in wrong.seen
     assert wrong.remedy.endswith("or diversify=false")
@@ -146,36 +146,36 @@ def test_a_type_that_comes_in_place_of_another_is_not_asked_for_otherwise(
 
 @pytest.mark.parametrize(("allowed", "verdict"), [(5.0, "wrong"), (8.0, "right"), (640.0, "right")])
 def test_a_quota_below_what_a_run_needs_is_wrong(
-    aws: LocalAws, patient: Patient, allowed: float, verdict: str
+    aws: LocalAws, target: Target, allowed: float, verdict: str
 ) -> None:
     quota = {"Quota": {"QuotaName": "Spot", "Value": allowed}}
-    [finding] = doctor.quotas(with_client(patient, "service-quotas", get_service_quota=quota))
+    [finding] = doctor.quotas(with_client(target, "service-quotas", get_service_quota=quota))
     assert finding.verdict == verdict
     assert "a run needs 8" in finding.seen
     assert ("--quota-code L-34B43A08 --desired-value 32" in finding.remedy) == (verdict == "wrong")
 
 
 @pytest.mark.parametrize(("minutes", "verdict"), [(0, "right"), (2, "doubtful"), (-6, "wrong")])
-def test_a_clock_that_is_off_is_seen(aws: LocalAws, patient: Patient, minutes: int, verdict: str) -> None:
+def test_a_clock_that_is_off_is_seen(aws: LocalAws, target: Target, minutes: int, verdict: str) -> None:
     date = (datetime.now(UTC) + timedelta(minutes=minutes)).strftime("%a, %d %b %Y %H:%M:%S GMT")
     answer = {"ResponseMetadata": {"HTTPHeaders": {"date": date}}}
-    [finding] = doctor.clock(with_client(patient, "sts", get_caller_identity=answer))
+    [finding] = doctor.clock(with_client(target, "sts", get_caller_identity=answer))
     assert finding.verdict == verdict
 
 
 @pytest.mark.usefixtures("deployed")
 def test_a_check_that_aws_refuses_is_a_finding_and_the_others_go_on(
-    aws: LocalAws, patient: Patient, monkeypatch: pytest.MonkeyPatch
+    aws: LocalAws, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from botocore.exceptions import ClientError
 
-    def refused(_: Patient) -> Iterator[Finding]:
+    def refused(_: Target) -> Iterator[Finding]:
         """iam:GetRole"""
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetRole")
 
     refused.__name__ = "roles"
     monkeypatch.setattr(doctor, "CHECKS", (refused, doctor.region))
-    first, second = doctor.examine(patient)
+    first, second = doctor.examine(target)
     assert (first.verdict, first.seen, first.remedy) == (
         "wrong",
         "GetRole: AccessDenied",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.infra.authorization import Need, needs, permits
+from tests.deploy.infra.authorization import Need, needs, permits
 
 ALLOW = {"Sid": "A", "Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/Test/*"}
 

@@ -5,12 +5,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from fruit_contract.layout import LATEST_KEY, LOGS_PREFIX, RunLayout, artifact_key
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.parameters import RunParameters
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import ParameterError, RunParameters
 from infra.environment import variables
 from infra.stack import TEMPLATE
-from tests.infra.template import load, made_by_request
+from tests.deploy.infra.template_data import load, made_by_request
 
 RESOURCES = load()["Resources"]
 SERVICE_WIDE = {"SeeClusters", "CreateClusters", "ReadPrices", "HoldSessions"}
@@ -116,20 +118,25 @@ def test_the_bucket_is_closed_encrypted_and_versioned() -> None:
     assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
 
 
-def test_lifecycle_rules_name_the_keys_that_the_pipeline_writes() -> None:
+def test_lifecycle_rules_take_what_is_temporary_and_nothing_that_a_result_refers_to() -> None:
     [bucket] = of_type("AWS::S3::Bucket").values()
     layout = RunLayout("b", "r")
     kept = (
         layout.pca_output,
         layout.pca_model,
         layout.report,
+        layout.claim,
+        layout.files,
+        layout.features,
+        layout.compacted,
+        layout.rejected,
         LATEST_KEY,
         artifact_key("0" * 64, "code.zip"),
     )
     expiring = {
         rule["Prefix"] for rule in bucket["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in rule
     }
-    for key in (layout.work_list, layout.features, layout.rejected, f"{LOGS_PREFIX}j-1/x"):
+    for key in (layout.work_list, f"{LOGS_PREFIX}j-1/x"):
         assert any(key.startswith(prefix) for prefix in expiring), f"{key} is kept for ever"
     for key in kept:
         assert not any(key.startswith(prefix) for prefix in expiring), f"{key} would be deleted"
@@ -140,6 +147,17 @@ def test_defaults_are_those_of_the_pipeline() -> None:
     assert parameters["InputPrefix"]["Default"] == RunParameters().input_prefix
     assert parameters["Installation"]["Default"] == Deployment.model_fields["installation"].default
     assert [name for name, each in parameters.items() if "Default" not in each] == ["BucketName"]
+
+
+@pytest.mark.parametrize("prefix", ["", "Results/", "artifacts/x/", "logs/", "Test", "Test/", "results/1/"])
+def test_the_stack_takes_the_prefixes_that_a_run_takes(prefix: str) -> None:
+    is_taken = re.search(load()["Parameters"]["InputPrefix"]["AllowedPattern"], prefix) is not None
+    try:
+        RunParameters.checked({"input_prefix": prefix})
+    except ParameterError:
+        assert not is_taken
+    else:
+        assert is_taken
 
 
 def test_every_output_that_is_a_setting_becomes_a_variable() -> None:

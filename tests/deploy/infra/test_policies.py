@@ -1,7 +1,7 @@
 """Each role can do its part and nothing else: a run succeeds under exactly the template's policies, fails
 without any one of their statements, and neither role reaches what is not its own.
 
-The first run is a whole one with real Spark steps (the others replay them): see tests/infra/pipeline_run.py.
+The first run is a whole one with real Spark steps, which the others replay: see pipeline_run.py.
 """
 
 import os
@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.conftest import REPOSITORY
-from tests.infra.authorization import ACCOUNT, Need, permits
-from tests.infra.document import Row, airflow_rows, listed, node_rows, write
-from tests.infra.local_account import BUCKET, client
-from tests.infra.pipeline_run import Installed, Outcome, PipelineRun, installed
+from evidence.marked_text import EVIDENCE
+from tests.deploy.infra.authorization import ACCOUNT, Need, permits
+from tests.deploy.infra.document import Row, airflow_rows, listed, node_rows, write
+from tests.deploy.infra.moto_account import BUCKET, client
+from tests.deploy.infra.pipeline_run import Installed, Outcome, PipelineRun, installed
 
 CLUSTERS = f"arn:aws:elasticmapreduce:eu-west-1:{ACCOUNT}:cluster/"
 OURS = {
@@ -78,7 +78,7 @@ def test_without_any_one_statement_something_fails(rows: list[Row]) -> None:
 
 
 def test_the_documented_table_has_every_statement(rows: list[Row]) -> None:
-    assert listed(REPOSITORY / "docs" / "aws.md") == {(row.role, row.statement) for row in rows}
+    assert listed(EVIDENCE / "policies.md") == {(row.role, row.statement) for row in rows}
 
 
 def test_every_action_of_airflows_role_is_used(account: Installed, whole: Outcome) -> None:
@@ -108,7 +108,7 @@ def test_every_action_of_the_nodes_role_is_used_but_those_of_emrs_committer(
     [
         ("s3:GetObject", f"arn:aws:s3:::{BUCKET}/Test/Apple/1.jpg", {}),
         ("s3:PutObject", f"arn:aws:s3:::{BUCKET}/Test/Apple/1.jpg", {}),
-        ("s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/Results/pca_output/_latest.json", {}),
+        ("s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/Results/latest.json", {}),
         ("s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/Results/reports/run=a/report.json", {}),
         ("s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/Test/Apple/1.jpg", {}),
         ("s3:PutObject", f"arn:aws:s3:::{BUCKET}/Results/pca_output/run=a/x.parquet", {}),
@@ -148,7 +148,7 @@ def test_the_nodes_role_is_not_handed_to_another_service(account: Installed) -> 
 @pytest.mark.parametrize(
     ("operation", "key"),
     [
-        ("put_object", "Results/pca_output/_latest.json"),
+        ("put_object", "Results/latest.json"),
         ("put_object", "Test/Apple/1.jpg"),
         ("put_object", "artifacts/x/code.zip"),
         ("delete_object", "Test/Apple/broken.jpg"),

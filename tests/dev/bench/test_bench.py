@@ -10,37 +10,25 @@ from statistics import fmean
 from typing import Any
 
 import pytest
-from conftest import ROOT
 
-from bench.cluster_model import Assumptions, Cluster, Rates, forecast, rates_of
+from bench.bench_photos import prepare_photos
 from bench.event_log import read_stages
 from bench.memory import peak_mib
 from bench.object_store import BUCKET, Objects, delay, object_store
-from bench.photos import prepare_photos
-from bench.report import draw, markdown
+from bench.performance_report import draw, figures, report
 from bench.targets import judge, peer_images_per_second
+from tests.fruit_spark.conftest import ROOT
 
 RUN = {
     "seconds": 100.0,
     "stage_seconds": 95.0,
-    "tasks": 20,
     "straggling": 0.01,
     "worker_peak_mib": 200.0,
     "model_loads": 2,
 }
 RESULTS: dict[str, Any] = {
     "machine": {"processor": "a processor", "cores": "2"},
-    "method": {
-        "spark": "Spark",
-        "master": "local[2]",
-        "java": "-X",
-        "photos": 20_000,
-        "raw": 4_000,
-        "notebook": 2_000,
-        "notebook_task": 1_000,
-        "scalar": 400,
-        "repeats": 3,
-    },
+    "method": {"photos": 20_000, "master": "local[2]"},
     "featurize": {
         "photos": 20_000,
         "raw_images_per_second": [220.0, 210.0, 230.0],
@@ -69,7 +57,6 @@ RESULTS: dict[str, Any] = {
         "few": {"partitions": 4, "seconds": [5.0], "driver_peak_mib": [600.0]},
         "many": {"partitions": 1_000, "seconds": [6.0], "driver_peak_mib": [650.0]},
     },
-    "executors": {"photos": 1_000, "images_per_second": {"1": [100.0], "2": [190.0], "4": [190.0]}},
     "first_prediction": {"seconds": [0.5]},
     "resume": {
         "photos": 4_000,
@@ -125,11 +112,16 @@ def test_every_target_is_met_by_good_results_and_missed_by_bad_ones() -> None:
 def test_the_page_names_every_target_and_a_missed_one_stands_out() -> None:
     missed = copy.deepcopy(RESULTS)
     missed["read_stage"]["seconds"]["ours"] = [10.0]
-    page = markdown(missed, judge(missed), "performance.png")
+    page = "\n".join(report(missed))
     for verdict in judge(missed):
         assert f"| {verdict.target} | {verdict.measured_text} |" in page
     assert page.count("**missed**") == 1
     assert draw(missed).startswith(b"\x89PNG")
+
+
+def test_every_figure_is_named_by_its_place_in_the_results() -> None:
+    rows = list(figures({"fit": {"ours": [5.0, 1.5, 2.0]}, "runs": [{"peak_mib": 1.0}, {"peak_mib": 3.0}]}))
+    assert rows == [("fit, ours", "2", "5, 1.5, 2"), ("runs, peak mib", "2", "1, 3")]
 
 
 def test_a_stage_s_straggler_is_what_its_longest_task_takes_beyond_the_median(tmp_path: Path) -> None:
@@ -174,10 +166,11 @@ def test_the_object_store_lists_in_pages_and_reads_whole_and_in_part(tmp_path: P
     assert "<Key>Kiwi/a b+c.jpg</Key>" in first
     assert "<IsTruncated>true</IsTruncated>" in first
     token = first.partition("<NextContinuationToken>")[2].partition("<")[0]
+    assert "<Key>Kiwi/z.jpg</Key>" in first
     rest = objects.answer("GET", f"/{BUCKET}?list-type=2&prefix=Kiwi/&continuation-token={token}", None).body
     # UTF-8 order: é comes after z.
-    assert token == "Kiwi/z.jpg"
     assert rest.decode().count("<Key>") == 1
+    assert "<Key>Kiwi/é.jpg</Key>" in rest.decode()
     folders = objects.answer("GET", f"/{BUCKET}?list-type=2&delimiter=%2F", None).body.decode()
     assert "<CommonPrefixes><Prefix>Kiwi/</Prefix></CommonPrefixes>" in folders
     part = objects.answer("GET", f"/{BUCKET}/Kiwi/z.jpg", "bytes=1-2")
@@ -211,28 +204,3 @@ def test_a_folder_with_too_few_photos_gives_them_again_under_other_names(tmp_pat
     taken = prepare_photos(tmp_path / "taken", 7, tmp_path / "made")
     assert len(set(taken)) == 7
     assert {path.read_bytes() for path in taken} == {path.read_bytes() for path in made}
-
-
-def test_a_forecast_adds_up_and_shrinks_with_the_workers() -> None:
-    rates = Rates(images=100, step=5, fit_rows=10_000, solve=2, project_rows=40_000)
-    assumed = Assumptions(relative_speed=0.5, start=400, submit=40, end=100)
-    small, large = (Cluster(workers, 2 * workers - 1, 0.1, 0.2) for workers in (2, 50))
-    found = forecast(90_000, small, rates, assumed)
-    # 90 tasks of 1,000 images on 3 cores at 50 images a second: 30 rounds of 20 s.
-    assert found.featurize == pytest.approx(40 + 5 + 30 * 20)
-    assert found.reduce == pytest.approx(40 + 5 + 4 + 90_000 * (2 / 10_000 + 2 / 40_000) / 3)
-    assert found.life == pytest.approx(400 + found.featurize + found.reduce + 100)
-    assert found.usd == pytest.approx(0.4 * found.life / 3600)
-    assert forecast(90_000, large, rates, assumed).life < found.life
-
-
-def test_the_rates_of_the_model_are_those_of_the_results() -> None:
-    rates = rates_of(RESULTS)
-    assert rates.images == pytest.approx(20_000 / 95 / 2)
-    assert rates.step == pytest.approx(5)
-    # 60,000 more rows took 3 s more on two cores; without any row, 1 s is left.
-    assert rates.fit_rows == pytest.approx(10_000)
-    assert rates.solve == pytest.approx(1)
-    assert rates.project_rows == pytest.approx(10_000)
-    with pytest.raises(ValueError, match="measure again"):
-        rates_of(RESULTS | {"reduce": RESULTS["reduce"] | {"fit": {"ours": [2.0], "quarter": [2.0]}}})

@@ -6,7 +6,8 @@ from typing import Any
 import boto3
 import pytest
 
-from bench.generated_bucket import BUCKET, PREFIX, generated_bucket, generated_keys
+from bench.generated_bucket import BUCKET, generated_bucket, generated_keys
+from fruit_contract.layout import INPUT_PREFIX
 
 KEYS, FOLDERS = 2_500, 1_200
 
@@ -26,7 +27,7 @@ def bucket() -> Iterator[Any]:
 
 
 def pages(s3: Any, **arguments: str) -> list[dict[str, Any]]:
-    given = {"Prefix": PREFIX, **arguments}
+    given = {"Prefix": INPUT_PREFIX, **arguments}
     return list(s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, **given))
 
 

@@ -34,7 +34,7 @@ def test_seconds_after_the_run_are_summed() -> None:
 
 
 def test_a_scenario_is_as_expected_only_when_everything_is() -> None:
-    right = Seen("s", 0, "success", 1.0, "success", 1, 0, 0, 0.0, True, 1.0)
+    right = Seen("s", 0, "success", False, "success", 1, 0, 0, 0.0, True, 1.0)
     assert right.as_expected
     for changes in (
         {"end": "failed"},

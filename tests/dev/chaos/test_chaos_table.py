@@ -6,12 +6,13 @@ import pytest
 
 from chaos import table
 from chaos.driver import Seen
+from evidence.marked_text import BEGIN, END
 
-MARKS = "before\n<!-- written by make chaos: begin -->\nold\n<!-- written by make chaos: end -->\nafter\n"
+MARKS = f"before\n{BEGIN}old\n{END}after\n"
 
 
 def seen(name: str, end: str) -> Seen:
-    return Seen(name, 2, "success", 1.0, end, 1, 0, 0, 0.0, True, 10.0)
+    return Seen(name, 2, "success", False, end, 1, 0, 0, 0.0, True, 10.0)
 
 
 def test_a_row_that_is_played_again_replaces_its_own_and_is_named(tmp_path: Path) -> None:
@@ -20,7 +21,7 @@ def test_a_row_that_is_played_again_replaces_its_own_and_is_named(tmp_path: Path
     table.write(document, [seen("S3 is slow", "success"), seen("S3 is slow and far", "failed")], 600.0, 1, 60)
     first = document.read_text()
     assert first.startswith("before\n")
-    assert first.endswith("<!-- written by make chaos: end -->\nafter\n")
+    assert first.endswith(f"{END}after\n")
     assert "1 of 2 scenarios ended as expected" in first
     assert "10 minutes." in first
     assert "old" not in first.splitlines()
@@ -37,5 +38,5 @@ def test_a_row_that_is_played_again_replaces_its_own_and_is_named(tmp_path: Path
 def test_a_document_without_the_marks_is_refused(tmp_path: Path) -> None:
     document = tmp_path / "page.md"
     document.write_text("no marks\n")
-    with pytest.raises(ValueError, match="has no place for the table"):
+    with pytest.raises(ValueError, match="has no place for the text"):
         table.write(document, [seen("S3 is slow", "success")], 600.0, 1, None)

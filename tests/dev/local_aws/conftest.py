@@ -1,18 +1,15 @@
 """One local AWS for each module of tests, and clients of it."""
 
 import hashlib
+import sys
 from collections.abc import Iterator
 
 import pytest
 from botocore.client import BaseClient
-from emr_client import JARS, SPARK_PYTHON, TIME_FACTOR, client
 
 from local_aws.control import Control
 from local_aws.server import LocalAws, Settings
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "spark: starts Spark; needs the S3A jars and takes some 15 seconds")
+from tests.dev.local_aws.emr_client import JARS, SPARK_PYTHON, TIME_FACTOR, client
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +26,15 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 
 
 @pytest.fixture
+def restless() -> Iterator[None]:
+    """This process changes threads as often as it can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.fixture
 def emr(aws: LocalAws) -> Iterator[BaseClient]:
     """An EMR client; clusters left alive by the test are terminated after it."""
     emr: BaseClient = client(aws, "emr")
@@ -41,7 +47,7 @@ def emr(aws: LocalAws) -> Iterator[BaseClient]:
 
 @pytest.fixture
 def control(aws: LocalAws) -> Iterator[Control]:
-    """Faults and moves of one test: none before it, none after it."""
+    """Faults and events of one test: none before it, none after it."""
     control = Control(aws.emr_url)
     control.clear()
     yield control

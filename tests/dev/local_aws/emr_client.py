@@ -11,8 +11,8 @@ from botocore.client import BaseClient
 from botocore.config import Config
 
 from local_aws.server import LocalAws
+from tests.conftest import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SPARK_PYTHON = REPOSITORY / ".venv/spark/bin/python"
 JARS = Path(os.environ.get("LOCAL_AWS_JARS_DIR", REPOSITORY / ".cache/jars"))
 TIME_FACTOR = 3000.0

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 from botocore.client import BaseClient
-from emr_client import cluster_in, job_flow, step
 
 from local_aws.server import LocalAws
+from tests.dev.local_aws.emr_client import cluster_in, job_flow, step
 
 CONNECTION: dict[str, Any] = {"aws_conn_id": None, "region_name": "eu-west-1"}
 

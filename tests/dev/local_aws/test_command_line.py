@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emr_client import REPOSITORY, SPARK_PYTHON, eventually
+
+from tests.dev.local_aws.emr_client import REPOSITORY, SPARK_PYTHON, eventually
 
 AWS = Path(sys.executable).with_name("aws")
 BUCKET = "command-line"

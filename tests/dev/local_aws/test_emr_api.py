@@ -10,9 +10,18 @@ import boto3
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
-from emr_client import client, cluster_in, eventually, fleet, fleets, groups, job_flow, step
 
 from local_aws.server import LocalAws, Settings, SetUpError
+from tests.dev.local_aws.emr_client import (
+    client,
+    cluster_in,
+    eventually,
+    fleet,
+    fleets,
+    groups,
+    job_flow,
+    step,
+)
 
 
 def test_the_recorded_cluster_is_described_as_emr_describes_it(emr: BaseClient) -> None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from botocore.client import BaseClient
-from emr_client import TIME_FACTOR, cluster_in, fleets, job_flow, step
 
 from local_aws.emr.bootstrap import LocalBootstrap
+from local_aws.emr.cluster_data import Cluster
 from local_aws.emr.clusters import USER_REQUEST
 from local_aws.emr.instances import provision
 from local_aws.emr.localize import Localizer
-from local_aws.emr.model import Cluster
 from local_aws.server import LocalAws
+from tests.dev.local_aws.emr_client import TIME_FACTOR, cluster_in, fleets, job_flow, step
 
 
 def action(s3: BaseClient, bucket: str, script: str, *args: str, key: str = "set-up.sh") -> dict[str, Any]:

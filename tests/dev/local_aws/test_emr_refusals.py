@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
-from emr_client import cluster_in, fleet, fleets, groups, job_flow, step
 
-from local_aws.emr.errors import ValidationError
+from local_aws.emr.api_errors import ValidationError
 from local_aws.emr.validation import validate
+from tests.dev.local_aws.emr_client import cluster_in, fleet, fleets, groups, job_flow, step
 
 UNKNOWN = "j-NOSUCHCLUSTER"
 
@@ -51,7 +51,7 @@ def test_several_faults_are_told_together() -> None:
         validate("DescribeStep", {})
 
 
-def test_text_beyond_the_basic_plane_is_well_formed() -> None:
+def test_text_beyond_the_basic_plane_is_accepted() -> None:
     validate("RunJobFlow", job_flow(Name="pêche 🍑"))
 
 

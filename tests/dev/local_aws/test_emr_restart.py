@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from emr_client import SPARK_PYTHON, client, cluster_in, job_flow
-
 from local_aws.control import Control
-from local_aws.emr.moves import Hold
+from local_aws.emr.outside_events import Hold
 from local_aws.server import LocalAws, Settings
+from tests.dev.local_aws.emr_client import SPARK_PYTHON, client, cluster_in, job_flow
 
 
 def serve(state_dir: Path, limit_factor: float) -> LocalAws:
@@ -28,7 +27,7 @@ def test_a_scheduled_shutdown_comes_true_after_a_restart_and_a_hold_still_holds(
         cluster_id = emr.run_job_flow(**job_flow(BootstrapActions=[action]))["JobFlowId"]
         cluster_in(emr, cluster_id, "WAITING")
         held = emr.run_job_flow(**job_flow())["JobFlowId"]
-        Control(first.emr_url).move(held, Hold(state="BOOTSTRAPPING"))
+        Control(first.emr_url).cause(held, Hold(state="BOOTSTRAPPING"))
         cluster_in(emr, held, "BOOTSTRAPPING")
     with serve(tmp_path / "state", 30.0) as second:
         ended = cluster_in(client(second, "emr"), cluster_id, "TERMINATED_WITH_ERRORS")

@@ -3,14 +3,14 @@
 from typing import Any
 
 import pytest
-from emr_client import groups, job_flow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_aws.clock import ManualClock
+from local_aws.clock import Factors, ManualClock
 from local_aws.emr import clusters, instances
+from local_aws.emr.cluster_data import Cluster, Failure, Step
 from local_aws.emr.clusters import Durations, Effect, StartBootstrap, StartStep, StepResult, StopStep
-from local_aws.emr.model import Cluster, Failure, Step
+from tests.dev.local_aws.emr_client import groups, job_flow
 
 DURATIONS = Durations(starting=240, bootstrapping=60, terminating=30)
 BOOTSTRAP = {"Name": "set up", "ScriptBootstrapAction": {"Path": "s3://bucket/set-up.sh"}}
@@ -181,6 +181,11 @@ def test_the_primarys_own_shutdown_asks_nobody() -> None:
     assert machine.end_step(0, FAILURE).wait(30).state == "TERMINATED_WITH_ERRORS"
     assert machine.steps == ["CANCELLED", "CANCELLED"]
     assert machine.cluster.reason == clusters.PRIMARY_LOST
+    hurried = Machine().up()
+    clusters.schedule_shutdown(hurried.cluster, 600, hurried.clock)
+    hurried.clock.factors = Factors(limit_factor=60)
+    assert hurried.wait(9).state == "WAITING"
+    assert hurried.wait(1).state == "TERMINATING"
     called_off = Machine().up()
     clusters.schedule_shutdown(called_off.cluster, 600, called_off.clock)
     clusters.schedule_shutdown(called_off.cluster, None, called_off.clock)

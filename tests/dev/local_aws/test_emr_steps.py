@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from botocore.client import BaseClient
-from emr_client import ENDED, cluster_in, eventually, fleets, job_flow, step, step_in
 
 from local_aws.emr.localize import LocalizationError, Localizer
 from local_aws.emr.spark_submit import Localized
 from local_aws.server import LocalAws
+from tests.dev.local_aws.emr_client import ENDED, cluster_in, eventually, fleets, job_flow, step, step_in
 
 
 def run(emr: BaseClient, bucket: str, *steps: dict[str, Any], **changes: Any) -> tuple[str, list[str]]:
@@ -115,12 +115,12 @@ def test_a_step_sees_the_local_aws_and_none_of_the_developers_environment(
     emr: BaseClient, s3: BaseClient, bucket: str, aws: LocalAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_HOME", "/elsewhere")
-    monkeypatch.setenv("AWS_PROFILE", "a-real-account")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of a real account")
     cluster_id, [step_id] = run(emr, bucket, step("env"))
     step_in(emr, cluster_id, step_id, "COMPLETED")
     seen = dict(line.split("=", 1) for line in log(s3, bucket, cluster_id, step_id, "stdout").splitlines())
     assert aws.environment.items() <= seen.items()
-    assert not {"AIRFLOW_HOME", "AWS_PROFILE"} & seen.keys()
+    assert not {"AIRFLOW_HOME", "AWS_SESSION_TOKEN"} & seen.keys()
 
 
 def test_termination_kills_even_a_process_that_ignores_it(
@@ -227,6 +227,8 @@ def linking(kind: bytes, target: str) -> bytes:
         linking(tarfile.SYMTYPE, "/etc/hostname"),
         linking(tarfile.LNKTYPE, "../out.py"),
     ],
+    # An archive's bytes hold the time it was made, and a name is the same in every process.
+    ids=["a file", "a link", "an absolute link", "a hard link"],
 )
 def test_an_archive_that_reaches_outside_is_refused(
     s3: BaseClient, bucket: str, tmp_path: Path, content: bytes

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError, ConnectionClosedError
-from emr_client import client, cluster_in, job_flow
 
-from local_aws.clock import ManualClock
+from local_aws.clock import Factors, ManualClock
 from local_aws.control import Control, ControlError
-from local_aws.emr.moves import LosePrimary
-from local_aws.faults import Delay, Drop, Error, Fault, Faults, MoveCluster, Throttle
+from local_aws.emr.outside_events import LosePrimary
+from local_aws.faults import CauseEvent, Delay, Drop, Error, Fault, Faults, Throttle
 from local_aws.s3_operations import UNKNOWN, s3_operation
 from local_aws.server import LocalAws
+from tests.dev.local_aws.emr_client import client, cluster_in, job_flow
 
 NO_SPACE = Error(status=500, code="InternalFailure", message="nothing works")
 
@@ -52,7 +52,7 @@ def test_without_rules_calls_are_only_counted(
         once_emr.run_job_flow(**job_flow(ReleaseLabel="emr-0.0.0"))
     once_s3.put_object(Bucket=bucket, Key="a", Body=b"x")
     assert once_s3.get_object(Bucket=bucket, Key="a")["Body"].read() == b"x"
-    seen = control.calls()
+    seen = control.logged_calls()
     assert (seen.seen("RunJobFlow"), seen.took_effect("RunJobFlow")) == (2, 1)
     assert [(each.operation, each.target, each.status) for each in seen.calls] == [
         ("RunJobFlow", cluster_id, 200),
@@ -60,7 +60,7 @@ def test_without_rules_calls_are_only_counted(
         ("PutObject", f"{bucket}/a", 200),
         ("GetObject", f"{bucket}/a", 200),
     ]
-    assert [each.operation for each in control.calls(service="s3").calls] == ["PutObject", "GetObject"]
+    assert [each.operation for each in control.logged_calls(service="s3").calls] == ["PutObject", "GetObject"]
 
 
 def test_emr_throttles_as_emr_does_and_boto3_tries_again(
@@ -73,7 +73,7 @@ def test_emr_throttles_as_emr_does_and_boto3_tries_again(
     emr.list_clusters()
     record = control.fault(fault)
     assert (record.hits, record.matched) == (2, 3)
-    assert [each.status for each in control.calls(operation="ListClusters").calls] == [400, 400, 200]
+    assert [each.status for each in control.logged_calls(operation="ListClusters").calls] == [400, 400, 200]
 
 
 def test_s3_throttles_as_s3_does_by_key(once_s3: Any, control: Control, bucket: str) -> None:
@@ -107,7 +107,7 @@ def test_a_delayed_call_is_made_late(once_emr: Any, control: Control) -> None:
     started = time.monotonic()
     once_emr.list_clusters()
     assert time.monotonic() - started >= 0.3
-    assert control.calls(operation="ListClusters").took_effect("ListClusters") == 1
+    assert control.logged_calls(operation="ListClusters").took_effect("ListClusters") == 1
 
 
 def test_a_dropped_run_job_flow_has_made_its_cluster(once_emr: Any, control: Control) -> None:
@@ -115,7 +115,7 @@ def test_a_dropped_run_job_flow_has_made_its_cluster(once_emr: Any, control: Con
     with pytest.raises(ConnectionClosedError):
         once_emr.run_job_flow(**job_flow(Name="lost answer"))
     [made] = [each for each in once_emr.list_clusters()["Clusters"] if each["Name"] == "lost answer"]
-    [call] = control.calls(operation="RunJobFlow").calls
+    [call] = control.logged_calls(operation="RunJobFlow").calls
     assert (call.target, call.status, call.took_effect, call.faults) == (made["Id"], None, True, [fault])
 
 
@@ -124,7 +124,7 @@ def test_a_client_that_tries_a_dropped_run_job_flow_again_has_two_clusters(
 ) -> None:
     control.add_fault(Fault(service="emr", operation="RunJobFlow", calls=1, effect=Drop()))
     emr.run_job_flow(**job_flow())
-    assert control.calls().took_effect("RunJobFlow") == 2
+    assert control.logged_calls().took_effect("RunJobFlow") == 2
 
 
 def test_a_dropped_put_has_put_its_object(once_s3: Any, control: Control, bucket: str) -> None:
@@ -135,8 +135,8 @@ def test_a_dropped_put_has_put_its_object(once_s3: Any, control: Control, bucket
 
 
 def test_a_call_can_move_the_cluster_that_it_names(once_emr: Any, control: Control) -> None:
-    move = MoveCluster(move=LosePrimary())
-    control.add_fault(Fault(service="emr", operation="DescribeCluster", first=2, calls=1, effect=move))
+    event = CauseEvent(event=LosePrimary())
+    control.add_fault(Fault(service="emr", operation="DescribeCluster", first=2, calls=1, effect=event))
     cluster_id = once_emr.run_job_flow(**job_flow())["JobFlowId"]
     seen = [once_emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Status"]["State"] for _ in range(3)]
     assert [state.startswith("TERMINAT") for state in seen] == [False, False, True]
@@ -151,7 +151,7 @@ def test_a_multipart_upload_meets_faults_by_its_parts(
     control.add_fault(Fault(service="s3", operation="UploadPart", calls=1, effect=Throttle()))
     s3.upload_file(str(tmp_path / "big"), bucket, "big")
     s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "big"}]})
-    seen = control.calls(service="s3")
+    seen = control.logged_calls(service="s3")
     assert (seen.seen("UploadPart"), seen.took_effect("UploadPart")) == (3, 2)
     for operation in ("CreateMultipartUpload", "CompleteMultipartUpload", "DeleteObjects"):
         assert seen.took_effect(operation) == 1
@@ -161,7 +161,7 @@ def test_other_services_of_the_same_server_meet_no_fault_of_s3(aws: LocalAws, co
     control.add_fault(Fault(service="s3", operation="*", effect=Throttle()))
     client(aws, "sqs", attempts=1).create_queue(QueueName="undisturbed")
     assert client(aws, "iam", attempts=1).list_roles()["ResponseMetadata"]["HTTPStatusCode"] == 200
-    assert control.calls(service="s3").counts == []
+    assert control.logged_calls(service="s3").counts == []
 
 
 def test_a_call_of_iam_can_be_refused_and_is_counted(aws: LocalAws, control: Control) -> None:
@@ -170,7 +170,8 @@ def test_a_call_of_iam_can_be_refused_and_is_counted(aws: LocalAws, control: Con
     with pytest.raises(ClientError, match="Throttling"):
         iam.list_roles()
     assert iam.list_roles()["ResponseMetadata"]["HTTPStatusCode"] == 200
-    assert (control.calls().seen("ListRoles"), control.calls().took_effect("ListRoles")) == (2, 1)
+    calls = control.logged_calls()
+    assert (calls.seen("ListRoles"), calls.took_effect("ListRoles")) == (2, 1)
 
 
 def test_rules_are_listed_and_removed_one_by_one_or_all(once_emr: Any, control: Control) -> None:
@@ -269,8 +270,8 @@ def ask(aws: LocalAws, method: str, path: str, body: bytes) -> tuple[int, str]:
             "for service s3 only",
         ),
         (
-            b'{"service": "s3", "operation": "*", "effect": {"kind": "move", "move": {"move": "hold"}}}',
-            "effect move is for service emr only",
+            b'{"service": "s3", "operation": "*", "effect": {"kind": "event", "event": {"kind": "hold"}}}',
+            "effect event is for service emr only",
         ),
         (
             b'{"service": "s3", "operation": "*", "key_pattern": "(", "effect": {"kind": "drop"}}',
@@ -299,8 +300,14 @@ def test_a_bad_rule_is_refused_with_one_sentence(
     [
         ("GET", "/nothing", b"", 404, "GET /_control/nothing is not part of the control interface."),
         ("PUT", "/faults", b"{}", 405, "PUT /_control/faults is not part of the control interface."),
-        ("POST", "/clusters/j-1/explode", b"", 400, "The move cannot be used"),
-        ("POST", "/moves", b'{"move": {"move": "hold"}, "when": {}}', 400, "give either state or step"),
+        ("POST", "/clusters/j-1/explode", b"", 400, "The event cannot be used"),
+        (
+            "POST",
+            "/pending-events",
+            b'{"event": {"kind": "hold"}, "when": {}}',
+            400,
+            "give either state or step",
+        ),
         ("POST", "/clusters/j-1/hold", b'{"state": "RUNNING"}', 400, "hold.state"),
     ],
 )
@@ -310,3 +317,22 @@ def test_a_bad_request_is_refused_with_one_sentence(
     answered, sentence = ask(aws, method, path, body)
     assert answered == status
     assert complaint in sentence
+
+
+def test_factors_are_changed_for_limits_and_waits_under_way(
+    aws: LocalAws, emr: BaseClient, control: Control
+) -> None:
+    before = Factors(time_factor=aws.settings.time_factor, limit_factor=aws.settings.limit_factor)
+    control.set_factors(Factors(time_factor=4, limit_factor=2))
+    try:
+        assert (aws.clock.real(60), aws.clock.limit(60)) == (15, 30)
+        control.set_factors(Factors(time_factor=before.time_factor, limit_factor=1))
+        policy = {"IdleTimeout": 7 * 24 * 3600}
+        cluster_id = emr.run_job_flow(**job_flow(AutoTerminationPolicy=policy))["JobFlowId"]
+        cluster_in(emr, cluster_id, "WAITING")
+        control.set_factors(Factors(time_factor=before.time_factor, limit_factor=1e7))
+        cluster_in(emr, cluster_id, "TERMINATED")
+        with pytest.raises(ControlError, match="greater than 0"):
+            control._call("PUT", "/clock", {"limit_factor": 0})
+    finally:
+        control.set_factors(before)

@@ -4,14 +4,14 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from local_run import account
+from local_run import local_account
 
 BUCKET = "s3-as-it-is"
 
 
 @pytest.fixture
 def bucket(s3: BaseClient) -> str:
-    account.create_bucket(s3, BUCKET, "eu-west-1")
+    local_account.create_bucket(s3, BUCKET, "eu-west-1")
     return BUCKET
 
 

@@ -8,7 +8,8 @@ import zipfile
 
 import pytest
 from botocore.client import BaseClient
-from emr_client import ENDED, job_flow, step, step_in
+
+from tests.dev.local_aws.emr_client import ENDED, job_flow, step, step_in
 
 APPLICATION = """
 import json, os, sys

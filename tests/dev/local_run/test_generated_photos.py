@@ -5,40 +5,42 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from local_run import images
+from local_run import generated_photos
 
 
 def test_the_same_number_makes_the_same_files(tmp_path: Path) -> None:
-    one, other = images.generate(tmp_path / "a", 40), images.generate(tmp_path / "b", 40)
+    one, other = generated_photos.generate(tmp_path / "a", 40), generated_photos.generate(tmp_path / "b", 40)
     files = sorted(path.relative_to(one) for path in one.rglob("*.jpg"))
     assert len(files) == 40
     assert all((one / path).read_bytes() == (other / path).read_bytes() for path in files)
 
 
 def test_photos_are_jpegs_in_folders_named_after_their_label(tmp_path: Path) -> None:
-    folder = images.generate(tmp_path, 32)
-    assert {path.name for path in folder.iterdir()} == {fruit.label for fruit in images.FRUITS}
+    folder = generated_photos.generate(tmp_path, 32)
+    assert {path.name for path in folder.iterdir()} == {fruit.label for fruit in generated_photos.FRUITS}
     for path in folder.rglob("*.jpg"):
         with Image.open(path) as image:
             assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (100, 100))
 
 
 def test_no_two_photos_are_alike() -> None:
-    apples = [images.photo(images.FRUITS[0], number).astype(int) for number in range(4)]
+    apples = [generated_photos.photo(generated_photos.FRUITS[0], number).astype(int) for number in range(4)]
     for number, photo in enumerate(apples):
         for other in apples[number + 1 :]:
             assert np.abs(photo - other).mean() > 1
 
 
 def test_labels_differ_in_colour() -> None:
-    means = [images.photo(fruit, 0)[40:60, 40:60].mean(axis=(0, 1)) for fruit in images.FRUITS]
+    means = [
+        generated_photos.photo(fruit, 0)[40:60, 40:60].mean(axis=(0, 1)) for fruit in generated_photos.FRUITS
+    ]
     for number, mean in enumerate(means):
         assert all(np.abs(mean - other).max() > 3 for other in means[number + 1 :])
 
 
 def test_a_second_call_keeps_what_is_there(tmp_path: Path) -> None:
-    folder = images.generate(tmp_path, 16)
+    folder = generated_photos.generate(tmp_path, 16)
     path = next(folder.rglob("*.jpg"))
     before = path.stat().st_mtime_ns
-    images.generate(tmp_path, 16)
+    generated_photos.generate(tmp_path, 16)
     assert path.stat().st_mtime_ns == before

@@ -41,7 +41,7 @@ def test_another_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_check_runs_with_nothing_installed(tmp_path: Path) -> None:
     """As make calls it, with no package on the path: -I -S leaves the standard library alone."""
-    script = REPOSITORY / "local_run" / "preflight.py"
+    script = REPOSITORY / "dev" / "local_run" / "preflight.py"
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(script), "--free-gb", "1e9"],
         cwd=tmp_path,

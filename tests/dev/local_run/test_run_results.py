@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from fruit_contract.layout import RunLayout
-from fruit_contract.report import StepTime, TaskTime, Timing
-from fruit_pipeline.publication import write_json
+from fruit_contract.report_schema import StepTime, TaskTime, Timing
+from fruit_pipeline.results.publication import write_json
 from local_run import results
-from tests.unit.conftest import BUCKET
-from tests.unit.test_publication import publish
+from tests.fruit_pipeline.conftest import BUCKET
+from tests.fruit_pipeline.results.test_publication import publish
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """EMR's documented rules for a RunJobFlow request, each with its source, beyond what botocore's model says.
 
-docs/emr-request.md has the same list; tests/unit/test_emr_rules.py holds the two together and every request
-that the pipeline can build against each rule. ``spoil`` breaks one rule of a request that keeps to all.
+docs/reference/emr-request.md has the same list; test_emr_rules.py holds the two together. It also checks
+every request that the pipeline can build. ``spoil`` breaks one rule of a request that keeps to all.
 """
 
 import re

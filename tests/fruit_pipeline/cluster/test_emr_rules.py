@@ -12,20 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fruit_contract.layout import RunLayout
-from fruit_pipeline import steps
-from fruit_pipeline.artifacts import ArtifactUris
-from fruit_pipeline.cluster import job_flow
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.parameters import MOST_WORKERS, WORKER_TYPES, RunParameters
-from fruit_pipeline.prices import OFFERED_TYPES
-from fruit_pipeline.regions import EU_REGIONS
-from fruit_pipeline.releases import RELEASES
+from fruit_pipeline.cluster import step_requests
+from fruit_pipeline.cluster.artifacts import ArtifactUris
+from fruit_pipeline.cluster.cluster_request import job_flow
+from fruit_pipeline.security.regions import EU_REGIONS
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.instance_types import OFFERED_TYPES
+from fruit_pipeline.settings.parameters import MOST_WORKERS, WORKER_TYPES, RunParameters
+from fruit_pipeline.settings.releases import RELEASES
 from local_aws.emr import rules
-from local_aws.emr.errors import ApiError
+from local_aws.emr.api_errors import ApiError
 from local_aws.emr.validation import validate
 from tests.conftest import REPOSITORY
-from tests.emr_rules import RULES, Rule
-from tests.unit.conftest import planned
+from tests.fruit_pipeline.cluster.emr_rules import RULES, Rule
+from tests.fruit_pipeline.conftest import planned
 
 BUCKET = "fruits-test"
 URIS = ArtifactUris(*(f"s3://{BUCKET}/artifacts/{'0' * 64}/{name}" for name in "abcdefg"))
@@ -53,7 +53,7 @@ def parameters(draw: Any) -> RunParameters:
         max_step_hours=draw(st.floats(0.001, 24)),
         interactive_minutes=draw(st.integers(0, 480)),
         release_label=draw(st.sampled_from(RELEASES)),
-        input_prefix=draw(st.sampled_from(("", "Test/", "p" * 511 + "/"))),
+        input_prefix=draw(st.sampled_from(("T/", "Test/", "p" * 511 + "/"))),
     )
 
 
@@ -94,7 +94,10 @@ def test_every_request_keeps_to_every_rule(
 @given(parameters(), run_ids)
 def test_every_step_keeps_to_every_rule(wanted: RunParameters, run_id: str) -> None:
     layout = RunLayout(BUCKET, run_id)
-    both = [build(wanted, layout, URIS, planned()) for build in (steps.featurize_step, steps.reduce_step)]
+    both = [
+        build(wanted, layout, URIS, planned())
+        for build in (step_requests.featurize_step, step_requests.reduce_step)
+    ]
     call = {"JobFlowId": "j-1", "Steps": both}
     assert botocore_says("AddJobFlowSteps", call) == ""
     validate("AddJobFlowSteps", call)
@@ -131,7 +134,7 @@ def test_local_aws_refuses_what_breaks_a_rule(rule: Rule) -> None:
 
 
 def test_the_documentation_has_the_same_rules_with_the_same_sources() -> None:
-    text = (REPOSITORY / "docs" / "emr-request.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs" / "reference" / "emr-request.md").read_text(encoding="utf-8")
     section = text.partition("## The rules\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", section, re.M)[1:]
     assert rows == [(rule.name, rule.says, rule.source) for rule in RULES]

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fruit_pipeline import fleets, spark_settings
-from fruit_pipeline.parameters import WORKER_TYPES, RunParameters
-from fruit_pipeline.prices import OFFERED_TYPES, gib, vcpus
-from fruit_pipeline.regions import EU_REGIONS
-from fruit_pipeline.spark_settings import spark_defaults, yarn_mib, yarn_site
+from fruit_pipeline.cluster import spark_settings
+from fruit_pipeline.cluster.spark_settings import spark_defaults, yarn_mib, yarn_site
+from fruit_pipeline.cost import substitutes
+from fruit_pipeline.security.regions import EU_REGIONS
+from fruit_pipeline.settings.instance_types import OFFERED_TYPES, gib, vcpus
+from fruit_pipeline.settings.parameters import WORKER_TYPES, RunParameters
 from tests.conftest import REPOSITORY
 
 DIVERSE = [True, False]
@@ -34,7 +35,7 @@ def test_one_executor_and_the_driver_fit_on_every_node_that_may_come_and_two_exe
     executor, driver = container(settings, "executor"), container(settings, "driver")
     offered = int(yarn["yarn.nodemanager.resource.memory-mb"])
     assert int(yarn["yarn.scheduler.maximum-allocation-mb"]) == offered
-    for name in fleets.worker_types(parameters):
+    for name in substitutes.worker_types(parameters):
         assert offered <= yarn_mib(name) < 1024 * gib(name), f"{name} does not have that much"
         assert vcpus(name) == int(settings["spark.executor.cores"]), f"{name} has other cores"
     assert executor + driver <= offered
@@ -61,7 +62,7 @@ def test_yarns_memory_is_known_for_all_types_but_those_too_small_for_a_worker() 
 
 
 def test_the_documentation_has_the_memory_of_every_size() -> None:
-    text = (REPOSITORY / "docs" / "emr-request.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs" / "reference" / "emr-request.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| (\d+) GiB \| (.+) \|$", text, re.M))
     assert rows.keys() == {str(size) for size in spark_settings.YARN_MIB}
     for name in WORKER_TYPES:
@@ -102,20 +103,20 @@ def test_executors_hand_on_their_blocks_when_spot_takes_their_node(spot: str) ->
 def test_what_may_come_is_never_smaller_than_what_was_asked_for_and_has_a_price(
     asked: str, region: str
 ) -> None:
-    first, *others = fleets.may_come(asked, region, diversify=True)
+    first, *others = substitutes.may_come(asked, region, diversify=True)
     assert first == asked
     assert asked not in others
-    assert fleets.may_come(asked, region, diversify=False) == (asked,)
+    assert substitutes.may_come(asked, region, diversify=False) == (asked,)
     for name in others:
         assert name in OFFERED_TYPES
         assert name.partition(".")[2] == asked.partition(".")[2]
         assert (vcpus(name), gib(name) >= gib(asked)) == (vcpus(asked), True)
-        assert fleets.snapshot_on_demand(region, [name]), f"{name} has no price in {region}"
+        assert substitutes.snapshot_on_demand(region, [name]), f"{name} has no price in {region}"
 
 
 def test_in_a_region_without_known_prices_only_the_asked_type_comes() -> None:
-    assert fleets.may_come("m6g.large", "eu-south-1", diversify=True) == ("m6g.large",)
-    assert fleets.may_come("c6g.xlarge", "eu-west-1", diversify=True) == (
+    assert substitutes.may_come("m6g.large", "eu-south-1", diversify=True) == ("m6g.large",)
+    assert substitutes.may_come("c6g.xlarge", "eu-west-1", diversify=True) == (
         "c6g.xlarge",
         "c7g.xlarge",
         "m6g.xlarge",

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from fruit_pipeline import prices
-from fruit_pipeline.prices import S3Prices
+from fruit_pipeline.cost import prices
+from fruit_pipeline.cost.prices import S3Prices
 
 
 def snapshot_of(region: str, types: Iterable[str], today: date = date(2025, 3, 3)) -> prices.Prices:

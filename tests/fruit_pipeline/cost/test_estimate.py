@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,20 +9,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fruit_contract.partitions import image_partitions, most_feature_files, output_partitions
-from fruit_pipeline import billing, estimate, fleets, guards, prices, rates
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.estimate import Workload
-from fruit_pipeline.guards import GuardError
-from fruit_pipeline.invoice import NodeUse, invoice_lines, total_usd
-from fruit_pipeline.parameters import WORKER_TYPES, RunParameters
-from fruit_pipeline.prices import PriceError
-from tests.unit.price_lists import snapshot_of
+from fruit_pipeline.cost import billing, estimate, speeds, substitutes
+from fruit_pipeline.cost.budget import BudgetError, check_budget
+from fruit_pipeline.cost.estimate import Workload
+from fruit_pipeline.cost.invoice import NodeUse, invoice_lines, total_usd
+from fruit_pipeline.cost.prices import PriceError
+from fruit_pipeline.settings import instance_types
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import WORKER_TYPES, RunParameters
+from tests.conftest import REPOSITORY
+from tests.fruit_pipeline.cost.price_lists import snapshot_of
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-IRELAND = snapshot_of("eu-west-1", prices.OFFERED_TYPES)
+IRELAND = snapshot_of("eu-west-1", instance_types.OFFERED_TYPES)
 untimed = settings(deadline=None)
 """A shared machine may be slow; no time is promised here."""
 FRUITS_360 = Workload(images=87_000, image_bytes=2_000_000_000)
+
+
+def fits(parameters: RunParameters, workload: Workload, budget: float) -> dict[str, float]:
+    """What to lower, with the budget in the prices' own currency."""
+    return estimate.fits(parameters.model_copy(update={"budget_eur": budget}), workload, IRELAND, 1.0)
 
 
 def worst(parameters: RunParameters, workload: Workload = FRUITS_360) -> float:
@@ -31,14 +36,16 @@ def worst(parameters: RunParameters, workload: Workload = FRUITS_360) -> float:
 
 
 def test_the_recorded_cluster_fits_the_budget(deployment: Deployment) -> None:
-    found = billing.in_eur(guards.check_budget(RunParameters(), deployment, FRUITS_360, IRELAND), deployment)
+    found = billing.in_eur(
+        check_budget(RunParameters(), FRUITS_360, IRELAND, deployment.usd_per_eur), deployment
+    )
     assert 0 < found["expected"] < found["estimate"] < 10
 
 
 def test_the_documentation_names_the_estimates_of_the_default_run(deployment: Deployment) -> None:
     found = estimate.estimate(RunParameters(), FRUITS_360, IRELAND)
     eur = billing.in_eur(found, deployment)
-    for page in ("README.md", "docs/cost.md"):
+    for page in ("README.md", "docs/guides/cost.md"):
         text = (REPOSITORY / page).read_text(encoding="utf-8")
         assert f"{eur['estimate']:.2f} EUR" in text
         assert f"{eur['expected']:.2f} EUR" in text
@@ -47,8 +54,8 @@ def test_the_documentation_names_the_estimates_of_the_default_run(deployment: De
 
 def test_a_run_above_the_budget_is_refused_with_the_sum_and_what_to_lower(deployment: Deployment) -> None:
     parameters = RunParameters(workers=40)
-    with pytest.raises(GuardError) as refused:
-        guards.check_budget(parameters, deployment, FRUITS_360, IRELAND)
+    with pytest.raises(BudgetError) as refused:
+        check_budget(parameters, FRUITS_360, IRELAND, deployment.usd_per_eur)
     first, *lines = str(refused.value).splitlines()
     assert "more than budget_eur 10: lower max_hours to 1.6, or lower workers to 22" in first
     amounts = [float(line.split()[0]) for line in lines]
@@ -58,7 +65,7 @@ def test_a_run_above_the_budget_is_refused_with_the_sum_and_what_to_lower(deploy
 
 def test_what_the_refusal_proposes_fits_and_the_next_step_does_not() -> None:
     parameters = RunParameters(workers=40)
-    proposed = estimate.fits(parameters, FRUITS_360, IRELAND, 10.0)
+    proposed = fits(parameters, FRUITS_360, 10.0)
     assert set(proposed) == {"max_hours", "workers"}
     for name, step in (("max_hours", 0.1), ("workers", 1)):
         changed = parameters.model_copy(update={name: proposed[name]})
@@ -68,8 +75,8 @@ def test_what_the_refusal_proposes_fits_and_the_next_step_does_not() -> None:
 
 
 def test_a_budget_that_nothing_fits_proposes_only_to_raise_it(deployment: Deployment) -> None:
-    with pytest.raises(GuardError, match=r"budget_eur 0\.01: raise budget_eur to 2\."):
-        guards.check_budget(RunParameters(budget_eur=0.01), deployment, FRUITS_360, IRELAND)
+    with pytest.raises(BudgetError, match=r"budget_eur 0\.01: raise budget_eur to 2\."):
+        check_budget(RunParameters(budget_eur=0.01), FRUITS_360, IRELAND, deployment.usd_per_eur)
 
 
 def test_no_lifetime_is_proposed_that_the_photos_or_the_start_would_not_fit_in() -> None:
@@ -80,8 +87,8 @@ def test_no_lifetime_is_proposed_that_the_photos_or_the_start_would_not_fit_in()
     tight = total_usd(
         estimate.worst_lines(parameters.model_copy(update={"max_hours": needed - 0.01}), many, IRELAND)
     )
-    assert "max_hours" not in estimate.fits(parameters, many, IRELAND, tight)
-    assert estimate.fits(parameters, many, IRELAND, rich - 0.01)["max_hours"] >= needed
+    assert "max_hours" not in fits(parameters, many, tight)
+    assert fits(parameters, many, rich - 0.01)["max_hours"] >= needed
     few = Workload(images=1000, image_bytes=0)
     assert estimate.expected_hours(parameters, few) < 0.3
 
@@ -89,8 +96,8 @@ def test_no_lifetime_is_proposed_that_the_photos_or_the_start_would_not_fit_in()
         return worst(parameters.model_copy(update={"max_hours": hours}), few)
 
     # 45 minutes to start are 0.75 hours.
-    assert estimate.fits(parameters, few, IRELAND, costs(0.8))["max_hours"] == 0.8
-    assert "max_hours" not in estimate.fits(parameters, few, IRELAND, costs(0.7))
+    assert fits(parameters, few, costs(0.8))["max_hours"] == 0.8
+    assert "max_hours" not in fits(parameters, few, costs(0.7))
 
 
 def test_a_life_longer_than_the_limit_is_told_as_it_is() -> None:
@@ -134,10 +141,10 @@ def test_a_run_that_only_reduces_makes_no_features() -> None:
 
 def test_what_earlier_clusters_of_the_run_cost_counts_against_its_budget(deployment: Deployment) -> None:
     spent = replace(FRUITS_360, spent_usd=9 * deployment.usd_per_eur)
-    fresh = guards.check_budget(RunParameters(), deployment, FRUITS_360, IRELAND)
-    with pytest.raises(GuardError, match=r"than budget_eur 10: (?s:.*) 9\.00 EUR  Earlier clusters of"):
-        guards.check_budget(RunParameters(), deployment, spent, IRELAND)
-    found = guards.check_budget(RunParameters(budget_eur=20), deployment, spent, IRELAND)
+    fresh = check_budget(RunParameters(), FRUITS_360, IRELAND, deployment.usd_per_eur)
+    with pytest.raises(BudgetError, match=r"than budget_eur 10: (?s:.*) 9\.00 EUR  Earlier clusters of"):
+        check_budget(RunParameters(), spent, IRELAND, deployment.usd_per_eur)
+    found = check_budget(RunParameters(budget_eur=20), spent, IRELAND, deployment.usd_per_eur)
     assert total_usd(found.worst) == pytest.approx(total_usd(fresh.worst) + spent.spent_usd)
     assert total_usd(found.expected) == pytest.approx(total_usd(fresh.expected) + spent.spent_usd)
 
@@ -162,7 +169,7 @@ def test_both_sums_grow_with_the_photos(images: int, more: int, size: int) -> No
 @untimed
 @given(
     st.data(),
-    st.sampled_from(prices.OFFERED_TYPES),
+    st.sampled_from(instance_types.OFFERED_TYPES),
     st.sampled_from(WORKER_TYPES),
     st.integers(1, 5),
     st.none() | st.integers(5, 8),
@@ -194,12 +201,12 @@ def test_no_bill_of_a_cluster_within_its_lifetime_is_above_the_worst_case(
         diversify=data.draw(st.booleans()),
     )
     workload = Workload(images, images * 6000)
-    came = st.sampled_from(fleets.worker_types(parameters))
+    came = st.sampled_from(substitutes.worker_types(parameters))
     types = [
-        data.draw(st.sampled_from(fleets.primary_types(parameters))),
+        data.draw(st.sampled_from(substitutes.primary_types(parameters))),
         *(data.draw(came) for _ in range(most or workers)),
     ]
-    longest = parameters.lifetime_hours * 3600 + rates.OVERTIME_SECONDS
+    longest = parameters.lifetime_hours * 3600 + speeds.OVERTIME_SECONDS
     lives = [data.draw(st.floats(0, longest)) for _ in types]
     market = "ON_DEMAND" if spot == "on-demand" else data.draw(st.sampled_from(["SPOT", "ON_DEMAND"]))
     share = data.draw(st.floats(0.1, 1))
@@ -234,7 +241,7 @@ def test_interactive_time_is_expected_to_be_used() -> None:
 
 def test_a_fleet_that_may_grow_is_made_to_fit_by_its_maximum() -> None:
     parameters = RunParameters(workers=2, max_workers=40)
-    proposed = estimate.fits(parameters, FRUITS_360, IRELAND, 10.0)
+    proposed = fits(parameters, FRUITS_360, 10.0)
     assert set(proposed) == {"max_hours", "max_workers"}
     assert worst(parameters.model_copy(update={"max_workers": int(proposed["max_workers"])})) <= 10
 
@@ -262,40 +269,23 @@ def test_counts_that_are_none_are_refused(bad: Any) -> None:
 
 
 def test_no_images_are_refused(deployment: Deployment) -> None:
-    with pytest.raises(GuardError, match="There are no images to estimate a cost for"):
-        guards.check_budget(RunParameters(), deployment, Workload(0, 0), IRELAND)
+    with pytest.raises(PriceError, match="There are no images to estimate a cost for"):
+        check_budget(RunParameters(), Workload(0, 0), IRELAND, deployment.usd_per_eur)
 
 
 def test_a_type_without_a_price_is_refused(deployment: Deployment) -> None:
-    with pytest.raises(GuardError, match=r"The price of r7g\.large in eu-west-3 is not in the snapshot"):
-        guards.check_budget(
+    with pytest.raises(PriceError, match=r"The price of r7g\.large in eu-west-3 is not in the snapshot"):
+        check_budget(
             RunParameters(worker_type="r7g.large"),
-            deployment,
             FRUITS_360,
-            snapshot_of("eu-west-3", prices.OFFERED_TYPES),
+            snapshot_of("eu-west-3", instance_types.OFFERED_TYPES),
+            deployment.usd_per_eur,
         )
 
 
-def test_old_prices_and_an_old_exchange_rate_are_warned_of() -> None:
-    fresh = snapshot_of("eu-west-1", ["m6g.large"])
+def test_an_old_exchange_rate_is_warned_of() -> None:
     deployment = Deployment(usd_per_eur_date=date(2025, 3, 1))
-    assert billing.warnings(fresh, deployment, date(2025, 4, 1)) == []
-    late = date(2026, 1, 1)
-    old = billing.warnings(snapshot_of("eu-west-1", ["m6g.large"], late), deployment, late)
-    assert len(old) == 2
-    assert "set FRUITS_USD_PER_EUR and FRUITS_USD_PER_EUR_DATE" in old[1]
-
-
-def test_known_photos_cost_their_reduction_alone_and_a_run_without_new_ones_one_step() -> None:
-    all_new, few_new = Workload(87_000, 2_000_000_000), Workload(55, 330_000, reused=86_945)
-    none_new = Workload(0, 0, reused=86_990)
-    hours = [estimate.expected_hours(RunParameters(), each) for each in (all_new, few_new, none_new)]
-    reduced = 87_000 / (rates.GRAVITON_SHARE * rates.REDUCED_ROWS_PER_CORE_SECOND) / 3
-    assert hours[1] * 3600 == pytest.approx(480 + 90 + 120 + reduced, abs=1)
-    assert hours[2] == pytest.approx(hours[1] - 45 / 3600, abs=1 / 3600)
-    assert hours[0] > hours[1]
-    costs = [
-        total_usd(estimate.estimate(RunParameters(), each, IRELAND).expected)
-        for each in (all_new, few_new, none_new)
-    ]
-    assert costs == sorted(costs, reverse=True)
+    assert billing.rate_warning(deployment, date(2025, 4, 1)) is None
+    assert "set FRUITS_USD_PER_EUR and FRUITS_USD_PER_EUR_DATE" in str(
+        billing.rate_warning(deployment, date(2026, 1, 1))
+    )

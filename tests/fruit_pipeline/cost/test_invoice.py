@@ -4,7 +4,6 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -13,20 +12,25 @@ from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fruit_contract.report import ClusterFacts
-from fruit_pipeline import billing, prices
-from fruit_pipeline.cost_explorer import cost_query
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.invoice import NodeUse, S3Use, billed_hours, invoice_lines, total_usd
-from fruit_pipeline.parameters import RunParameters
-from fruit_pipeline.prices import PriceError
-from tests.unit.price_lists import snapshot_of
+from fruit_contract.report_schema import ClusterFacts
+from fruit_pipeline.cost import billing
+from fruit_pipeline.cost.cost_explorer import cost_query
+from fruit_pipeline.cost.invoice import NodeUse, S3Use, billed_hours, invoice_lines, total_usd
+from fruit_pipeline.cost.prices import PriceError
+from fruit_pipeline.results.run_record import RunRecord
+from fruit_pipeline.settings import instance_types
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.instance_types import InstanceTypeError
+from fruit_pipeline.settings.parameters import RunParameters
+from tests.conftest import REPOSITORY
+from tests.fruit_pipeline.conftest import planned, sized
+from tests.fruit_pipeline.cost.price_lists import snapshot_of
 
-IRELAND = snapshot_of("eu-west-1", prices.PRICED_TYPES)
+IRELAND = snapshot_of("eu-west-1", instance_types.OFFERED_TYPES)
 START = datetime(2026, 11, 30, 22, tzinfo=UTC)
 NOW = START + timedelta(hours=3)
 NO_S3 = S3Use(0, 0, 0)
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "cost.md"
+DOCS = REPOSITORY / "docs" / "guides" / "cost.md"
 
 
 def instance(instance_type: str, hours: float | None, market: str = "SPOT") -> dict[str, object]:
@@ -58,21 +62,19 @@ def bill(
         found = [{"InstanceType": name, "SpotPrice": usd} for name, usd in spot.items()]
         history.add_response("describe_spot_price_history", {"SpotPriceHistory": found})
     with deny, history:
-        return billing.cost_of(
-            [
+        run = RunRecord(
+            "run-1",
+            START,
+            {**RunParameters().model_dump(), **values},
+            plan=planned(1000, bytes=6_000_000),
+            # A run whose fleet was chosen, and is no longer known, has no estimate.
+            estimate=None if "workers" in values else sized("m6g.large", 2),
+            clusters=tuple(
                 ClusterFacts(id=f"j-{n}", instances=nodes, interactive_until=until)
                 for n, nodes in enumerate(clusters)
-            ],
-            {**RunParameters().model_dump(), **values},
-            {"images": 1000, "bytes": 6_000_000, "ignored": 0},
-            Deployment(usd_per_eur=1.25),
-            estimated={"estimate": 5.0, "expected": 0.5},
-            run_key="run-1",
-            started_at=START,
-            pricing=pricing,
-            ec2=ec2,
-            now=NOW,
+            ),
         )
+        return billing.cost_of(run, Deployment(usd_per_eur=1.25), pricing, ec2, NOW)
 
 
 def test_lines_are_ec2_and_emr_by_type_and_market_then_ebs_and_s3() -> None:
@@ -109,7 +111,7 @@ def test_a_life_that_is_none_is_refused(seconds: float) -> None:
 
 
 def test_a_type_nobody_has_a_price_for_is_refused() -> None:
-    with pytest.raises(PriceError, match=r"EC2 type 'm1\.small' is unknown"):
+    with pytest.raises(InstanceTypeError, match=r"EC2 type 'm1\.small' is unknown"):
         invoice_lines([NodeUse("m1.small", "SPOT", 60)], NO_S3, IRELAND)
 
 
@@ -135,7 +137,7 @@ def test_the_reports_lines_sum_to_its_actual_cost_in_eur() -> None:
     s3 = sum(line["amount"] for line in cost["lines"] if line["service"].startswith("S3"))
     assert cost["actual"] == pytest.approx(sum(line["amount"] for line in cost["lines"]))
     assert cost["actual"] == pytest.approx(nodes / 1.25 + s3)
-    assert (cost["currency"], cost["estimate"], cost["expected"]) == ("EUR", 5.0, 0.5)
+    assert (cost["currency"], cost["estimate"], cost["expected"]) == ("EUR", 2.0, 1.0)
 
 
 def test_the_report_says_which_prices_and_rate_were_used_and_how_old_they_are() -> None:
@@ -173,18 +175,8 @@ def test_an_instance_that_has_not_ended_costs_until_now() -> None:
 
 
 def test_a_run_without_an_instance_has_no_cost_and_asks_for_no_price() -> None:
-    cost = billing.cost_of(
-        [],
-        {"region": "nowhere"},
-        None,
-        Deployment(),
-        estimated=None,
-        run_key="run-1",
-        started_at=START,
-        pricing=None,
-        ec2=None,
-        now=NOW,
-    )
+    run = RunRecord("run-1", START, {"region": "nowhere"})
+    cost = billing.cost_of(run, Deployment(), None, None, NOW)
     assert (cost["estimate"], cost["actual"], cost["lines"]) == (None, None, [])
     assert cost["prices"]["source"] == "none asked for: no instance was created"
 
@@ -192,7 +184,7 @@ def test_a_run_without_an_instance_has_no_cost_and_asks_for_no_price() -> None:
 def test_a_cost_that_nobody_can_tell_is_none_with_the_reason() -> None:
     cost = bill([instance("x9.large", 1.0)])
     assert cost["actual"] is None
-    assert cost["prices"]["source"].startswith("EC2 type 'x9.large' is unknown")
+    assert cost["prices"]["source"].startswith("The price of EC2 x9.large in eu-west-1 is not")
 
 
 def test_cost_explorer_takes_the_reports_question_as_it_is() -> None:

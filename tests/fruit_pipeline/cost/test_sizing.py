@@ -2,23 +2,23 @@
 
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fruit_pipeline import estimate, prices, rates, sizing
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.estimate import Workload
-from fruit_pipeline.parameters import RunParameters
-from fruit_pipeline.sizing import Offer, SizingError
-from tests.unit.price_lists import snapshot_of
+from fruit_pipeline.cost import estimate, prices, sizing, speeds
+from fruit_pipeline.cost.estimate import Workload
+from fruit_pipeline.cost.sizing import Offer, SizingError
+from fruit_pipeline.settings import instance_types
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
+from tests.conftest import REPOSITORY
+from tests.fruit_pipeline.cost.price_lists import snapshot_of
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 RATE = Deployment().usd_per_eur
-IRELAND = snapshot_of("eu-west-1", prices.OFFERED_TYPES)
+IRELAND = snapshot_of("eu-west-1", instance_types.OFFERED_TYPES)
 IMAGES = st.integers(1, 2_000_000)
 few_examples = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -50,7 +50,7 @@ def fitting(parameters: RunParameters, images: int) -> list[Offer]:
     longest = 60 * min(
         parameters.deadline_minutes / 60,
         parameters.max_hours,
-        parameters.max_step_hours + (rates.START_SECONDS + rates.END_SECONDS) / 3600,
+        parameters.max_step_hours + (speeds.START_SECONDS + speeds.END_SECONDS) / 3600,
     )
     return [
         offer
@@ -142,7 +142,7 @@ def test_a_slower_engine_and_a_larger_image_take_longer_on_the_same_fleet() -> N
         return offer.minutes
 
     assert minutes(image_size=96) < minutes(image_size=160) < minutes() < minutes(engine="keras")
-    assert set(rates.SHARE_OF_224) == {96, 128, 160, 192, 224}
+    assert set(speeds.SHARE_OF_224) == {96, 128, 160, 192, 224}
 
 
 def test_the_recorded_fleet_is_the_default_and_is_left_alone() -> None:
@@ -215,15 +215,8 @@ def test_a_given_fleet_that_is_too_slow_for_its_lifetime_is_warned_of() -> None:
     assert re.match(r"2 m6g\.large is expected to need \d\.\d hours, and max_hours 1 ends", slow)
 
 
-def test_a_model_of_larger_runs_counts_with_the_same_rates() -> None:
-    """bench/scale.py has none of its own."""
-    text = (REPOSITORY / "bench" / "scale.py").read_text(encoding="utf-8")
-    for name in ("GRAVITON_SHARE", "START_SECONDS", "STEP_SECONDS", "END_SECONDS", "working_cores"):
-        assert f"shared.{name}" in text
-
-
 def test_the_documentation_s_examples_are_what_is_chosen() -> None:
-    text = (REPOSITORY / "docs" / "cost.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs" / "guides" / "cost.md").read_text(encoding="utf-8")
     rows = re.findall(
         r"^\| ([\d,]+) \| (?:`(\w+)=(\d+)`)? ?\| (\d+ \S+) \| (\d+) \| (\S+) \| (\S+) \|$", text, re.M
     )

@@ -3,8 +3,8 @@
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -13,39 +13,39 @@ from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.sdk.exceptions import AirflowFailException
 from botocore.stub import Stubber
 
-from fruit_pipeline import artifacts, history, reporting, tasks
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.parameters import Fleet, RunParameters
-from local_run import account
-from tests.unit.conftest import BUCKET, REGION, planned
+from fruit_pipeline.aws import clients
+from fruit_pipeline.cluster import artifacts
+from fruit_pipeline.dag import run_context, tasks
+from fruit_pipeline.dag.run_context import RunContext
+from fruit_pipeline.results.publication import write_json
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import Fleet, RunParameters
+from local_run import local_account
+from tests.fruit_pipeline.conftest import BUCKET, REGION, planned
+from tests.fruit_pipeline.dag.conftest import InTask
 
 PLANNED = planned(87_000, bytes=2_000_000_000)
 Guard = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def guard(s3: Any, monkeypatch: pytest.MonkeyPatch) -> Guard:
+def guard(s3: Any, in_task: InTask, monkeypatch: pytest.MonkeyPatch) -> Guard:
     """The task in a DAG run of some type, in an account that has roles and no price list."""
-    account.create_roles(boto3.client("iam", region_name=REGION), Deployment())
-    monkeypatch.setattr(tasks, "client", lambda service, region: boto3.client(service, region_name=region))
+    local_account.create_roles(boto3.client("iam", region_name=REGION), Deployment())
     pricing = boto3.client("pricing", region_name="eu-central-1")
     denied = Stubber(pricing)
     denied.add_client_error("get_products", "AccessDeniedException", "not authorized", 400)
     denied.activate()
-    monkeypatch.setattr(
-        tasks, "_price_clients", lambda region: (pricing, boto3.client("ec2", region_name=region))
-    )
+
+    def client(service: str, region: str, config: Any = None) -> Any:
+        return pricing if service == "pricing" else boto3.client(service, region_name=region)
+
+    monkeypatch.setattr(clients, "client", client)
 
     def run(run_type: DagRunType = DagRunType.MANUAL, **changes: Any) -> dict[str, Any]:
-        params = RunParameters(bucket=BUCKET, **changes).model_dump()
-        context = {
-            "params": params,
-            "dag": SimpleNamespace(dag_id="fruit_features"),
-            "run_id": "r",
-            "dag_run": SimpleNamespace(run_type=run_type, run_after=datetime.now(UTC)),
-        }
-        monkeypatch.setattr(tasks, "get_current_context", lambda: context)
-        return tasks.check_guards(PLANNED)
+        in_task(RunParameters(bucket=BUCKET, **changes).model_dump(), run_type=run_type, plan=PLANNED)
+        estimate: Any = tasks.check_guards()
+        return dict(estimate)
 
     return run
 
@@ -60,13 +60,9 @@ def dear_month(s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key="Results/reports/run=a/report.json", Body=json.dumps(report).encode())
 
 
-def test_both_sums_are_handed_on_and_old_prices_are_warned_of(
-    guard: Guard, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING, logger=tasks.__name__):
-        found = guard()
+def test_both_sums_are_handed_on(guard: Guard) -> None:
+    found = guard()
     assert 0 < found["expected"] < found["estimate"] < 10
-    assert "Prices (snapshot) are of 2025-03-02" in caplog.text
 
 
 def test_the_fleet_that_is_chosen_and_its_arithmetic_are_handed_on_and_logged(
@@ -94,19 +90,28 @@ def test_a_run_that_no_fleet_fits_fails_in_one_sentence(guard: Guard) -> None:
 
 
 def test_the_cluster_that_is_asked_for_is_the_one_that_was_chosen(
-    guard: Guard, monkeypatch: pytest.MonkeyPatch
+    guard: Guard, in_task: InTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params = RunParameters(bucket=BUCKET, workers="auto").model_dump()
     guarded = guard(workers="auto", deadline_minutes=14)
-    context = {"params": params, "run_id": "r", "dag": SimpleNamespace(dag_id="fruit_features")}
-    monkeypatch.setattr(tasks, "get_current_context", lambda: context)
+    in_task(RunParameters(bucket=BUCKET, workers="auto").model_dump(), plan=PLANNED, guards=guarded)
     uris = artifacts.ArtifactUris(*("s3://b/a",) * 6)
     monkeypatch.setattr(artifacts, "publish", lambda *_: uris)
-    core = tasks.publish_artifacts(guarded, PLANNED)["job_flow"]["Instances"]["InstanceFleets"][1]
+    core = tasks.publish_artifacts()["job_flow"]["Instances"]["InstanceFleets"][1]
     assert {
         "worker_type": core["InstanceTypeConfigs"][0]["InstanceType"],
         "workers": core["TargetSpotCapacity"],
     } == guarded["sizing"]["chosen"]
+
+
+def test_a_run_whose_result_was_published_describes_no_cluster_again(
+    guard: Guard, in_task: InTask, s3: Any
+) -> None:
+    guarded = guard()
+    in_task(RunParameters(bucket=BUCKET).model_dump(), plan=PLANNED, guards=guarded)
+    owner, layout = RunContext.current().owner, RunContext.current().layout
+    write_json(s3, BUCKET, layout.claim, {"owner": asdict(owner), "claimed_at": "", "sealed": True})
+    with pytest.raises(AirflowFailException, match="was published, and stays as it is"):
+        tasks.publish_artifacts()
 
 
 def test_a_run_above_its_budget_fails_with_the_sum(guard: Guard) -> None:
@@ -152,8 +157,8 @@ def test_what_the_run_has_cost_already_is_in_both_sums_and_in_the_budget(
     fresh = guard()
     ago = datetime.now(UTC) - timedelta(hours=30)
     node = {"type": "m6g.xlarge", "market": "ON_DEMAND", "created": ago.isoformat(), "ended": None}
-    before = {**reporting.NO_CLUSTER, "id": "j-1", "instances": [node]}
-    monkeypatch.setattr(history, "clusters_so_far", lambda *_: [before])
+    before = {"id": "j-1", "instances": [node]}
+    monkeypatch.setattr(run_context, "clusters_so_far", lambda *_: [before])
     again = guard()
     spent = again["estimate"] - fresh["estimate"]
     assert spent == pytest.approx(30 * (0.172 + 0.043) / Deployment().usd_per_eur, rel=0.1)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fruit_pipeline.origin import words
+from fruit_pipeline.dag.started_by import words
 
 DROP = {
     "new": 300,

@@ -1,6 +1,5 @@
 """The DAG's own tasks ask about residency and encryption where it matters, and fail without a retry."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -8,24 +7,19 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from fruit_contract.layout import RunLayout
-from fruit_pipeline import tasks
-from fruit_pipeline.identity import check_run_id
-from fruit_pipeline.publication import write_json
-from tests.unit.conftest import BUCKET, REGION, planned
+from fruit_pipeline.cluster.identity import check_run_id
+from fruit_pipeline.dag import tasks
+from fruit_pipeline.results.publication import write_json
+from tests.fruit_pipeline.conftest import BUCKET, REGION, planned
+from tests.fruit_pipeline.dag.conftest import InTask
 
 
 @pytest.fixture
-def params(s3: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def params(s3: Any, in_task: InTask, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Parameters of the run that the tasks believe to be in."""
     values = {"bucket": BUCKET, "region": REGION}
-    context = {
-        "params": values,
-        "run_id": "run-1",
-        "dag": SimpleNamespace(dag_id="fruit_features"),
-        "ti": SimpleNamespace(xcom_pull=lambda **_: None),
-    }
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
-    monkeypatch.setattr(tasks, "get_current_context", lambda: context)
+    in_task(values)
     return values
 
 
@@ -41,10 +35,9 @@ def test_plan_goes_as_far_as_the_photos_where_all_is_right(params: dict[str, Any
 
 @pytest.mark.parametrize("run_id", ["spare~1", "a#b", "r" * 257])
 def test_plan_refuses_a_run_id_that_no_tag_of_emr_can_be(
-    params: dict[str, Any], run_id: str, monkeypatch: pytest.MonkeyPatch
+    params: dict[str, Any], run_id: str, in_task: InTask
 ) -> None:
-    context = {**tasks.get_current_context(), "run_id": run_id}
-    monkeypatch.setattr(tasks, "get_current_context", lambda: context)
+    in_task(params, run_id=run_id)
     with pytest.raises(
         AirflowFailException, match="cannot be a tag of the run's cluster: trigger a run whose id"
     ):
@@ -53,7 +46,7 @@ def test_plan_refuses_a_run_id_that_no_tag_of_emr_can_be(
 
 
 @pytest.mark.parametrize("run_id", ["manual__2026-11-22T10:00:00+00:00", "nightly 7", "épi@home", "r" * 256])
-def test_what_airflow_names_its_runs_is_a_tag(run_id: str) -> None:
+def test_a_run_id_that_airflow_makes_is_accepted(run_id: str) -> None:
     check_run_id(run_id)
 
 
@@ -77,7 +70,7 @@ def test_plan_refuses_an_endpoint_of_the_connection(
         tasks.plan()
 
 
-@pytest.mark.parametrize("task", [tasks.plan, lambda: tasks.report(None, None)])
+@pytest.mark.parametrize("task", [tasks.plan, tasks.report])
 def test_neither_plan_nor_report_writes_to_a_bucket_outside_the_eu(task: Any, params: dict[str, Any]) -> None:
     boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="in-virginia")
     params["bucket"] = "in-virginia"
@@ -87,22 +80,24 @@ def test_neither_plan_nor_report_writes_to_a_bucket_outside_the_eu(task: Any, pa
 
 
 def test_guards_refuse_a_run_without_the_configuration_that_is_required(
-    params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    params: dict[str, Any], in_task: InTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fruit_pipeline.deployment import Deployment
-    from local_run import account
+    from fruit_pipeline.settings.deployment import Deployment
+    from local_run import local_account
 
-    account.create_roles(boto3.client("iam"), Deployment())
+    local_account.create_roles(boto3.client("iam"), Deployment())
     monkeypatch.setenv("FRUITS_REQUIRE_SECURITY_CONFIGURATION", "true")
+    in_task(params, plan=planned(10))
     with pytest.raises(AirflowFailException, match="set FRUITS_SECURITY_CONFIGURATION"):
-        tasks.check_guards(planned(10))
+        tasks.check_guards()
 
 
 def test_verify_refuses_a_run_that_is_not_encrypted_before_it_reads_the_result(
-    params: dict[str, Any], s3: Any, layout: RunLayout
+    params: dict[str, Any], s3: Any, layout: RunLayout, in_task: InTask
 ) -> None:
+    in_task(params, plan=planned(3))
     s3.delete_bucket_encryption(Bucket=BUCKET)
     for key in (layout.featurize_metrics, layout.reduce_metrics):
         write_json(s3, BUCKET, key, {})
     with pytest.raises(AirflowFailException, match=r"2 of 2 objects of the run .* are not encrypted"):
-        tasks.verify(planned(3))
+        tasks.verify()

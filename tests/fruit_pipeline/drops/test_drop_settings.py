@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.regions import ResidencyError
+from fruit_pipeline.security.regions import ResidencyError
+from fruit_pipeline.settings.deployment import Deployment
 
 
 def test_without_a_queue_nobody_watches() -> None:

@@ -12,9 +12,9 @@ import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 
-from fruit_pipeline import drop_tasks
-from fruit_pipeline.drop_assets import PHOTO_CHECK, PHOTO_DROP
-from fruit_pipeline.drop_tasks import DropCompleteSensor
+from fruit_pipeline.drops import drop_tasks
+from fruit_pipeline.drops.drop_assets import PHOTO_CHECK, PHOTO_DROP
+from fruit_pipeline.drops.drop_tasks import DropCompleteSensor
 
 EVENTS = Asset("photo_events")
 
@@ -94,7 +94,7 @@ def announced(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, int]], Any
     def announce(found: dict[str, int]) -> Any:
         there = context([], [])
         monkeypatch.setattr(drop_tasks, "get_current_context", lambda: there)
-        drop_tasks.announce_drop({"told": 5, "why": "quiet"}, found)
+        drop_tasks.announce_drop({"told": 5, "why": "quiet", **found})
         return there["outlet_events"][PHOTO_DROP].extra
 
     return announce

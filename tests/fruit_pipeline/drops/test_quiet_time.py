@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fruit_pipeline.drops import Patience, judge
+from fruit_pipeline.drops.quiet_time import QuietTime, judge
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-PATIENCE = Patience(quiet=timedelta(minutes=5), longest=timedelta(hours=6), poll=timedelta(seconds=30))
+PATIENCE = QuietTime(quiet=timedelta(minutes=5), longest=timedelta(hours=6), poll=timedelta(seconds=30))
 
 
 def at(**after_noon: float) -> datetime:

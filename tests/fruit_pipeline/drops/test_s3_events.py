@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fruit_pipeline.s3_events import Change, NotAnS3EventError, changes_in
+from fruit_pipeline.drops.s3_events import Change, NotAnS3EventError, changes_in
 
 
 def record(name: str, key: str) -> dict[str, Any]:

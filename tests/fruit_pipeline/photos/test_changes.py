@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from fruit_contract.layout import FEATURES_PREFIX, LATEST_KEY, RunLayout
 from fruit_contract.manifest import DEAD, LIVE, REJECTED
-from fruit_pipeline.changes import count, sources_of, write_lists
-from fruit_pipeline.manifest_merge import MANIFEST_SCHEMA, Changes, OrderError, Photo, Row, merged
-from fruit_pipeline.publication import write_json
-from tests.unit.conftest import BUCKET
+from fruit_pipeline.photos.changes import count, write_lists
+from fruit_pipeline.photos.known_features import KnownFeatures
+from fruit_pipeline.photos.manifest_merge import Changes, OrderError, Photo, Row, merged
+from fruit_pipeline.results.manifests import MANIFEST_SCHEMA, sources_of
+from fruit_pipeline.results.publication import write_json
+from tests.fruit_pipeline.conftest import BUCKET
 
 ODD_NAMES = ["a b.jpg", "a+b.jpg", "50%.jpg", "%20.jpg", "a#b.jpg", "épi.jpg", "e\u0301pi.jpg", "a\nb.jpg"]
 ODD_NAMES += ["A.JPEG", "a.jpeg", "\U0001f34e.png", "\uffee.png"]
@@ -96,14 +98,17 @@ def test_after_any_history_the_rows_that_count_are_those_of_the_photos_there_are
 
         draft = list(merged(listed, manifest, source, changes))
 
-        work = {photo.key for photo in listed if seen.get(photo.key) != photo}
+        dead = {Photo(*row[:3]) for row in manifest if row.state == DEAD}
+        back = {photo.key for photo in listed if seen.get(photo.key) != photo and photo in dead}
+        work = {photo.key for photo in listed if seen.get(photo.key) != photo} - back
         assert {row.key for row in draft if row.source == source} == work
         assert changes == Changes(
             found=len(listed),
-            new=len(drop.photos.keys() - seen.keys()),
+            new=len(work - seen.keys()),
             changed=len(work & seen.keys()),
             deleted=len(seen.keys() - drop.photos.keys()),
             reused=len(listed) - len(work),
+            recovered=len(back),
             work_bytes=sum(photo.size for photo in listed if photo.key in work),
         )
         assert [row.key for row in draft] == sorted((row.key for row in draft), key=str.encode)
@@ -115,11 +120,11 @@ def test_after_any_history_the_rows_that_count_are_those_of_the_photos_there_are
         if drop.compacts:
             live = [row for row in manifest if row.state == LIVE]
             files |= {(row.source, row.key): Photo(*row[:3]) for row in live}
-        bad = ((bad & drop.photos.keys()) - work) | rejected
+        bad = ((bad & drop.photos.keys()) - work - back) | rejected
         seen = {photo.key: photo for photo in listed if not (drop.passing and photo.key in rejected)}
         sources = {row.source for row in manifest if row.state == LIVE}
-        dead = {(row.source, row.key) for row in manifest if row.state == DEAD}
-        rows = [photo for place, photo in files.items() if place[0] in sources and place not in dead]
+        lost = {(row.source, row.key) for row in manifest if row.state == DEAD}
+        rows = [photo for place, photo in files.items() if place[0] in sources and place not in lost]
         assert sorted(rows) == sorted(photo for photo in listed if photo.key not in bad)
 
 
@@ -161,6 +166,18 @@ def test_rows_of_a_source_that_is_lost_are_computed_anew() -> None:
     assert draft == [manifest[1], Row("b", "1", 1, LIVE, None, "run=3")]
 
 
+def test_a_photo_that_is_back_as_it_was_has_its_row_again() -> None:
+    manifest = [
+        Row("a", "1", 1, DEAD, None, "run=1"),
+        Row("a", "2", 1, LIVE, None, "run=2"),
+        Row("b", "1", 1, LIVE, None, "run=1"),
+    ]
+    changes = Changes()
+    draft = list(merged([Photo("a", "1", 1), Photo("b", "1", 1)], manifest, "run=3", changes))
+    assert draft == [manifest[1]._replace(state=DEAD), manifest[0]._replace(state=LIVE), manifest[2]]
+    assert (changes.reused, changes.recovered, changes.any) == (2, 1, 1)
+
+
 @pytest.mark.parametrize("keys", ["ba", "aa"])
 def test_a_listing_out_of_order_is_refused(keys: str) -> None:
     photos = [Photo(key, "1", 1) for key in keys]
@@ -178,9 +195,9 @@ def test_every_photo_is_listed_with_its_key_as_it_is(s3: Any, layout: RunLayout)
     for key in ("Test/", "Test/Pink Lady/", "Test/notes.txt", "Other/1.jpg"):
         s3.put_object(Bucket=BUCKET, Key=key, Body=b"")
 
-    found, counts = write_lists(s3, layout, "Test/", None)
+    changes = write_lists(s3, layout, "Test/")
 
-    assert (found.found, found.new, found.work_bytes, counts.ignored) == (13, 13, 60, 3)
+    assert (changes.found, changes.new, changes.work_bytes, changes.ignored) == (13, 13, 60, 3)
     work = rows(s3, layout.work_list)
     assert {row["key"] for row in work} == {f"Test/Pink Lady/{name}" for name in [*ODD_NAMES, "empty.jpg"]}
     assert all(row["uri"] == f"s3://{BUCKET}/{row['key']}" for row in work)
@@ -192,16 +209,16 @@ def test_every_photo_is_listed_with_its_key_as_it_is(s3: Any, layout: RunLayout)
 
 def test_a_renamed_folder_is_new_photos_and_deleted_ones(s3: Any, layout: RunLayout) -> None:
     old = [put_photo(s3, f"Test/Aple/{number}.jpg") for number in range(3)]
-    write_lists(s3, layout, "Test/", None)
+    write_lists(s3, layout, "Test/")
     put_manifest(s3, layout, [Row(*photo, LIVE, None, layout.source) for photo in old])
     for photo in old:
         s3.delete_object(Bucket=BUCKET, Key=photo.key)
         put_photo(s3, photo.key.replace("Aple", "Apple"))
 
     later = RunLayout(BUCKET, "run-2")
-    found, _ = write_lists(s3, later, "Test/", layout.manifest)
+    changes = write_lists(s3, later, "Test/", KnownFeatures(layout.manifest))
 
-    assert (found.found, found.new, found.changed, found.deleted, found.reused) == (3, 3, 0, 3, 0)
+    assert (changes.found, changes.new, changes.changed, changes.deleted, changes.reused) == (3, 3, 0, 3, 0)
     assert {row["key"].split("/")[1] for row in rows(s3, later.work_list)} == {"Apple"}
     assert {(row["key"].split("/")[1], row["state"]) for row in rows(s3, later.draft)} == {
         ("Aple", DEAD),
@@ -215,8 +232,8 @@ def test_the_same_photo_written_again_is_no_change_whenever_that_was(s3: Any, la
     put_manifest(s3, layout, [Row(*photo, LIVE, None, layout.source)])
     make_current(s3, layout)
     put_photo(s3, "Test/a/1.jpg")
-    found = count(s3, BUCKET, "Test/")
-    assert (found.any, found.reused) == (0, 1)
+    changes = count(s3, BUCKET, "Test/")
+    assert (changes.any, changes.reused) == (0, 1)
     put_photo(s3, "Test/a/1.jpg", b"other")
     assert count(s3, BUCKET, "Test/").changed == 1
     assert count(s3, BUCKET, "Test/a/").new == 1, "the result is of another prefix"
@@ -231,8 +248,8 @@ def test_where_all_is_known_there_is_no_work_list(s3: Any, layout: RunLayout) ->
     photo = put_photo(s3, "Test/a/1.jpg")
     put_manifest(s3, layout, [Row(*photo, LIVE, None, layout.source)])
     later = RunLayout(BUCKET, "run-2")
-    found, _ = write_lists(s3, later, "Test/", layout.manifest)
-    assert found.any == 0
+    changes = write_lists(s3, later, "Test/", KnownFeatures(layout.manifest))
+    assert changes.any == 0
     with pytest.raises(s3.exceptions.NoSuchKey):
         rows(s3, later.work_list)
 
@@ -240,9 +257,9 @@ def test_where_all_is_known_there_is_no_work_list(s3: Any, layout: RunLayout) ->
 def test_features_that_are_gone_from_the_bucket_are_computed_anew(s3: Any, layout: RunLayout) -> None:
     photo = put_photo(s3, "Test/a/1.jpg")
     put_manifest(s3, layout, [Row(*photo, LIVE, None, layout.source)])
-    s3.delete_object(Bucket=BUCKET, Key=f"{layout.features}part-0.parquet")
-    found, _ = write_lists(s3, RunLayout(BUCKET, "run-2"), "Test/", layout.manifest)
-    assert (found.new, found.reused) == (1, 0)
+    known = KnownFeatures(layout.manifest, lost=frozenset([layout.source]))
+    changes = write_lists(s3, RunLayout(BUCKET, "run-2"), "Test/", known)
+    assert (changes.new, changes.reused) == (1, 0)
 
 
 def test_the_sources_of_a_manifest_are_those_of_its_live_and_dead_rows(s3: Any, layout: RunLayout) -> None:
@@ -258,11 +275,11 @@ def test_the_sources_of_a_manifest_are_those_of_its_live_and_dead_rows(s3: Any, 
 def test_more_than_one_page_of_keys_is_listed(s3: Any, layout: RunLayout) -> None:
     for number in range(1100):
         s3.put_object(Bucket=BUCKET, Key=f"Test/a/{number}.jpg", Body=b"")
-    assert write_lists(s3, layout, "Test/", None)[0].found == 1100
+    assert write_lists(s3, layout, "Test/").found == 1100
 
 
 def test_without_photos_nothing_is_written(s3: Any, layout: RunLayout) -> None:
-    assert write_lists(s3, layout, "Test/", None)[0].found == 0
+    assert write_lists(s3, layout, "Test/").found == 0
     for key in (layout.work_list, layout.draft):
         with pytest.raises(s3.exceptions.NoSuchKey):
             rows(s3, key)

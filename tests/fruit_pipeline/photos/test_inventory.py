@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +17,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fruit_pipeline import key_order
-from fruit_pipeline.listing import LISTING_SCHEMA, Counts, ListingError, listed
-from tests.unit.conftest import BUCKET
+from fruit_pipeline.photos import external_sort
+from fruit_pipeline.photos.bucket_listing import OBJECT_SCHEMA, ListingError
+from fruit_pipeline.photos.listing import listed
+from fruit_pipeline.photos.manifest_merge import Changes
+from tests.fruit_pipeline.conftest import BUCKET
 
 Row = dict[str, Any]
 MANIFEST = "inventory/fruits/daily/2026-11-20T01-00Z/manifest.json"
@@ -115,10 +118,10 @@ def manifest(s3: Any, **given: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key=MANIFEST, Body=json.dumps(document))
 
 
-def rows_of(s3: Any, counts: Counts | None = None) -> list[Row]:
+def rows_of(s3: Any, changes: Changes | None = None) -> list[Row]:
     found = []
-    for batch in listed(s3, BUCKET, "Test/", counts or Counts(), URI):
-        assert batch.schema == LISTING_SCHEMA
+    for batch in listed(s3, BUCKET, "Test/", changes or Changes(), URI):
+        assert batch.schema == OBJECT_SCHEMA
         found += batch.to_pylist()
     return found
 
@@ -133,16 +136,15 @@ def test_a_report_is_listed_in_key_order_whatever_its_own(s3: Any, file_format: 
     keys = [f"Test/{name}" for name in names]
     others = ["Test/", "Test/a/notes.txt", "Results/a.jpg", "Testing/a.jpg"]
     report(s3, file_format, [row(key) for key in keys[:5]], [row(key) for key in keys[5:] + others])
-    counts = Counts()
-    found = rows_of(s3, counts)
-    assert [each["key"] for each in found] == sorted(keys, key=str.encode)
-    assert found[0] == {
-        "key": found[0]["key"],
-        "etag": hashlib.md5(found[0]["key"].encode(), usedforsecurity=False).hexdigest(),
+    changes = Changes()
+    photos = rows_of(s3, changes)
+    assert [each["key"] for each in photos] == sorted(keys, key=str.encode)
+    assert photos[0] == {
+        "key": photos[0]["key"],
+        "etag": hashlib.md5(photos[0]["key"].encode(), usedforsecurity=False).hexdigest(),
         "size": 6000,
-        "last_modified": AT,
     }
-    assert counts == Counts(images=8, image_bytes=8 * 6000, ignored=2)
+    assert changes == Changes(ignored=2, left_out=Counter({".txt": 1}))
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
@@ -164,32 +166,21 @@ def test_of_a_versioned_bucket_only_what_is_there_is_listed(s3: Any, file_format
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_a_report_without_times_will_do(s3: Any, file_format: str) -> None:
+def test_a_report_with_the_needed_fields_alone_will_do(s3: Any, file_format: str) -> None:
     report(s3, file_format, [row("Test/a/1.jpg")], columns=("bucket", "key", "size", "e_tag"))
-    assert [each["last_modified"] for each in rows_of(s3)] == [None]
+    assert keys_of(s3) == ["Test/a/1.jpg"]
 
 
 def test_the_bucket_and_its_report_give_the_same(s3: Any) -> None:
     for name in ("Kiwi/1.jpg", "Kiwi é/2.jpg", "Kiwi/notes.txt", "a+b/%.png"):
         s3.put_object(Bucket=BUCKET, Key=f"Test/{name}", Body=name.encode())
     objects = s3.list_objects_v2(Bucket=BUCKET)["Contents"]
-    rows = [
-        row(
-            each["Key"],
-            size=each["Size"],
-            e_tag=each["ETag"].strip('"'),
-            last_modified_date=each["LastModified"],
-        )
-        for each in objects
-    ]
+    rows = [row(each["Key"], size=each["Size"], e_tag=each["ETag"].strip('"')) for each in objects]
     report(s3, "CSV", rows[::-1])
-    counts, counts_of_report = Counts(), Counts()
-    from_bucket = [each for batch in listed(s3, BUCKET, "Test/", counts) for each in batch.to_pylist()]
-    from_report = rows_of(s3, counts_of_report)
-    assert [(r["key"], r["etag"], r["size"]) for r in from_report] == [
-        (r["key"], r["etag"], r["size"]) for r in from_bucket
-    ]
-    assert counts_of_report == counts
+    changes, changes_of_report = Changes(), Changes()
+    from_bucket = [each for batch in listed(s3, BUCKET, "Test/", changes) for each in batch.to_pylist()]
+    assert rows_of(s3, changes_of_report) == from_bucket
+    assert changes_of_report == changes == Changes(ignored=1, left_out=Counter({".txt": 1}))
 
 
 def test_an_empty_report_lists_nothing(s3: Any) -> None:
@@ -206,7 +197,7 @@ def test_what_a_report_lacks_is_named(s3: Any, file_format: str) -> None:
 
 def test_a_report_that_cannot_be_used_is_one_sentence(s3: Any) -> None:
     with pytest.raises(ListingError, match="'nonsense' is no manifest of S3 Inventory"):
-        next(listed(s3, BUCKET, "Test/", Counts(), "nonsense"))
+        next(listed(s3, BUCKET, "Test/", Changes(), "nonsense"))
     with pytest.raises(ListingError, match=r"manifest.json' cannot be read \(NoSuchKey\)"):
         rows_of(s3)
     s3.put_object(Bucket=BUCKET, Key=MANIFEST, Body=b"[]")
@@ -238,13 +229,13 @@ def test_a_data_file_that_is_gone_or_another_is_refused(s3: Any) -> None:
 def test_batches_of_any_keys_are_sorted_by_their_bytes(
     names: list[str], cuts: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_order, "RUN_ROWS", 7)
-    monkeypatch.setattr(key_order, "_STEP_ROWS", 2)
+    monkeypatch.setattr(external_sort, "RUN_ROWS", 7)
+    monkeypatch.setattr(external_sort, "_STEP_ROWS", 2)
     schema, batches, at = pa.schema([("key", pa.string()), ("size", pa.int64())]), [], 0
     while at < len(names):
         some = names[at : at + cuts[at]]
         batches.append(pa.RecordBatch.from_pydict({"key": some, "size": range(at, at + len(some))}, schema))
         at += len(some)
-    found = [each for batch in key_order.by_key(batches, schema, tmp_path) for each in batch.to_pylist()]
+    found = [each for batch in external_sort.by_key(batches, schema, tmp_path) for each in batch.to_pylist()]
     assert [each["key"] for each in found] == sorted(names, key=str.encode)
     assert {each["size"]: each["key"] for each in found} == dict(enumerate(names))

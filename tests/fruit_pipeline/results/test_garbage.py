@@ -7,12 +7,12 @@ import pytest
 
 from fruit_contract.layout import FEATURES_PREFIX, LATEST_KEY, RunLayout
 from fruit_contract.manifest import DEAD, LIVE
-from fruit_pipeline import garbage
-from fruit_pipeline.manifest_merge import Row
-from fruit_pipeline.publication import read_pointer
-from tests.unit.conftest import BUCKET
-from tests.unit.test_changes import put_manifest
-from tests.unit.test_publication import publish
+from fruit_pipeline.photos.manifest_merge import Row
+from fruit_pipeline.results import garbage
+from fruit_pipeline.results.publication import read_pointer
+from tests.fruit_pipeline.conftest import BUCKET
+from tests.fruit_pipeline.photos.test_changes import put_manifest
+from tests.fruit_pipeline.results.test_publication import publish
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +134,14 @@ def test_what_s3_refuses_to_delete_is_said(s3: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(s3, "delete_objects", lambda **_: answer)
     with pytest.raises(garbage.GarbageError, match=r"did not delete 'k' .*AccessDenied"):
         garbage.collect(s3, BUCKET, keep_runs=1)
+
+
+def test_a_file_goes_whatever_characters_its_key_has(s3: Any) -> None:
+    layout = put_run(s3, "a")
+    s3.put_object(Bucket=BUCKET, Key=f"{layout.features}\x01\ufffe\uffff.parquet", Body=b"")
+    put_run(s3, "b")
+    garbage.collect(s3, BUCKET, keep_runs=1)
+    assert of_run(s3, "a") == {layout.report}
 
 
 def test_markers_of_folders_go_with_them(s3: Any) -> None:

@@ -9,24 +9,22 @@ from typing import Any
 
 import boto3
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from fruit_contract.layout import LATEST_KEY, RunLayout
-from fruit_pipeline import publication
-from fruit_pipeline.publication import (
-    REMEMBERED,
+from fruit_contract.layout import FORMER_LATEST_KEY, LATEST_KEY, RunLayout
+from fruit_pipeline.results import publication
+from fruit_pipeline.results.publication import (
     Pointer,
     PublicationError,
+    copy_to_former_address,
     move_pointer,
     pointer_to,
     read_pointer,
-    unused_run_key,
     write_json,
 )
-from tests.unit.conftest import BUCKET, FEATURES
+from fruit_pipeline.settings.deployment import MOST_KEPT_RUNS
+from tests.fruit_pipeline.conftest import BUCKET, FEATURES
 
-REDUCED: Any = {"components": 2, "solver": "blocks", "explained_variance": 0.95}
+REDUCED: Any = {"rows": 3, "components": 2, "solver": "blocks", "explained_variance": 0.95}
 MODEL: Any = {"name": "m", "fingerprint": "f" * 64}
 
 
@@ -57,9 +55,9 @@ def test_the_first_result_is_published_where_there_was_none(s3: Any) -> None:
 
 
 def test_each_result_remembers_those_before_it_the_newest_first(s3: Any) -> None:
-    for number in range(REMEMBERED + 3):
+    for number in range(MOST_KEPT_RUNS + 3):
         publish(s3, str(number), etag(s3))
-    newest = [str(number) for number in reversed(range(3, REMEMBERED + 3))]
+    newest = [str(number) for number in reversed(range(3, MOST_KEPT_RUNS + 3))]
     assert read_pointer(s3, BUCKET).published == newest
 
 
@@ -148,11 +146,31 @@ def test_a_pointer_of_an_older_version_is_replaced(s3: Any) -> None:
     assert read_pointer(s3, BUCKET).published == ["a", "old"]
 
 
+def test_a_pointer_at_its_former_address_is_read_and_moves_to_the_new_one(s3: Any) -> None:
+    older = {"run_key": "old", "run_id": "old", "published_at": "2026-01-01"}
+    write_json(s3, BUCKET, FORMER_LATEST_KEY, older)
+    assert current(s3) == "old"
+    publish(s3, "a", etag(s3))
+    assert read_pointer(s3, BUCKET).published == ["a", "old"]
+    with pytest.raises(PublicationError, match="'b' is not published"):
+        publish(s3, "b", None)
+
+
+def test_who_reads_the_former_address_finds_the_current_result(s3: Any) -> None:
+    for run in ("a", "b"):
+        publish(s3, run, etag(s3))
+        copy_to_former_address(s3, BUCKET)
+    former, latest = (
+        s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in (FORMER_LATEST_KEY, LATEST_KEY)
+    )
+    assert former == latest
+
+
 def test_the_pointer_has_the_same_size_whatever_it_says(s3: Any) -> None:
     """A reader that asks for the size first, and then for so many bytes, gets one whole pointer."""
     longest = "x" * 129
     sizes = set()
-    for number in range(REMEMBERED + 1):
+    for number in range(MOST_KEPT_RUNS + 1):
         publish(s3, f"{longest}{number}", etag(s3))
         sizes.add(s3.head_object(Bucket=BUCKET, Key=LATEST_KEY)["ContentLength"])
     assert sizes == {32768}
@@ -163,10 +181,3 @@ def test_the_pointer_is_json_for_any_reader(s3: Any) -> None:
     answer = s3.get_object(Bucket=BUCKET, Key=LATEST_KEY)
     assert answer["ContentType"] == "application/json"
     assert set(json.loads(answer["Body"].read())) == Pointer.__required_keys__
-
-
-@given(st.sets(st.sampled_from(["a", "a+2", "a+3", "b", "b+2"])))
-def test_a_run_never_writes_where_a_published_one_has(used: set[str]) -> None:
-    assert unused_run_key("a", used) not in used
-    if "a" not in used:
-        assert unused_run_key("a", used) == "a"

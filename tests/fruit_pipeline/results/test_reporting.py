@@ -3,11 +3,19 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fruit_contract.report import ChosenFleet, ClusterFacts, Encryption, ExpectedSizing, Report, TaskTime
-from fruit_pipeline import billing, reporting, timing
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.parameters import RunParameters
-from tests.unit.conftest import planned
+from fruit_contract.report_schema import (
+    ClusterFacts,
+    Encryption,
+    Report,
+    TaskTime,
+)
+from fruit_pipeline.cluster import facts
+from fruit_pipeline.cost import billing
+from fruit_pipeline.results import reporting, timing
+from fruit_pipeline.results.run_record import RunRecord
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
+from tests.fruit_pipeline.conftest import planned, sized
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CLUSTER = ClusterFacts(
@@ -20,37 +28,21 @@ CLUSTER = ClusterFacts(
     instances=[],
 )
 
-COST = billing.cost_of(
-    [CLUSTER],
-    {},
-    None,
-    Deployment(),
-    estimated=None,
-    run_key="r",
-    started_at=START,
-    pricing=None,
-    ec2=None,
-    now=START,
-)
+COST = billing.cost_of(RunRecord("r", START, {}, clusters=(CLUSTER,)), Deployment(), None, None, START)
 
 
 def task(name: str, state: str) -> TaskTime:
     return TaskTime(name=name, started_after=0.0, waited=0.0, seconds=1.0, state=state)
 
 
-def built(tasks: list[TaskTime], **known: Any) -> Report:
-    nothing: dict[str, Any] = {"planned": None, "featurized": None, "reduced": None, "sizing": None}
-    nothing["clusters"] = [CLUSTER]
+def built(tasks: list[TaskTime], why: dict[str, str] | None = None, **known: Any) -> Report:
     return reporting.build_report(
-        run_id="r",
-        started_at=START,
-        parameters=RunParameters().model_dump(),
+        RunRecord("r", START, RunParameters().model_dump(), **{"clusters": (CLUSTER,), **known}),
         tasks=tasks,
         timing=timing.run_timing(CLUSTER, [], [], {}, START, {}),
-        cluster=CLUSTER,
         cost=COST,
         encryption=Encryption(bucket=None, objects=None, cluster=None, not_seen={}),
-        **{**nothing, **known},
+        why=why or {},
     )
 
 
@@ -62,14 +54,27 @@ def test_a_run_that_got_nowhere_still_has_every_field() -> None:
     assert report["explained_variance"] is None
 
 
-def test_a_failure_names_the_task_and_not_those_that_waited_for_it() -> None:
-    report = built([task("plan", "success"), task("verify", "failed"), task("publish", "upstream_failed")])
-    assert report["failure"] == "The run failed in verify: its log says why."
+def test_a_failure_is_told_in_the_tasks_words_and_not_in_those_of_tasks_that_waited_for_it() -> None:
+    ended = [task("plan", "success"), task("verify", "failed"), task("publish", "upstream_failed")]
+    report = built(ended, {"plan": "Of an earlier attempt.", "verify": "Set components to 30."})
+    assert report["failure"] == "The run failed in verify: Set components to 30."
+    report = built(ended)
+    assert report["failure"] == "The run failed in verify: its process has left no word, see its log."
+
+
+def test_what_a_failed_task_says_shows_no_account() -> None:
+    report = built([task("guards", "failed")], {"guards": "No role arn:aws:iam::123456789012:role/x"})
+    assert report["failure"] == "The run failed in guards: No role arn:aws:iam::***:role/x."
 
 
 def test_a_successful_run_has_no_failure() -> None:
-    report = built([task("plan", "success")], planned=planned(3))
+    report = built([task("plan", "success")], plan=planned(3))
     assert (report["state"], report["failure"], report["images"]["found"]) == ("success", None, 3)
+
+
+def test_files_that_are_left_out_by_their_names_are_counted() -> None:
+    assert built([], plan=planned(3, left_out={".heic": 2}))["left_out"] == {".heic": 2}
+    assert built([])["left_out"] == {}
 
 
 def test_the_speed_is_told_by_core() -> None:
@@ -87,40 +92,29 @@ def test_the_speed_is_told_by_core() -> None:
 
 
 def test_what_was_expected_of_the_fleet_stands_beside_what_happened() -> None:
-    expected = ExpectedSizing(
-        chosen=ChosenFleet(worker_type="m6g.large", workers=1),
-        automatic=True,
-        expected_minutes=12.5,
-        arithmetic="sum",
-    )
-    sizing = built([], sizing=expected)["sizing"]
+    sizing = built([], estimate=sized("m6g.large", 1, minutes=12.5))["sizing"]
     assert sizing is not None
     assert (sizing["expected_minutes"], sizing["actual_minutes"]) == (12.5, 15.0)
     assert (sizing["expected_eur"], sizing["actual_eur"]) == (COST["expected"], COST["actual"])
 
 
 def test_the_parameters_of_the_report_have_the_fleet_that_was_chosen() -> None:
-    expected = ExpectedSizing(
-        chosen=ChosenFleet(worker_type="m6g.xlarge", workers=7),
-        automatic=True,
-        expected_minutes=1.0,
-        arithmetic="",
-    )
-    values = reporting.planned_parameters({"workers": "auto", "region": "eu-west-3"}, expected)
+    given = {"workers": "auto", "region": "eu-west-3"}
+    values = RunRecord("r", START, given, estimate=sized("m6g.xlarge", 7)).parameters
     assert (values["workers"], values["worker_type"], values["region"]) == (7, "m6g.xlarge", "eu-west-3")
-    assert reporting.planned_parameters({"workers": "auto"}, None)["workers"] == "auto"
+    assert RunRecord("r", START, given).parameters["workers"] == "auto"
 
 
 def test_an_instance_has_its_life_and_its_hours_when_it_has_ended() -> None:
-    begun = reporting._life({"CreationDateTime": START})
+    begun = facts._life({"CreationDateTime": START})
     assert (begun["created"], begun["ended"], begun["hours"]) == (START.isoformat(), None, None)
-    ended = reporting._life({"CreationDateTime": START, "EndDateTime": START + timedelta(minutes=30)})
+    ended = facts._life({"CreationDateTime": START, "EndDateTime": START + timedelta(minutes=30)})
     assert ended["hours"] == 0.5
 
 
 def test_a_run_that_found_nothing_new_says_so_and_costs_nothing() -> None:
     found = planned(3, new=0, reused=3, nothing_new=True, summary="Nothing is new: 3 photos.")
-    report = built([task("guards", "success"), task("publish", "skipped")], planned=found, clusters=[])
+    report = built([task("guards", "success"), task("publish", "skipped")], plan=found, clusters=())
     assert (report["state"], report["nothing_new"], report["failure"]) == ("success", True, None)
     assert report["changes"] == "Nothing is new: 3 photos."
     assert report["cost"]["actual"] == 0.0
@@ -129,7 +123,7 @@ def test_a_run_that_found_nothing_new_says_so_and_costs_nothing() -> None:
 
 def test_what_a_run_that_now_finds_nothing_new_has_cost_before_is_not_taken_for_nothing() -> None:
     found = planned(3, new=0, reused=3, nothing_new=True, summary="Nothing is new: 3 photos.")
-    assert built([task("guards", "success")], planned=found)["cost"]["actual"] is None
+    assert built([task("guards", "success")], plan=found)["cost"]["actual"] is None
 
 
 def test_the_result_is_counted_as_the_reduce_step_left_it() -> None:
@@ -143,8 +137,7 @@ def test_the_result_is_counted_as_the_reduce_step_left_it() -> None:
         "explained_variance_ratio": [0.6, 0.3],
         "versions": {"spark": "3.5.6"},
     }
-    base: Any = {"run_key": "a", "model": {"name": "m"}, "pca_model": "", "components": 2}
-    report = built([], planned={**found, "base": base}, reduced=reduced)
+    report = built([], plan={**found, "model": {"name": "m"}}, reduced=reduced)
     assert report["images"] == {
         "found": 340,
         "new": 50,

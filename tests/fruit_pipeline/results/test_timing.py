@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from fruit_contract.report import ClusterFacts
-from fruit_pipeline import timing
+from fruit_contract.report_schema import ClusterFacts
+from fruit_pipeline.results import timing
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 UPSTREAM = {

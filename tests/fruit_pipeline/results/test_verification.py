@@ -10,10 +10,11 @@ import pytest
 
 from fruit_contract.layout import RunLayout
 from fruit_contract.manifest import DEAD, LIVE, REJECTED
-from fruit_pipeline.manifest_merge import MANIFEST_SCHEMA, Row
-from fruit_pipeline.parameters import RunParameters
-from fruit_pipeline.verification import VerificationError, verify
-from tests.unit.conftest import BUCKET, planned
+from fruit_pipeline.photos.manifest_merge import Row
+from fruit_pipeline.results.manifests import MANIFEST_SCHEMA
+from fruit_pipeline.results.verification import VerificationError, verify
+from fruit_pipeline.settings.parameters import RunParameters
+from tests.fruit_pipeline.conftest import BUCKET, planned
 
 A, B, C = (f"s3://{BUCKET}/{key}" for key in "abc")
 COMPONENTS = pa.list_(pa.float32())
@@ -65,6 +66,21 @@ def _put(s3: Any, prefix: str, table: pa.Table) -> None:
 
 def test_a_right_result_is_accepted(s3: Any, layout: RunLayout, parameters: RunParameters) -> None:
     assert Result().check(s3, layout, parameters) == {"processed": 2, "rejected": 1}
+
+
+def test_fewer_components_than_asked_for_are_right_only_where_the_photos_allow_no_more(
+    s3: Any, layout: RunLayout, parameters: RunParameters
+) -> None:
+    asked = parameters.model_copy(update={"components": 3})
+    result = Result()
+    with pytest.raises(VerificationError, match=r"\[2\] values where 3 were asked for"):
+        result.check(s3, layout, asked)
+    result.planned["fewer_components"] = True
+    with pytest.raises(VerificationError, match=r"\[2\] values where 1 were asked for"):
+        result.check(s3, layout, asked)  # two photos have one direction
+    result.features = [(A, [1.0]), (B, [3.0])]
+    result.reduced.update(explained_variance_ratio=[0.9])
+    assert result.check(s3, layout, asked) == {"processed": 2, "rejected": 1}
 
 
 @pytest.mark.parametrize(

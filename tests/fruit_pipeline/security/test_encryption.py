@@ -10,18 +10,17 @@ import pytest
 from botocore.config import Config
 
 from fruit_contract.layout import RunLayout
-from fruit_contract.report import (
+from fruit_contract.report_schema import (
     AtRest,
     BucketEncryption,
     ClusterEncryption,
     Encryption,
     ObjectEncryption,
 )
-from fruit_pipeline import encryption
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.encryption import EncryptionError
-from local_run.account import tls_only_policy
-from tests.unit.conftest import BUCKET, REGION
+from fruit_pipeline.security import encryption
+from fruit_pipeline.security.encryption import EncryptionError
+from local_run.local_account import tls_only_policy
+from tests.fruit_pipeline.conftest import BUCKET, REGION
 
 RIGHT = Encryption(
     bucket=BucketEncryption(
@@ -199,7 +198,7 @@ def test_of_many_objects_an_even_sample_is_asked_and_counted(
 
 
 def test_what_is_encrypted_is_accepted() -> None:
-    encryption.check(BUCKET, RIGHT, Deployment(require_security_configuration=True))
+    encryption.check(BUCKET, RIGHT, cluster_too=True)
 
 
 def without_a_configuration(seen: Encryption) -> None:
@@ -208,10 +207,10 @@ def without_a_configuration(seen: Encryption) -> None:
     )
 
 
-def test_a_cluster_without_a_security_configuration_is_told_and_not_refused() -> None:
+def test_a_cluster_without_a_security_configuration_is_accepted_where_none_is_required() -> None:
     seen = deepcopy(RIGHT)
     without_a_configuration(seen)
-    encryption.check(BUCKET, seen, Deployment())
+    encryption.check(BUCKET, seen, cluster_too=False)
 
 
 SPOILT: dict[str, Callable[[Any], Any]] = {
@@ -254,19 +253,19 @@ def test_what_is_not_encrypted_is_refused(sentence: str) -> None:
     seen = deepcopy(RIGHT)
     SPOILT[sentence](seen)
     with pytest.raises(EncryptionError, match=sentence):
-        encryption.check(BUCKET, seen, Deployment(require_security_configuration=True))
+        encryption.check(BUCKET, seen, cluster_too=True)
 
 
 def test_a_real_bucket_without_tls_only_is_refused(s3: Any, layout: RunLayout) -> None:
     put(s3, BUCKET, layout.report)
     emr = boto3.client("emr", region_name=REGION)
-    encryption.check(BUCKET, encryption.seen(s3, emr, layout, None), Deployment())
+    encryption.check(BUCKET, encryption.seen(s3, emr, layout, None), cluster_too=False)
     encryption.check_bucket(s3, BUCKET)
     s3.delete_bucket_policy(Bucket=BUCKET)
     with pytest.raises(EncryptionError, match="can be read without TLS"):
         encryption.check_bucket(s3, BUCKET)
     with pytest.raises(EncryptionError, match="can be read without TLS"):
-        encryption.check(BUCKET, encryption.seen(s3, emr, layout, None), Deployment())
+        encryption.check(BUCKET, encryption.seen(s3, emr, layout, None), cluster_too=False)
 
 
 def test_a_bucket_that_does_not_show_its_settings_is_refused(s3: Any) -> None:
@@ -279,7 +278,7 @@ def test_a_real_run_without_encryption_is_refused(s3: Any, layout: RunLayout) ->
     put(s3, BUCKET, layout.report)
     seen = encryption.seen(s3, boto3.client("emr", region_name=REGION), layout, None)
     with pytest.raises(EncryptionError, match=r"1 of 1 objects of the run .*report\.json"):
-        encryption.check(BUCKET, seen, Deployment())
+        encryption.check(BUCKET, seen, cluster_too=False)
 
 
 def test_a_service_that_does_not_answer_is_named_as_not_seen(s3: Any, layout: RunLayout) -> None:

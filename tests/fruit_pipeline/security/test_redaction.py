@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import Stubber
 
 from fruit_contract.layout import RunLayout
-from fruit_contract.report import (
+from fruit_contract.report_schema import (
     AtRest,
     BucketEncryption,
     ClusterEncryption,
@@ -21,17 +21,20 @@ from fruit_contract.report import (
     TaskTime,
     Timing,
 )
-from fruit_pipeline import artifacts, encryption, reporting, steps
-from fruit_pipeline.cluster import job_flow
-from fruit_pipeline.deployment import Deployment
-from fruit_pipeline.parameters import RunParameters, form
-from fruit_pipeline.redaction import redacted, redacted_text
+from fruit_pipeline.cluster import artifacts, step_requests
+from fruit_pipeline.cluster.cluster_request import job_flow
+from fruit_pipeline.results import reporting
+from fruit_pipeline.results.run_record import RunRecord
+from fruit_pipeline.security import encryption
+from fruit_pipeline.security.redaction import redacted, redacted_text
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters, form
 from tests.conftest import REPOSITORY
-from tests.secrets_scan import scan, scan_files
-from tests.unit.conftest import planned
-from tests.unit.test_encryption import RIGHT
-from tests.unit.test_reporting import START
-from tests.unit.test_secrets_scan import ACCESS_KEY, ACCOUNT, PLANTED, SECRET, TEMPORARY_KEY, TOKEN
+from tests.fruit_pipeline.conftest import planned
+from tests.fruit_pipeline.results.test_reporting import START
+from tests.fruit_pipeline.security.test_encryption import RIGHT
+from tests.repository.secrets_scan import scan, scan_files
+from tests.repository.test_secrets_scan import ACCESS_KEY, ACCOUNT, PLANTED, SECRET, TEMPORARY_KEY, TOKEN
 
 KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd"
 
@@ -92,10 +95,17 @@ def test_a_report_shows_neither_account_nor_keys_whatever_it_is_told() -> None:
         "model": model,
         "versions": {"spark": dirty, dirty: "1"},
     }
+    cluster = ClusterFacts(id="j-1", release=dirty, final_state=KEY, instances=[{"id": dirty, "type": KEY}])
     report = reporting.build_report(
-        run_id=dirty,
-        started_at=START,
-        parameters={"region": "eu-west-1", "bucket": dirty},
+        RunRecord(
+            dirty,
+            START,
+            {"region": "eu-west-1", "bucket": dirty},
+            plan=planned(1, summary=dirty),
+            featurized=metrics,
+            clusters=(cluster,),
+        ),
+        why={dirty: dirty},
         tasks=[TaskTime(name=dirty, started_after=0.0, waited=0.0, seconds=1.0, state="failed")],
         timing=Timing(
             to_cluster=None,
@@ -104,14 +114,6 @@ def test_a_report_shows_neither_account_nor_keys_whatever_it_is_told() -> None:
             steps=[StepTime(name=dirty, state=KEY, queued=None, seconds=None, noticed_after=None)],
             after_last_step=None,
         ),
-        sizing=None,
-        planned=planned(1, summary=dirty),
-        featurized=metrics,
-        reduced=None,
-        cluster=ClusterFacts(
-            id="j-1", release=dirty, final_state=KEY, instances=[{"id": dirty, "type": KEY}]
-        ),
-        clusters=[],
         cost=Cost(currency="EUR", estimate=1.0, actual=None, lines=[{"service": dirty, "amount": 1.0}]),
         encryption=seen,
     )
@@ -127,7 +129,7 @@ def test_a_message_about_the_cluster_shows_no_account() -> None:
         security_configuration=None, at_rest=None, in_transit=False, imdsv2=False, logs_kms_key=KEY
     )
     with pytest.raises(encryption.EncryptionError) as caught:
-        encryption.check("b-b", seen, Deployment(require_security_configuration=True))
+        encryption.check("b-b", seen, cluster_too=True)
     assert "key/1234abcd" in str(caught.value)
     assert scan(str(caught.value)) == []
 
@@ -165,8 +167,8 @@ def test_the_rendered_run_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> No
     uris = artifacts.ArtifactUris(*(f"s3://b-b/artifacts/{name}" for name in "abcdef"))
     rendered = [
         job_flow(values, Deployment(), uris.hard_lifetime, "fruit_features", "r"),
-        steps.featurize_step(values, layout, uris, planned()),
-        steps.reduce_step(values, layout, uris, planned()),
+        step_requests.featurize_step(values, layout, uris, planned()),
+        step_requests.reduce_step(values, layout, uris, planned()),
         {name: parameter.serialize() for name, parameter in form().items()},
     ]
     text = json.dumps(rendered)
@@ -176,7 +178,7 @@ def test_the_rendered_run_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_rest_of_the_repository_holds_no_secret() -> None:
-    names = ("artifacts", "bench", "chaos", "docs", "infra", "local_aws", "local_run", "requirements")
+    names = ("deploy", "dev", "docs", "requirements")
     files = [
         path
         for name in names

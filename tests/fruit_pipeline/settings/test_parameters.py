@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from fruit_contract.model import IMAGE_SIZES
-from fruit_pipeline.parameters import Fleet, ParameterError, RunParameters, form
+from fruit_contract.model_files import IMAGE_SIZES
+from fruit_pipeline.settings.parameters import Fleet, ParameterError, RunParameters, form
 
 
 def test_the_defaults_are_the_recorded_project() -> None:
@@ -64,6 +64,18 @@ def test_a_wrong_parameter_is_named_with_its_value(words: list[str], sentence: s
     assert sentence in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["inventory", "max_workers"])
+@pytest.mark.parametrize("empty", ["", None])
+def test_an_optional_parameter_may_be_left_empty(name: str, empty: str | None) -> None:
+    assert getattr(RunParameters.checked({name: empty}), name) is None
+
+
+def test_an_inventory_is_named_by_its_manifest() -> None:
+    assert RunParameters.parsed(["inventory=s3://lists/a/b/manifest.json"]).inventory is not None
+    with pytest.raises(ParameterError, match="Parameter inventory is 's3://lists/a/b/'"):
+        RunParameters.parsed(["inventory=s3://lists/a/b/"])
+
+
 def test_every_wrong_parameter_is_named_at_once() -> None:
     with pytest.raises(ParameterError, match=r"components.*; .*workers"):
         RunParameters.parsed(["components=0", "workers=0"])
@@ -71,14 +83,28 @@ def test_every_wrong_parameter_is_named_at_once() -> None:
 
 def test_words_become_typed_values() -> None:
     values = RunParameters.parsed(
-        ["components=64", "image_size=160", "minimum_variance=0.5", "input_prefix="]
+        ["components=64", "image_size=160", "minimum_variance=0.5", "input_prefix=Photos of 2026/"]
     )
     assert (values.components, values.image_size, values.minimum_variance, values.input_prefix) == (
         64,
         160,
         0.5,
-        "",
+        "Photos of 2026/",
     )
+
+
+@pytest.mark.parametrize("prefix", ["", "Results/", "Results/pca_output/", "artifacts/", "logs/", "logs/j/"])
+def test_no_prefix_holds_what_the_pipeline_writes(prefix: str) -> None:
+    with pytest.raises(ParameterError, match=f"^Parameter input_prefix is '{prefix}': it holds what "):
+        RunParameters.checked({"input_prefix": prefix})
+    with pytest.raises(ValueError, match="Failed validating 'pattern'"):
+        form()["input_prefix"].resolve(prefix)
+
+
+@pytest.mark.parametrize("prefix", ["Test/", "results/", "Results of 2026/", "My/Results/", "log/"])
+def test_a_prefix_beside_what_the_pipeline_writes_is_taken(prefix: str) -> None:
+    assert RunParameters.checked({"input_prefix": prefix}).input_prefix == prefix
+    assert form()["input_prefix"].resolve(prefix) == prefix
 
 
 def test_both_sides_take_the_same_image_sizes() -> None:
@@ -96,7 +122,7 @@ def test_the_form_has_every_parameter_with_limits_and_words() -> None:
     fields = form()
     assert list(fields) == list(RunParameters.model_fields)
     for name, param in fields.items():
-        assert param.description, f"parameter {name} has no description"
+        assert param.schema["description_md"], f"parameter {name} has no description"
         assert {"type", "enum"} & param.schema.keys(), f"parameter {name} has no type"
         param.resolve()
 
@@ -118,7 +144,13 @@ def test_the_form_takes_a_number_of_workers_or_auto(given: object) -> None:
     assert RunParameters.checked({"workers": given}).workers == given
 
 
-@pytest.mark.parametrize("given", [0, 101, 1.5, "many", "2", True, None])
+def test_an_empty_number_of_workers_is_auto() -> None:
+    assert form()["workers"].resolve(None) is None
+    assert RunParameters.checked({"workers": None}).workers == "auto"
+    assert RunParameters.parsed(["workers="]).workers == "auto"
+
+
+@pytest.mark.parametrize("given", [0, 101, 1.5, "many", "2", True, ""])
 def test_the_form_refuses_any_other_number_of_workers(given: object) -> None:
     with pytest.raises(ValueError, match="Failed validating"):
         form()["workers"].resolve(given)
@@ -165,7 +197,7 @@ def test_limits_that_contain_one_another_the_wrong_way_round_are_refused(
         RunParameters.checked(given)
 
 
-def test_limits_may_be_as_long_as_what_contains_them() -> None:
+def test_limits_as_long_as_what_contains_them_are_accepted() -> None:
     limits = {"spot_timeout_minutes": 60, "max_start_minutes": 60, "max_hours": 1}
     RunParameters.checked({"spot": "spot-or-on-demand", **limits})
     RunParameters.checked({"spot": "on-demand", "spot_timeout_minutes": 1440})

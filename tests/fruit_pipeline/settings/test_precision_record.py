@@ -1,13 +1,13 @@
 """Promise: no default costs quality. What each precision and image size keeps is on record
-(docs/precision.json, written by ``python -m artifacts.quality``)."""
+(docs/evidence/precision.json, written by ``python -m artifacts.quality``)."""
 
 import json
 from typing import Any
 
 import pytest
 
-from fruit_contract.model import IMAGE_SIZES, PRECISIONS
-from fruit_pipeline.parameters import RunParameters
+from fruit_contract.model_files import IMAGE_SIZES, PRECISIONS
+from fruit_pipeline.settings.parameters import RunParameters
 from tests.conftest import REPOSITORY
 
 POINTS = 0.5
@@ -16,7 +16,7 @@ POINTS = 0.5
 
 @pytest.fixture(scope="module")
 def record() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((REPOSITORY / "docs" / "precision.json").read_text())
+    content: dict[str, Any] = json.loads((REPOSITORY / "docs" / "evidence" / "precision.json").read_text())
     return content
 
 
@@ -32,7 +32,7 @@ def test_the_defaults_are_within_half_a_point_of_the_best_mode(record: dict[str,
     chosen, best = (default.precision, default.image_size), max(agreement, key=agreement.__getitem__)
     assert agreement[chosen] >= agreement[best] - POINTS, (
         f"The defaults {chosen} agree for {agreement[chosen]} %, {best} for {agreement[best]} %: change the "
-        "defaults in fruit_pipeline/parameters.py, or say in docs/precision.md why not."
+        "defaults in fruit_pipeline/settings/parameters.py, or say in docs/evidence/precision.md why not."
     )
 
 
@@ -48,7 +48,7 @@ def test_the_defaults_keep_the_minimum_variance(record: dict[str, Any]) -> None:
 
 
 def test_the_page_shows_the_figures_of_the_record(record: dict[str, Any]) -> None:
-    page = (REPOSITORY / "docs" / "precision.md").read_text()
+    page = (REPOSITORY / "docs" / "evidence" / "precision.md").read_text()
     for mode in record["modes"]:
         row = f"| {mode['precision']} | {mode['image_size']} | {mode['images_per_second']:.0f} |"
         assert row in page, "the table is older than precision.json: run `make quality`"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upload.folder import ImagesError, read_folder, twins
+from fruit_pipeline.upload.folder import ImagesError, read_folder, twins
 
 
 def save(folder: Path, *names: str, content: bytes = b"photo") -> Path:
@@ -48,6 +48,43 @@ def test_what_is_no_photo_is_skipped_with_its_reason(tmp_path: Path) -> None:
         b"pipe.jpg": "is not a regular file",
         b"\xff.jpg": "has a name that is not UTF-8",
     }
+
+
+def test_a_link_is_followed_inside_the_folder_alone_and_named_otherwise(tmp_path: Path) -> None:
+    secret = save(tmp_path / "outside", "secret.jpg", "Label/1.jpg")
+    root = save(tmp_path / "photos", "Kiwi/1.jpg", "Kiwi/deep/2.jpg")
+    links = {
+        "Kiwi/inside.jpg": root / "Kiwi" / "1.jpg",
+        "Kiwi/relative.jpg": Path("deep/2.jpg"),
+        "Kiwi/out.jpg": secret / "secret.jpg",
+        "Kiwi/up.jpg": Path("../../outside/secret.jpg"),
+        "Kiwi/again.jpg": Path("out.jpg"),
+        "Kiwi/circle": root,
+        "Kiwi/itself.jpg": Path("itself.jpg"),
+        "Kiwi/folder.jpg": Path("deep"),
+        "Kiwi/notes.txt": secret / "secret.jpg",
+        "Alias": Path("Kiwi"),
+        "Foreign": secret / "Label",
+        "Lost": Path("nowhere"),
+    }
+    for name, target in links.items():
+        (root / name).symlink_to(target)
+    (tmp_path / "alias").symlink_to(root)
+
+    for folder in (root, tmp_path / "alias"):
+        found = read_folder(folder, "Test/")
+        keys = [photo.key for photo in found.photos]
+        assert keys == [f"Test/Kiwi/{name}" for name in ("1.jpg", "inside.jpg", "relative.jpg", "deep/2.jpg")]
+        assert {photo.size for photo in found.photos} == {5}
+        assert {str(Path(each.path).relative_to(folder)): each.reason for each in found.skipped} == {
+            **dict.fromkeys(
+                ("Kiwi/out.jpg", "Kiwi/up.jpg", "Kiwi/again.jpg", "Kiwi/notes.txt", "Foreign"),
+                "is a link out of the folder",
+            ),
+            **dict.fromkeys(("Kiwi/circle", "Kiwi/folder.jpg", "Alias"), "is a link to a folder"),
+            "Kiwi/itself.jpg": "cannot be read (Too many levels of symbolic links)",
+            "Lost": "is not an image by its name",
+        }
 
 
 @contextmanager

@@ -11,12 +11,12 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 
 from fruit_contract.layout import IMAGE_SUFFIXES
-from fruit_pipeline.regions import ResidencyError
-from tests.unit.conftest import BUCKET
-from upload import checksums
-from upload.folder import read_folder
-from upload.objects import Objects, content_type, demanded_encryption
-from upload.uploading import Summary, send
+from fruit_pipeline.security.regions import ResidencyError
+from fruit_pipeline.upload import checksums
+from fruit_pipeline.upload.folder import read_folder
+from fruit_pipeline.upload.objects import Objects, content_type, demanded_encryption
+from fruit_pipeline.upload.uploading import Summary, send
+from tests.fruit_pipeline.conftest import BUCKET
 
 QUIET = Console(quiet=True)
 

@@ -10,14 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import photos
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT
-from test_featurize_step import local_work_list, rows_of, write_work_list
-from test_featurize_step import settings as settings
 
-from fruit_spark.featurize import FeaturizeSettings, featurize
+from fruit_spark.steps.featurize_job import FeaturizeSettings, featurize
+from tests.fruit_spark import photo_files
+from tests.fruit_spark.conftest import ROOT
+from tests.fruit_spark.steps.test_featurize_step import local_work_list, rows_of, write_work_list
+from tests.fruit_spark.steps.test_featurize_step import settings as settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -32,13 +32,13 @@ def make_photos(folder: Path) -> list[Path]:
     folder.mkdir()
     files = [folder / f"{number}.jpg" for number in range(IMAGES)]
     for number, file in enumerate(files):
-        file.write_bytes(photos.jpeg(number))
+        file.write_bytes(photo_files.jpeg(number))
     return files
 
 
 def parts(settings: FeaturizeSettings) -> dict[Path, int]:
     """The finished files of the features, and when each was written."""
-    return {file: file.stat().st_mtime_ns for file in Path(settings.features).glob("*.parquet")}
+    return {file: file.stat().st_mtime_ns for file in Path(settings.features).glob("part-*.parquet")}
 
 
 def start_step(settings: FeaturizeSettings, environment: dict[str, str]) -> "subprocess.Popen[bytes]":

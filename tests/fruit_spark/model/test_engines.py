@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import photos
 import pytest
 
-from fruit_contract.model import IMAGE_SIZES
-from fruit_spark.decode import decode_with_opencv
-from fruit_spark.engines import (
+from fruit_contract.model_files import IMAGE_SIZES
+from fruit_spark.model.engines import (
     FEATURE_DIM,
     Engine,
     KerasEngine,
@@ -21,7 +19,9 @@ from fruit_spark.engines import (
     check_output,
     weights_precision,
 )
-from fruit_spark.errors import StepError
+from fruit_spark.photos.decode import decode_with_opencv
+from fruit_spark.step_errors import StepError
+from tests.fruit_spark import photo_files
 
 KERAS_REFERENCE_PHOTOS = 64
 
@@ -47,9 +47,11 @@ def pair(model_folder: Path) -> tuple[Engine, Engine]:
 
 @pytest.fixture(scope="module")
 def generated() -> list[bytes]:
-    sizes, qualities, labels = ((100, 100), (640, 480), (75, 200)), (60, 80, 95), photos.COLOURS
+    sizes, qualities, labels = ((100, 100), (640, 480), (75, 200)), (60, 80, 95), photo_files.COLOURS
     kinds = itertools.product(sizes, qualities, labels)
-    return [photos.jpeg(i, label, *size, quality=quality) for i, (size, quality, label) in enumerate(kinds)]
+    return [
+        photo_files.jpeg(i, label, *size, quality=quality) for i, (size, quality, label) in enumerate(kinds)
+    ]
 
 
 def test_generated_photos_agree_with_the_reference(

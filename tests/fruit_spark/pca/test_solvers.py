@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fruit_spark.errors import StepError
-from fruit_spark.feature_files import list_features
-from fruit_spark.moments import Moments, full_blocks, moments_of
-from fruit_spark.pca import explained_variance_ratio, fit_blocks, fit_spark, principal_components
+from fruit_spark.features.feature_files import list_features
+from fruit_spark.pca.moments import Moments, full_blocks, moments_of
+from fruit_spark.pca.solvers import explained_variance_ratio, fit_blocks, fit_spark, principal_components
+from fruit_spark.step_errors import StepError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

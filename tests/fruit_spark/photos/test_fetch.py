@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fruit_spark import readers
-from fruit_spark.errors import RejectedImage, StepError
-from fruit_spark.readers import AHEAD, BYTES_AHEAD, IN_FLIGHT, fetch_image, read_images
-from fruit_spark.work_items import WorkItem
+from fruit_spark.photos.fetch import AHEAD, BYTES_AHEAD, IN_FLIGHT, MAX_BYTES, fetch_image, read_images
+from fruit_spark.photos.work_items import WorkItem
+from fruit_spark.step_errors import RejectedImage, StepError
+from fruit_spark.storage import s3
 
 
 def items(count: int) -> list[WorkItem]:
@@ -128,7 +128,7 @@ def test_a_local_file_that_vanished_or_changed_is_rejected(tmp_path: Path) -> No
 
 def test_a_file_too_large_for_memory_is_rejected_unread() -> None:
     with pytest.raises(RejectedImage, match="too large"):
-        fetch_image(WorkItem("a", "/does/not/exist", "", readers.MAX_BYTES + 1))
+        fetch_image(WorkItem("a", "/does/not/exist", "", MAX_BYTES + 1))
 
 
 PHOTO = b"all the bytes of a photo"
@@ -179,7 +179,7 @@ def test_a_request_that_fails_is_repeated_until_all_bytes_are_there(
     serving = threading.Thread(target=server.serve_forever)
     serving.start()
     try:
-        monkeypatch.setattr(readers, "_STORES", {})
+        monkeypatch.setattr(s3, "_STORES", {})
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")

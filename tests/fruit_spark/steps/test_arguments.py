@@ -3,15 +3,15 @@
 import os
 import subprocess
 import sys
+import traceback
 
 import pytest
-from conftest import ROOT
 
 from fruit_contract.partitions import image_partitions, output_partitions
-from fruit_spark.arguments import featurize_parser, featurize_settings, reduce_parser, reduce_settings
-from fruit_spark.errors import StepError
-from fruit_spark.reduce import check_components
-from fruit_spark.step import sentence_of
+from fruit_spark.step_errors import StepError
+from fruit_spark.steps.arguments import featurize_parser, featurize_settings, reduce_parser, reduce_settings
+from fruit_spark.steps.reduce_job import check_components, components_for_rows
+from fruit_spark.steps.step import sentence_of
 
 FEATURIZE = ["--features", "f", "--rejected", "r", "--metrics", "m", "--model", "o"]
 REDUCE = ["--features", "f", "--output", "o", "--model-output", "p", "--metrics", "m", "--plot", "v"]
@@ -92,12 +92,24 @@ def test_too_many_components_name_the_numbers_and_the_parameter(
         check_components(rows, components)
 
 
-def test_one_image_more_than_components_is_enough() -> None:
+def test_one_image_more_than_components_is_accepted() -> None:
     check_components(257, 256)
 
 
+def test_fewer_components_are_kept_only_where_that_was_allowed() -> None:
+    asked = reduce_settings(REDUCE)
+    assert components_for_rows(257, asked) == 256
+    with pytest.raises(StepError, match="256 components need more images"):
+        components_for_rows(100, asked)
+    allowed = reduce_settings([*REDUCE, "--fewer-components"])
+    assert (components_for_rows(100, allowed), components_for_rows(5000, allowed)) == (99, 256)
+    with pytest.raises(StepError, match="There is 1 feature vector"):
+        components_for_rows(1, allowed)
+
+
 def test_the_sentence_of_a_worker_reaches_the_user() -> None:
-    text = "Job aborted\nTraceback:\n  File\nfruit_spark.errors.StepError: S3 refused it.\n\n\tat java.lang"
+    raised = traceback.format_exception_only(StepError("S3 refused it."))[0]
+    text = f"Job aborted\nTraceback:\n  File\n{raised}\n\tat java.lang"
     assert sentence_of(RuntimeError(text)) == "S3 refused it."
     assert sentence_of(RuntimeError("other")) is None
 
@@ -105,13 +117,12 @@ def test_the_sentence_of_a_worker_reaches_the_user() -> None:
 def test_a_step_ends_itself_at_its_time_limit(spark_environment: dict[str, str]) -> None:
     hanging = (
         "import threading\n"
-        "from fruit_spark.step import run_step\n"
+        "from fruit_spark.steps.step import run_step\n"
         "run_step('featurize', lambda session: threading.Event().wait(), time_limit=1)\n"
     )
-    search = os.pathsep.join([str(ROOT / "spark"), str(ROOT / "plugins")])
     done = subprocess.run(
         [sys.executable, "-c", hanging],
-        env={**os.environ, **spark_environment, "PYTHONPATH": search},
+        env={**os.environ, **spark_environment},
         capture_output=True,
         text=True,
         check=False,

@@ -7,20 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import photos
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from fruit_contract.model import PRECISIONS
-from fruit_contract.report import FeaturizeMetrics
+from fruit_contract.layout import FINISHED_NAME
+from fruit_contract.manifest import LIVE, REJECTED
+from fruit_contract.model_files import PRECISIONS
+from fruit_contract.report_schema import FeaturizeMetrics
 from fruit_contract.work_list import WORK_LIST_COLUMNS
-from fruit_spark import featurize as featurize_module
-from fruit_spark import model_broadcast
-from fruit_spark.errors import StepError
-from fruit_spark.featurize import FeaturizeSettings, featurize
-from fruit_spark.model_broadcast import broadcast_model
+from fruit_spark.model import model_broadcast
+from fruit_spark.model.model_broadcast import broadcast_model
+from fruit_spark.step_errors import StepError
+from fruit_spark.steps import featurize_job as featurize_module
+from fruit_spark.steps.featurize_job import FeaturizeSettings, featurize
+from tests.fruit_spark import photo_files
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -69,18 +71,18 @@ def rows_of(settings: FeaturizeSettings) -> dict[str, dict[str, Any]]:
 @pytest.fixture
 def every_kind(tmp_path: Path) -> Path:
     """Every kind of image, good and bad, and every odd name."""
-    kinds: dict[str, Callable[[], bytes]] = photos.CONVERTED | {
-        k: make for k, (make, _) in photos.REJECTED.items()
+    kinds: dict[str, Callable[[], bytes]] = photo_files.CONVERTED | {
+        k: make for k, (make, _) in photo_files.REJECTED.items()
     }
     for kind, make in kinds.items():
-        file = tmp_path / "photos" / "Good" / f"{kind}.jpg" if kind in photos.CONVERTED else None
+        file = tmp_path / "photos" / "Good" / f"{kind}.jpg" if kind in photo_files.CONVERTED else None
         file = file or tmp_path / "photos" / "Bad" / f"{kind}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(make())
     for number, name in enumerate(ODD_NAMES):
         file = tmp_path / "photos" / "Odd # + % é" / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(photos.jpeg(100 + number))
+        file.write_bytes(photo_files.jpeg(100 + number))
     return tmp_path / "photos"
 
 
@@ -100,8 +102,8 @@ def test_every_kind_of_image_is_converted_or_rejected_with_its_reason(
     rows = rows_of(settings)
     assert set(rows) == {*map(str, files), str(gone)}
     reasons = {Path(path).stem: row["reason"] for path, row in rows.items() if row["reason"] is not None}
-    assert set(reasons) == {*photos.REJECTED, "gone"}
-    for kind, (_, reason) in photos.REJECTED.items():
+    assert set(reasons) == {*photo_files.REJECTED, "gone"}
+    for kind, (_, reason) in photo_files.REJECTED.items():
         assert reason in reasons[kind]
     for row in rows.values():
         assert (row["features"] is None) == (row["reason"] is not None)
@@ -109,18 +111,23 @@ def test_every_kind_of_image_is_converted_or_rejected_with_its_reason(
         assert row["features"] is None or (
             len(row["features"]) == 1280 and np.isfinite(row["features"]).all()
         )
-    good = len(photos.CONVERTED) + len(ODD_NAMES)
+    good = len(photo_files.CONVERTED) + len(ODD_NAMES)
     assert (metrics["found"], metrics["processed"], metrics["rejected"]) == (len(rows), good, len(reasons))
     assert json.loads(Path(settings.metrics).read_text()) == metrics
     assert set(metrics) == FeaturizeMetrics.__required_keys__
     rejected = pq.read_table(settings.rejected).to_pylist()
     assert {Path(row["path"]).stem: row["reason"] for row in rejected} == reasons
+    finished = pq.read_table(Path(settings.features, FINISHED_NAME)).to_pylist()
+    assert {row["key"]: row["reason"] for row in finished} == {
+        path: row["reason"] for path, row in rows.items()
+    }
+    assert {(row["state"], row["source"]) for row in finished} == {(LIVE, "features"), (REJECTED, "features")}
     # Six tasks, two cores: one load per Python worker and no more.
     assert 1 <= metrics["model_loads"] <= 2
 
     # The features of a file are its own, whatever the batch it was in.
-    from fruit_spark.decode import decode_with_opencv
-    from fruit_spark.engines import LiteRtEngine
+    from fruit_spark.model.engines import LiteRtEngine
+    from fruit_spark.photos.decode import decode_with_opencv
 
     engine = LiteRtEngine((Path(settings.model) / "mobilenetv2.tflite").read_bytes(), 96)
     for file in files[::3]:
@@ -142,11 +149,13 @@ def test_spark_s_own_reader_agrees_with_the_fast_one(
     names = [name for name in ODD_NAMES if "\n" not in name]
     for number, name in enumerate(names):
         # PNG: Java and OpenCV decode it to the same pixels; two JPEG decoders may differ by one.
-        (folder / name).write_bytes(photos.encode(Image.fromarray(photos.fruit(number)), "PNG"))
-    (folder / "grey.jpg").write_bytes(photos.encode(Image.fromarray(photos.fruit(2)).convert("L"), "PNG"))
-    (folder / "rgba.jpg").write_bytes(photos.rgba())
+        (folder / name).write_bytes(photo_files.encode(Image.fromarray(photo_files.fruit(number)), "PNG"))
+    (folder / "grey.jpg").write_bytes(
+        photo_files.encode(Image.fromarray(photo_files.fruit(2)).convert("L"), "PNG")
+    )
+    (folder / "rgba.jpg").write_bytes(photo_files.rgba())
     (folder / "text.jpg").write_bytes(b"not a photo")
-    (folder / "_hidden.jpg").write_bytes(photos.jpeg())
+    (folder / "_hidden.jpg").write_bytes(photo_files.jpeg())
     settings = dataclasses.replace(settings, work_list=local_work_list(tmp_path, sorted(folder.iterdir())))
 
     fast_metrics = featurize(spark, settings)
@@ -172,7 +181,7 @@ def test_the_reference_engine_runs_as_a_step(
     folder = tmp_path / "photos" / "Kiwi"
     folder.mkdir(parents=True)
     for number in range(4):
-        (folder / f"{number}.jpg").write_bytes(photos.jpeg(number, "Kiwi"))
+        (folder / f"{number}.jpg").write_bytes(photo_files.jpeg(number, "Kiwi"))
     settings = dataclasses.replace(settings, input=str(tmp_path / "photos"), partitions=1)
     featurize(spark, settings)
     fast = rows_of(settings)
@@ -235,7 +244,7 @@ def test_float16_sends_half_as_much_and_the_report_names_it(
     folder = tmp_path / "photos" / "Kiwi"
     folder.mkdir(parents=True)
     for number in range(4):
-        (folder / f"{number}.jpg").write_bytes(photos.jpeg(number, "Kiwi"))
+        (folder / f"{number}.jpg").write_bytes(photo_files.jpeg(number, "Kiwi"))
     sent: dict[str, int] = {}
     facts, rows = {}, {}
     for precision in PRECISIONS:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from history import BAD, History, read
 
 from fruit_contract.manifest import DEAD
 from fruit_contract.partitions import compacted_partitions, most_feature_files
-from fruit_spark import reduce as reduce_module
-from fruit_spark.errors import StepError
+from fruit_spark.step_errors import StepError
+from fruit_spark.steps import reduce_job as reduce_module
+from tests.fruit_spark.earlier_runs import BAD, History, read
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -110,15 +110,15 @@ def test_many_dead_rows_are_compacted_away(history: History) -> None:
 def test_a_thousand_small_drops_never_make_more_files_than_the_bound(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a bound of 5 files instead of 64, eight drops stand for a thousand."""
+    """With a bound of 4 files instead of 64, five drops stand for a thousand."""
     assert most_feature_files(40) == 64
-    monkeypatch.setattr(reduce_module, "most_feature_files", lambda rows: 5)
+    monkeypatch.setattr(reduce_module, "most_feature_files", lambda rows: 4)
     files = []
-    for number in range(8):
+    for number in range(5):
         history.photos[f"Test/drop/{number}.jpg"] = "1"
         files.append(history.run()["files_before"])
-    assert max(files) == 6, "one more than the bound, and that run compacts"
-    assert files == [4, 5, 6, 2, 3, 4, 5, 6]
+    assert max(files) == 5, "one more than the bound, and that run compacts"
+    assert files == [4, 5, 2, 3, 4]
 
 
 def test_one_source_of_many_files_is_not_compacted(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,6 +192,17 @@ def test_features_that_are_not_whole_are_an_error_that_says_what_to_do(history: 
             StepError, match=r"40 feature vectors should lie below .* and \d+ .* full_refresh=true"
         ):
             history.reduce(run, current_model=model, components=4, min_variance=0.0)
+
+
+def test_a_feature_file_with_a_flipped_bit_is_one_sentence(history: History) -> None:
+    file = history.folder / "features/run=1/part-0.parquet"
+    pq.write_table(pq.read_table(file), file, write_page_checksum=True, use_dictionary=False)
+    body = bytearray(file.read_bytes())
+    body[len(body) // 2] ^= 1
+    file.write_bytes(body)
+    run, _, _ = history.plan(fresh=False)
+    with pytest.raises(Exception, match=r"part-0.parquet cannot be read .* full_refresh=true"):
+        history.reduce(run, components=4, min_variance=0.0)
 
 
 def test_without_a_valid_photo_left_the_step_says_so(history: History) -> None:

@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT
 
-from fruit_contract.report import ReduceMetrics
-from fruit_spark.errors import StepError
-from fruit_spark.pca import components_for
-from fruit_spark.reduce import ReduceSettings, reduce
+from fruit_contract.report_schema import ReduceMetrics
+from fruit_spark.pca.solvers import components_for
+from fruit_spark.step_errors import StepError
+from fruit_spark.steps.reduce_job import ReduceSettings, reduce
+from tests.fruit_spark.conftest import ROOT
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -121,6 +121,16 @@ def test_too_little_variance_names_the_k_that_would_do(
     assert json.loads(Path(settings.metrics).read_text())["components_for_minimum"] is None
     assert Path(settings.plot).exists()
     assert not Path(settings.output).exists()
+
+
+def test_where_images_are_too_few_the_most_components_are_kept_if_that_was_allowed(
+    spark: "SparkSession", settings: ReduceSettings
+) -> None:
+    few = dataclasses.replace(settings, components=256, min_variance=1.0, fewer_components=True)
+    metrics = reduce(spark, few)
+    assert metrics["components"] == len(metrics["explained_variance_ratio"]) == ROWS - 1
+    lengths = {len(row) for row in pq.read_table(settings.output).column("features").to_pylist()}
+    assert lengths == {ROWS - 1}
 
 
 def test_more_components_than_images_end_the_command_with_one_sentence(

@@ -6,16 +6,18 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import photos
 import pytest
-from test_featurize_step import settings as settings
-from test_featurize_step import write_work_list
 
-from fruit_spark import readers, storage
-from fruit_spark.errors import StepError
-from fruit_spark.featurize import FeaturizeSettings, featurize
-from fruit_spark.readers import fetch_image, store_for
-from fruit_spark.work_items import WorkItem
+from fruit_spark.photos import fetch
+from fruit_spark.photos.fetch import fetch_image
+from fruit_spark.photos.work_items import WorkItem
+from fruit_spark.step_errors import StepError
+from fruit_spark.steps.featurize_job import FeaturizeSettings, featurize
+from fruit_spark.storage import hadoop, s3
+from fruit_spark.storage.s3 import store_for
+from tests.fruit_spark import photo_files
+from tests.fruit_spark.steps.test_featurize_step import settings as settings
+from tests.fruit_spark.steps.test_featurize_step import write_work_list
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -39,7 +41,7 @@ def bucket(spark: "SparkSession", s3_endpoint: str) -> "S3Store":
     create_bucket(s3_endpoint, BUCKET)
     store = store_for(BUCKET)
     for number, key in enumerate(KEYS):
-        obstore.put(store, key, photos.jpeg(number))
+        obstore.put(store, key, photo_files.jpeg(number))
     return store
 
 
@@ -79,9 +81,9 @@ def test_keys_of_every_kind_are_read_and_changed_ones_rejected(
     import obstore
 
     for key in ("Test/x/changed.jpg", "Test/x/gone.jpg"):
-        obstore.put(bucket, key, photos.jpeg(50))
+        obstore.put(bucket, key, photo_files.jpeg(50))
     rows = plan(bucket, [*KEYS, "Test/x/changed.jpg", "Test/x/gone.jpg"])
-    obstore.put(bucket, "Test/x/changed.jpg", photos.jpeg(51))
+    obstore.put(bucket, "Test/x/changed.jpg", photo_files.jpeg(51))
     obstore.delete(bucket, "Test/x/gone.jpg")
     local = write_work_list(tmp_path / "images.parquet", rows)
     obstore.put(bucket, "Results/work_list/images.parquet", Path(local))
@@ -92,8 +94,8 @@ def test_keys_of_every_kind_are_read_and_changed_ones_rejected(
     metrics = featurize(spark, settings)
 
     assert (metrics["found"], metrics["processed"], metrics["rejected"]) == (len(KEYS) + 2, len(KEYS), 2)
-    assert json.loads(storage.read_bytes(spark, settings.metrics)) == metrics
-    written = spark.read.parquet(storage.hadoop_uri(spark, settings.features)).collect()
+    assert json.loads(hadoop.read_bytes(spark, settings.metrics)) == metrics
+    written = spark.read.parquet(hadoop.hadoop_uri(spark, settings.features)).collect()
     reasons = {row["path"]: row["reason"] for row in written}
     assert set(reasons) == {uri for _, uri, _, _ in rows}
     assert {row["label"] for row in written} == {key.split("/")[-2] for key in KEYS} | {"x"}
@@ -108,7 +110,7 @@ def test_a_prefix_is_listed_and_spark_s_reader_finds_the_same_keys(
     settings = dataclasses.replace(on_s3(settings), input=f"s3://{BUCKET}/Test/", reader="spark-image")
     metrics = featurize(spark, settings)
     written = (
-        spark.read.parquet(storage.hadoop_uri(spark, settings.features)).where("reason is null").collect()
+        spark.read.parquet(hadoop.hadoop_uri(spark, settings.features)).where("reason is null").collect()
     )
     assert {f"s3://{BUCKET}/{key}" for key in KEYS} <= {row["path"] for row in written}
     assert metrics["rejected"] == 0
@@ -130,9 +132,9 @@ def test_a_key_with_control_characters_is_read(bucket: "S3Store", s3_endpoint: s
 def test_a_store_that_cannot_be_reached_is_an_error_and_no_reason_to_reject(
     spark: "SparkSession", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readers, "_STORES", {})
-    monkeypatch.setattr(readers, "ATTEMPTS", 1)
-    monkeypatch.setattr(readers, "MAX_RETRIES", 0)
+    monkeypatch.setattr(s3, "_STORES", {})
+    monkeypatch.setattr(fetch, "ATTEMPTS", 1)
+    monkeypatch.setattr(s3, "MAX_RETRIES", 0)
     monkeypatch.setitem(os.environ, "AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(StepError, match=r"Check that http://127.0.0.1:9 can be reached"):
         fetch_image(WorkItem("a.jpg", f"s3://{BUCKET}/a.jpg", "", 1))

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import ROOT, S3_ENVIRONMENT
-from test_s3 import create_bucket
 
 from fruit_contract.layout import LATEST_KEY
-from fruit_spark import storage
+from fruit_spark.storage import hadoop
+from tests.fruit_spark.conftest import ROOT, S3_ENVIRONMENT
+from tests.fruit_spark.storage.test_s3 import create_bucket
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -26,10 +26,10 @@ ROUNDS = 12
 def publisher(s3_endpoint: str) -> Iterator["subprocess.Popen[str]"]:
     """Publishes one result for each line that it is sent; boto3 is not in this environment."""
     create_bucket(s3_endpoint, BUCKET)
-    path = os.pathsep.join([str(ROOT), str(ROOT / "plugins")])
     with subprocess.Popen(
         [str(ROOT / ".venv" / "airflow" / "bin" / "python"), "-m", "tests.publisher", BUCKET],
-        env={**os.environ, **S3_ENVIRONMENT, "AWS_ENDPOINT_URL": s3_endpoint, "PYTHONPATH": path},
+        cwd=ROOT,
+        env={**os.environ, **S3_ENVIRONMENT, "AWS_ENDPOINT_URL": s3_endpoint},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -46,7 +46,7 @@ def read_pointer(spark: "SparkSession") -> str:
 
     for _ in range(ROUNDS):
         try:
-            latest = json.loads(storage.read_bytes(spark, f"s3a://{BUCKET}/{LATEST_KEY}"))
+            latest = json.loads(hadoop.read_bytes(spark, f"s3a://{BUCKET}/{LATEST_KEY}"))
         except Py4JJavaError as problem:
             if "RemoteFileChangedException" not in str(problem):
                 raise
@@ -56,7 +56,7 @@ def read_pointer(spark: "SparkSession") -> str:
 
 
 def read_current(spark: "SparkSession") -> int:
-    where = storage.hadoop_uri(spark, read_pointer(spark))
+    where = hadoop.hadoop_uri(spark, read_pointer(spark))
     rows = spark.read.parquet(where).select("path", "label").collect()
     assert len({row["path"] for row in rows}) == len(rows) == ROWS
     (label,) = {row["label"] for row in rows}

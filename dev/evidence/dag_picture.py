@@ -1,0 +1,110 @@
+"""``make dag-picture``: a green run of fruit_features in Airflow's own UI, as docs/dag.png.
+
+It plays a small run on this machine, opens it in Chromium, and takes a picture of the graph. It writes the
+shape of the DAG beside it, which a test compares with the DAG as it is.
+"""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.sync_api import Browser, FloatRect, Page, Playwright, sync_playwright
+from rich.console import Console
+
+from fruit_contract.layout import DAG_ID, INPUT_PREFIX
+from local_run import bucket_sync, generated_photos, local_account
+from local_run.follow import follow
+from local_run.local_stack import Paths, Stack, StackPlan, running
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+PICTURE: Final = REPOSITORY / "docs" / "dag.png"
+SHAPE: Final = REPOSITORY / "docs" / "dag.json"
+_REGION: Final = "eu-west-1"
+_RUN: Final = {"components": 16, "minimum_variance": 0.3, "image_size": 96}
+_PHOTOS: Final = 60
+_RUN_ID: Final = "a_green_run"
+PAGE_MS: Final = 180_000
+"""How long the page may take for one thing: the machine plays the run beside it."""
+_MARGIN: Final = 12
+
+
+def shape(dag: Any) -> dict[str, Any]:
+    """The groups with their tasks, and the edges of a DAG: what its picture shows."""
+    groups: dict[str, list[str]] = {}
+    for task in dag.topological_sort():
+        groups.setdefault(task.task_group.group_id, []).append(task.task_id)
+    edges = sorted([task.task_id, after] for task in dag.tasks for after in task.downstream_task_ids)
+    return {"groups": {name: sorted(tasks) for name, tasks in groups.items()}, "edges": edges}
+
+
+def chromium(playwright: Playwright) -> Browser:
+    """Debian's Chromium, without a window; ``SystemExit`` where it is not installed."""
+    path = shutil.which("chromium")
+    if path is None:
+        raise SystemExit("error: Chromium was not found: run `make browser`.")
+    return playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+
+
+def take(page: Page, url: str, picture: Path) -> None:
+    """The graph of a run, its groups open, without the panel beside it."""
+    page.set_default_timeout(PAGE_MS)
+    page.goto(url)
+    page.get_by_role("button", name="Show Graph").click()
+    page.get_by_test_id("expand-all-button").click()
+    page.get_by_role("button", name="Collapse Details Panel").click()
+    page.locator(".react-flow").get_by_text("report", exact=True).wait_for()
+    page.get_by_role("button", name="Fit View").click()
+    page.add_style_tag(content=".react-flow__panel, .react-flow__background { display: none !important }")
+    # The graph moves into its place: it is there when two pictures of it are the same.
+    before = b""
+    while (now := page.screenshot(clip=_around_the_nodes(page))) != before:
+        before = now
+        page.wait_for_timeout(500)
+    picture.write_bytes(now)
+
+
+def _around_the_nodes(page: Page) -> FloatRect:
+    boxes = [box for node in page.locator(".react-flow__node").all() if (box := node.bounding_box())]
+    left, top = min(box["x"] for box in boxes), min(box["y"] for box in boxes)
+    right = max(box["x"] + box["width"] for box in boxes)
+    bottom = max(box["y"] + box["height"] for box in boxes)
+    return FloatRect(
+        x=left - _MARGIN,
+        y=top - _MARGIN,
+        width=right - left + 2 * _MARGIN,
+        height=bottom - top + 2 * _MARGIN,
+    )
+
+
+def main() -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    with tempfile.TemporaryDirectory(prefix="dag-picture-") as folder:
+        paths = Paths(REPOSITORY, Path(folder), Path(folder) / "out")
+        bucket = f"fruits-classification-p9-local-{_REGION}"
+        console = Console()
+        stack = Stack(StackPlan(paths, bucket, 1000.0), console)
+        stack.airflow.migrate()
+        with sync_playwright() as playwright, chromium(playwright) as browser, running(stack):
+            api, s3 = stack.start_airflow(), stack.client("s3")
+            local_account.create_bucket(s3, bucket, _REGION)
+            local_account.create_roles(stack.client("iam"), stack.deployment)
+            photos = generated_photos.generate(paths.state / "images", _PHOTOS)
+            bucket_sync.mirror(s3, photos, bucket, INPUT_PREFIX, console)
+            api.wait_until_ready(DAG_ID)
+            api.trigger(DAG_ID, _RUN_ID, {"bucket": bucket, **_RUN})
+            state = follow(api, DAG_ID, _RUN_ID, stack.children, console)
+            if state != "success":
+                raise SystemExit(f"error: The run is {state}: fix it first, then take its picture.")
+            page = browser.new_page(viewport={"width": 2000, "height": 520})
+            page.context.add_cookies([{"name": "_token", "value": api.token, "url": stack.airflow.url}])
+            take(page, f"{stack.airflow.url}/dags/{DAG_ID}/runs/{_RUN_ID}", PICTURE)
+        dag = DagBag(dag_folder=REPOSITORY / "dags").dags[DAG_ID]
+    SHAPE.write_text(json.dumps(shape(dag), indent=1) + "\n", encoding="utf-8")
+    console.print(f"Written: {PICTURE.relative_to(REPOSITORY)} and {SHAPE.relative_to(REPOSITORY)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Where data may lie, how it is encrypted, and what is redacted."""

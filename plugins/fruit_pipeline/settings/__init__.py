@@ -1,0 +1,1 @@
+"""What people choose: the parameters of a run, and the settings of an installation."""

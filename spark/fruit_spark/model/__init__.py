@@ -1,0 +1,1 @@
+"""The network: which file, how it reaches every worker, and what runs it."""

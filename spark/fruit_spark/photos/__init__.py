@@ -1,0 +1,1 @@
+"""From a work list to pixels: list, fetch, check and decode photos."""

@@ -1,0 +1,1 @@
+"""The two steps: their command lines, their jobs, and how a step ends."""

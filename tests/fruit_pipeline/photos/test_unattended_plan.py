@@ -1,0 +1,95 @@
+"""A run that nobody has asked for makes the most of few photos, so that no night is red for want of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fruit_contract.layout import DAG_ID, LATEST_KEY, RunLayout
+from fruit_contract.model_files import model_file
+from fruit_pipeline.cluster.artifacts import ArtifactUris
+from fruit_pipeline.cluster.step_requests import reduce_step
+from fruit_pipeline.photos import planner
+from fruit_pipeline.results.claims import Owner
+from fruit_pipeline.results.run_plan import RunPlan
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
+from tests.fruit_pipeline.conftest import BUCKET
+
+PARAMETERS = RunParameters(bucket=BUCKET)
+NIGHT = Owner("fruits", DAG_ID, "night")
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    (tmp_path / model_file("litert", "float32")).write_bytes(b"a model")
+    return Deployment(model_dir=tmp_path)
+
+
+def upload(s3: Any, photos: int) -> None:
+    for number in range(photos):
+        s3.put_object(Bucket=BUCKET, Key=f"Test/Apple/{number}.jpg", Body=b"a photo")
+
+
+def plan(s3: Any, deployment: Deployment, **given: Any) -> RunPlan:
+    return planner.plan(s3, PARAMETERS, deployment, NIGHT, **{"unattended": True, **given})
+
+
+def test_it_keeps_the_most_components_that_the_photos_allow_and_says_so(
+    s3: Any, deployment: Deployment
+) -> None:
+    upload(s3, 3)
+    planned = plan(s3, deployment)
+    assert (planned["new"], planned["nothing_new"]) == (3, False)
+    assert planned["summary"] == (
+        "There are 3 images, too few for components=256: this run, which nobody has asked for, keeps the "
+        "most that they allow, at most 2."
+    )
+    uris = ArtifactUris(*("s3://b/a",) * 6)
+    step = reduce_step(PARAMETERS, RunLayout(BUCKET, "night"), uris, planned)
+    assert "--fewer-components" in step["HadoopJarStep"]["Args"]
+
+
+def test_a_run_that_somebody_has_asked_for_is_refused(s3: Any, deployment: Deployment) -> None:
+    upload(s3, 3)
+    with pytest.raises(planner.TooFewImagesError, match="lower components to at most 2"):
+        plan(s3, deployment, unattended=False)
+
+
+@pytest.mark.parametrize("photos", [0, 1])
+def test_it_waits_where_the_photos_allow_none(photos: int, s3: Any, deployment: Deployment) -> None:
+    upload(s3, photos)
+    planned = plan(s3, deployment)
+    assert planned["nothing_new"]
+    assert planned["summary"].endswith("which nobody has asked for, waits for more.")
+
+
+def test_it_says_what_it_does_not_wait_for(s3: Any, deployment: Deployment) -> None:
+    s3.put_object(Bucket=BUCKET, Key="Test/Apple/1.heic", Body=b"a photo")
+    assert "and 1 file is left out by its name (1 .heic): this run" in plan(s3, deployment)["summary"]
+
+
+def test_it_is_refused_where_the_photos_of_a_result_are_gone(s3: Any, deployment: Deployment) -> None:
+    s3.put_object(Bucket=BUCKET, Key=LATEST_KEY, Body=json.dumps({"run_key": "before"}).encode())
+    with pytest.raises(planner.TooFewImagesError, match="There are no images"):
+        plan(s3, deployment)
+
+
+@pytest.mark.parametrize(
+    ("current", "unattended", "same"),
+    [
+        ({"components": 37, "rows": 38}, True, True),
+        ({"components": 37, "rows": 38}, False, False),
+        ({"components": 8, "rows": 38}, True, False),
+        ({"components": 256, "rows": 300}, True, True),
+        ({"components": 256}, True, True),
+    ],
+    ids=["most of few", "asked for all", "fewer than allowed", "enough", "before rows were noted"],
+)
+def test_nothing_is_new_when_the_result_has_the_most_already(
+    current: dict[str, Any], unattended: bool, same: bool
+) -> None:
+    pointer = {"solver": "blocks", "explained_variance": 1.0, **current}
+    found = planner._would_be_the_same(planner.Current(pointer, "etag"), PARAMETERS, unattended)
+    assert found is same
