@@ -3,7 +3,7 @@
 TLS-only bucket policies, permissions for batches of messages, newlines in keys, characters that XML does
 not carry, folders of a versioned bucket whose objects are all deleted, the notifications of a versioned
 bucket's deletions, conditional writes of several clients at once, messages of a queue that several clients
-use at once, and the time that a full queue takes.
+use at once, the time that a full queue takes, and the addresses that moto reads anew for each request.
 """
 
 import re
@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote
 from xml.parsers.expat import ExpatError
 
+from moto.core.base_backend import BaseBackend
 from moto.core.responses import ActionResult
 from moto.core.serialize import S3Serializer
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
@@ -176,6 +177,8 @@ def mend() -> None:
     S3Serializer._serialize_body = _serialize_body
     S3Backend.list_objects = _list_objects
     S3Backend._set_delete_marker = _set_delete_marker
+    # S3's own reloads the module of addresses for each request: of two threads one finds it gone.
+    S3Backend._url_module = BaseBackend._url_module
     SQSBackend.is_message_valid_based_on_retention_period = _is_retained
     SQSBackend.receive_message = _receive
     Queue.delete_message = _delete

@@ -1,4 +1,4 @@
-"""Promise: of several conditional writes at once local S3 accepts one, as S3 does."""
+"""Promise: of several conditional writes at once local S3 accepts one, as S3 does, and answers all."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -7,6 +7,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
+from moto.s3 import urls
 
 from local_aws import moto_gaps
 
@@ -35,3 +36,11 @@ def test_of_many_writes_on_one_condition_one_is_accepted(restless: None, there: 
                 return True
 
             assert sum(writers.map(is_accepted, [bytes([writer]) for writer in range(WRITERS)])) == 1
+
+
+def test_no_request_reads_moto_s_addresses_anew() -> None:
+    moto_gaps.mend()
+    addresses = urls.url_bases
+    with mock_aws():
+        boto3.client("s3", region_name="us-east-1").list_buckets()
+    assert urls.url_bases is addresses
