@@ -12,12 +12,12 @@ from typing import Any, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from fruit_pipeline.cluster import offers
 from fruit_pipeline.cost import substitutes
 from fruit_pipeline.cost.billing import rate_warning
 from fruit_pipeline.cost.live_prices import PRICING_REGION, read_prices, spot_prices
-from fruit_pipeline.cost.prices import PriceError
+from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.security import encryption, residency
-from fruit_pipeline.security.regions import ResidencyError
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import RunParameters
 from infra.account_clients import Account
@@ -207,33 +207,11 @@ def _route_to_s3(ec2: Any, vpc: str, region_name: str) -> Finding:
     return Finding("subnets", "doubtful", "the VPC has no endpoint for S3", remedy)
 
 
-def types(target: Target) -> Iterator[Finding]:
-    """elasticmapreduce:ListSupportedInstanceTypes"""
-    emr, label = target.account.client("emr"), target.run.release_label
-    offered: set[str] = set()
-    marker: dict[str, str] = {}
-    while True:
-        page = emr.list_supported_instance_types(ReleaseLabel=label, **marker)
-        offered |= {each["Type"] for each in page["SupportedInstanceTypes"]}
-        if not page.get("Marker"):
-            break
-        marker = {"Marker": page["Marker"]}
-    for name in target.types_that_may_come:
-        if name in offered:
-            yield Finding("types", "right", f"EMR offers {name} with {label}")
-        else:
-            seen = f"EMR does not offer {name} with {label}: it would refuse the cluster in create_cluster"
-            yield Finding("types", "wrong", seen, _other_type(name, target.types, offered))
-
-
-def _other_type(name: str, asked: list[str], offered: set[str]) -> str:
-    """What to choose where EMR does not offer ``name``, which is asked for or may come in another's place."""
-    larger = f"{name.partition('.')[0]}.xlarge"
-    if name not in asked:
-        return "it may come in place of another: choose types that are all offered, or diversify=false"
-    return (
-        f"choose one that it offers, such as {larger}" if larger in offered else "choose one that it offers"
-    )
+def offered(target: Target) -> Iterator[Finding]:
+    """elasticmapreduce:ListReleaseLabels, ListSupportedInstanceTypes"""
+    offers.check(target.account.client("emr"), target.run)
+    names = ", ".join(target.types_that_may_come)
+    yield Finding("offered", "right", f"EMR offers {target.run.release_label} with {names}")
 
 
 def quotas(target: Target) -> Iterator[Finding]:
@@ -303,7 +281,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     bucket,
     roles,
     subnets,
-    types,
+    offered,
     quotas,
     spot,
     prices,
@@ -324,5 +302,5 @@ def examine(target: Target) -> Iterator[Finding]:
             yield Finding(
                 name, "wrong", str(error), "give the AWS credentials and a way to AWS, and try again"
             )
-        except (StackError, ResidencyError, PriceError, encryption.EncryptionError) as error:
+        except (StackError, PipelineError) as error:
             yield Finding(name, "wrong", str(error), "see the message")

@@ -19,7 +19,7 @@ PHOTO_BYTES: Final = 6_000
 
 def lines() -> Iterator[str]:
     """The assumptions, and for each number of photos a table by the number of workers."""
-    run = RunParameters(region="eu-west-1", spot="on-demand", worker_type="m6g.large")
+    run = RunParameters(region="eu-west-1", spot="on-demand", worker_type="m6g.xlarge")
     known = _prices(run)
     photos, start, end = images_per_core_second(run), speeds.START_SECONDS, speeds.END_SECONDS
     yield f"- A core computes {photos:.0f} photos a second: {speeds.GRAVITON_SHARE:g} of a measured x86 core."

@@ -237,7 +237,6 @@ class LocalAws:
             java_home=java_home,
             jars_dir=jars_dir,
             s3_endpoint=self.aws_url,
-            region=settings.region,
             cores=settings.step_cores,
             memory_cap_mb=settings.step_memory_mb,
         )

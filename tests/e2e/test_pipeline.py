@@ -101,8 +101,8 @@ def test_the_cluster_was_the_recorded_one_and_is_gone(good: Any, system: System)
     cluster = good.report["cluster"]
     assert (cluster["release"], cluster["final_state"]) == ("emr-7.13.0", "TERMINATED")
     assert sorted((node["type"], node["market"]) for node in cluster["instances"]) == [
-        ("m6g.large", "SPOT"),
-        ("m6g.large", "SPOT"),
+        ("m6g.xlarge", "SPOT"),
+        ("m6g.xlarge", "SPOT"),
         ("m6g.xlarge", "SPOT"),
     ]
     assert system.clusters(*LIVE) == []

@@ -12,12 +12,12 @@ import pytest
 
 from fruit_contract.layout import LOGS_PREFIX, RunLayout
 from fruit_pipeline.results.publication import read_json
-from fruit_pipeline.settings.releases import RELEASES
+from fruit_pipeline.settings.releases import DEFAULT_RELEASE, OLDEST_RELEASE
 from local_run import generated_photos
 from tests.e2e.conftest import BUCKET, Ended, System
 
 SMALL = {"components": 4, "minimum_variance": 0.1, "image_size": 96, "full_refresh": True}
-NEWEST, OLDEST = RELEASES[0], RELEASES[-1]
+NEWEST, OLDEST = DEFAULT_RELEASE, OLDEST_RELEASE
 
 
 @pytest.fixture(scope="module")

@@ -53,32 +53,30 @@ def bill(cluster: ClusterFacts, clients: tuple[BaseClient, BaseClient]) -> Any:
 
 
 def test_without_a_price_list_the_snapshot_serves(clients: tuple[BaseClient, BaseClient]) -> None:
-    found = live_prices.read_prices("eu-west-1", {"m6g.large"}, *clients, datetime.now(UTC))
-    assert (found.source, found.on_demand) == ("snapshot", {"m6g.large": 0.086})
+    found = live_prices.read_prices("eu-west-1", {"m6g.xlarge"}, *clients, datetime.now(UTC))
+    assert (found.source, found.on_demand) == ("snapshot", {"m6g.xlarge": 0.172})
 
 
 def test_a_spot_price_that_ec2_would_never_ask_is_not_used(clients: tuple[BaseClient, BaseClient]) -> None:
     ec2: Any = clients[1]
-    history = ec2.describe_spot_price_history(InstanceTypes=["m6g.large"])["SpotPriceHistory"]
+    history = ec2.describe_spot_price_history(InstanceTypes=["m6g.xlarge"])["SpotPriceHistory"]
     assert {entry["SpotPrice"] for entry in history} == {"0.00001"}
     now = datetime.now(UTC)
-    assert live_prices.spot_prices(ec2, {"m6g.large": 0.086}, now, now) == {}
+    assert live_prices.spot_prices(ec2, {"m6g.xlarge": 0.172}, now, now) == {}
 
 
 def test_a_cluster_is_billed_for_its_three_nodes(
     ended: ClusterFacts, clients: tuple[BaseClient, BaseClient]
 ) -> None:
     lines = bill(ended, clients)["lines"]
-    assert [line["service"].split(",")[0] for line in lines[:4]] == [
-        "EC2 m6g.large",
-        "EMR fee m6g.large",
+    assert [line["service"].split(",")[0] for line in lines[:2]] == [
         "EC2 m6g.xlarge",
         "EMR fee m6g.xlarge",
     ]
-    assert ", 2 nodes, " in lines[0]["service"]
+    assert ", 3 nodes, " in lines[0]["service"]
     # All lived for less than a minute, and are billed that minute.
     rate = Deployment().usd_per_eur
-    assert [line["amount"] * 60 * rate for line in lines[:4]] == pytest.approx([0.172, 0.043, 0.172, 0.043])
+    assert [line["amount"] * 60 * rate for line in lines[:2]] == pytest.approx([3 * 0.172, 3 * 0.043])
 
 
 def test_the_bill_is_not_above_the_worst_case(

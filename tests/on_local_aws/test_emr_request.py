@@ -19,7 +19,7 @@ FULL = Deployment(
 )
 PARAMETERS: list[dict[str, Any]] = [
     {},
-    {"diversify": False, "worker_type": "c7g.4xlarge", "primary_type": "c6g.large"},
+    {"diversify": False, "worker_type": "c7g.4xlarge", "primary_type": "c6g.xlarge"},
     {"spot": "spot-or-on-demand", "primary_market": "on-demand", "max_workers": 9},
     {"spot": "on-demand", "interactive_minutes": 30, "workers": 5, "max_workers": 100},
 ]

@@ -7,7 +7,7 @@ locally, of which there may be two (``steps.Sparks``); the controller log of eac
 from typing import Final
 
 _SPARK_AND_HADOOP: Final = {
-    "emr-7.13.0": ("3.5.6", "3.4.1"),
+    "emr-7.13.0": ("3.5.6", "3.4.2"),
     "emr-7.12.0": ("3.5.6", "3.4.1"),
     "emr-7.11.0": ("3.5.6", "3.4.1"),
     "emr-7.10.0": ("3.5.5", "3.4.1"),

@@ -12,6 +12,7 @@ from typing import Any
 
 from local_aws.emr.api_errors import InvalidRequestError, ValidationError
 from local_aws.emr.cluster_data import Cluster
+from local_aws.emr.recorded_types import instance_types
 from local_aws.emr.release_versions import canonical_application, release_labels
 
 MOST_STEPS = 256
@@ -34,6 +35,7 @@ def check_run_job_flow(request: dict[str, Any], security_configurations: Iterabl
     _check_release(request)
     _check_roles(request)
     _check_instances(request["Instances"])
+    _check_types(request)
     check_concurrency(request.get("StepConcurrencyLevel", 1))
     check_steps(request.get("Steps", []), active=0, concurrency=request.get("StepConcurrencyLevel", 1))
     check_tags(request.get("Tags", []), already=0, error=ValidationError)
@@ -69,12 +71,33 @@ def _check_release(request: dict[str, Any]) -> None:
         )
     if not label:
         raise ValidationError("ReleaseLabel must be specified: AMI versions are not supported here.")
-    if label not in release_labels():
-        raise ValidationError(f"The supplied release label is invalid: {label}.")
+    check_release(label, ValidationError)
     for application in request.get("Applications", []):
         name = application.get("Name", "")
         if canonical_application(name) is None:
             raise ValidationError(f"The application '{name}' is not supported by release {label}.")
+
+
+def check_release(
+    label: str, error: type[ValidationError] | type[InvalidRequestError] = InvalidRequestError
+) -> None:
+    if label not in release_labels():
+        raise error(f"The supplied release label is invalid: {label}.")
+
+
+def _check_types(request: dict[str, Any]) -> None:
+    """EMR's own lists name no type that is too small for it, such as m6g.large."""
+    wanted, offered = request["Instances"], instance_types(request["ReleaseLabel"])
+    names = [wanted.get("MasterInstanceType"), wanted.get("SlaveInstanceType")]
+    names += [group["InstanceType"] for group in wanted.get("InstanceGroups", [])]
+    names += [
+        each["InstanceType"]
+        for fleet in wanted.get("InstanceFleets", [])
+        for each in fleet.get("InstanceTypeConfigs", [])
+    ]
+    for name in filter(None, names):
+        if name not in offered:
+            raise ValidationError(f"Instance type '{name}' is not supported.")
 
 
 def _check_roles(request: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from local_aws.emr.clusters import Effect
 from local_aws.emr.engine import Engine
 from local_aws.emr.paging import page
 from local_aws.emr.protocol import ApiCall
+from local_aws.emr.recorded_types import instance_types
 from local_aws.emr.release_versions import applications, release_labels
 from local_aws.emr.store import Store
 from local_aws.emr.validation import validate
@@ -21,6 +22,7 @@ _STEPS_PER_PAGE = 50
 _INSTANCES_PER_PAGE = 2000
 _COLLECTIONS_PER_PAGE = 50
 _MOST_RELEASES_PER_PAGE = 100
+_TYPES_PER_PAGE = 200
 _ACTIVE_STEPS = ("PENDING", "CANCEL_PENDING", "RUNNING")
 
 
@@ -61,6 +63,7 @@ class EmrService:
             "DeleteSecurityConfiguration": self._delete_security_configuration,
             "ListReleaseLabels": self._list_release_labels,
             "DescribeReleaseLabel": self._describe_release_label,
+            "ListSupportedInstanceTypes": self._list_supported_instance_types,
         }
 
     def handle(self, call: ApiCall) -> Wire:
@@ -420,11 +423,16 @@ class EmrService:
 
     def _describe_release_label(self, region: str, request: Wire) -> Wire:
         label = request.get("ReleaseLabel", release_labels()[0])
-        if label not in release_labels():
-            raise InvalidRequestError(f"The supplied release label is invalid: {label}.")
+        rules.check_release(label)
         known = [{"Name": name, "Version": version} for name, version in applications(label).items()]
         listed, token = page(known, request.get("NextToken"), _release_page(request), "NextToken")
         return {"ReleaseLabel": label, "Applications": listed, "NextToken": token}
+
+    def _list_supported_instance_types(self, region: str, request: Wire) -> Wire:
+        rules.check_release(request["ReleaseLabel"])
+        offered = list(instance_types(request["ReleaseLabel"]).values())
+        listed, marker = page(offered, request.get("Marker"), _TYPES_PER_PAGE)
+        return {"SupportedInstanceTypes": listed, "Marker": marker}
 
     # --- finding clusters ---------------------------------------------------------------------
 

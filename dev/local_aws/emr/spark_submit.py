@@ -67,7 +67,6 @@ class LocalSpark:
     java_home: Path
     jars_dir: Path | None
     s3_endpoint: str
-    region: str
     cores: int
     memory_cap_mb: int
 
@@ -137,7 +136,7 @@ def localize_and_translate(
 ) -> LocalCommand:
     """The command that does here what the submission would do on the cluster.
 
-    ``cluster_defaults`` is the cluster's ``spark-defaults`` classification; ``workdir`` is the
+    ``cluster_defaults`` is what the cluster's ``spark-defaults`` and ``core-site`` say; ``workdir`` is the
     directory the command will run in, for values that refer to it as YARN's ``{{PWD}}``.
     """
     conf = {**cluster_defaults, **submission.conf}
@@ -225,7 +224,6 @@ def _forced(conf: Mapping[str, str], spark: LocalSpark, workdir: Path) -> dict[s
         "spark.hadoop.fs.s3a.impl": s3a,
         "spark.hadoop.fs.AbstractFileSystem.s3.impl": "org.apache.hadoop.fs.s3a.S3A",
         "spark.hadoop.fs.s3a.endpoint": spark.s3_endpoint,
-        "spark.hadoop.fs.s3a.endpoint.region": spark.region,
         "spark.hadoop.fs.s3a.path.style.access": "true",
         "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
         "spark.hadoop.fs.s3a.aws.credentials.provider": (

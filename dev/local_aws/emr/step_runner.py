@@ -186,7 +186,9 @@ class _StepRun:
         if not step.args:
             raise UnsupportedStepError("command-runner.jar was given no command: put it into Args.")
         if step.args[0].rpartition("/")[2] == "spark-submit":
-            defaults = _classification(self._cluster, "spark-defaults")
+            hadoop = _classification(self._cluster, "core-site")
+            defaults = {f"spark.hadoop.{key}": value for key, value in hadoop.items()}
+            defaults |= _classification(self._cluster, "spark-defaults")
             command = localize_and_translate(parse(step.args[1:]), self._spark, defaults, self._workdir)
             exported = _classification(self._cluster, "spark-env", "export")
             python = str(self._spark.python)

@@ -82,8 +82,9 @@ def _applications(parameters: RunParameters) -> tuple[str, ...]:
 
 
 def _configurations(parameters: RunParameters) -> list[dict[str, Any]]:
-    """Spark's and YARN's settings for the workers."""
+    """Spark's and YARN's settings for the workers, and S3A's for the region."""
     settings = {
+        "core-site": spark_settings.core_site(parameters),
         "yarn-site": spark_settings.yarn_site(parameters),
         "spark-defaults": spark_settings.spark_defaults(parameters),
     }

@@ -13,10 +13,12 @@ from fruit_pipeline.settings.instance_types import gib, vcpus
 from fruit_pipeline.settings.parameters import RunParameters
 from fruit_pipeline.settings.releases import python, ships_python
 
-YARN_MIB: Final = {8: 6144, 16: 12288, 32: 24576, 64: 57344, 128: 122880}
-"""``yarn.nodemanager.resource.memory-mb`` that EMR gives a node, by its memory in GiB: EMR Release Guide,
-"Task configuration", the same for c5, m5 and r5 of equal memory. The rest is the system's and Hadoop's.
-https://docs.aws.amazon.com/emr/latest/ReleaseGuide/emr-hadoop-task-config.html"""
+YARN_MIB: Final = {16: 11712, 32: 23424, 64: 54272, 128: 116736}
+"""``yarn.nodemanager.resource.memory-mb`` that EMR gives a Graviton node, by its memory in GiB: EMR Release
+Guide, "Task configuration", m6g.xlarge to m6g.4xlarge and r6g.4xlarge. It is less than for m5 and r5 of equal
+memory. https://docs.aws.amazon.com/emr/latest/ReleaseGuide/emr-hadoop-task-config.html"""
+_COPIES: Final = 3
+"""Of what a step brings along, on HDFS, where there are so many workers: HDFS's own default."""
 _STEP_MIB: Final = 32
 """``yarn.scheduler.minimum-allocation-mb`` on EMR (same page): YARN rounds requests up to multiples."""
 
@@ -42,10 +44,25 @@ def yarn_site(parameters: RunParameters) -> dict[str, str]:
     return {"yarn.nodemanager.resource.memory-mb": mib, "yarn.scheduler.maximum-allocation-mb": mib}
 
 
+def core_site(parameters: RunParameters) -> dict[str, str]:
+    """Where S3A looks for buckets, in whatever runs on a node.
+
+    Without a region it begins at us-east-2, outside the EU, and finds the bucket's region from there. In a
+    network that reaches the S3 of its own region alone, that hangs (apache/hadoop#6187, #6479).
+    """
+    return {
+        "fs.s3a.endpoint.region": parameters.region,
+        "fs.s3a.cross.region.access.enabled": "false",
+    }
+
+
 def spark_defaults(parameters: RunParameters) -> dict[str, str]:
     return {
         **_executors(parameters),
         **_memory(parameters),
+        # EMR's HDFS keeps one copy below four core nodes (dfs.replication, Release Guide, "HDFS
+        # configuration"). With the node that has it, code and runtime of a step would be lost to its next.
+        "spark.yarn.submit.file.replication": str(min(_COPIES, parameters.fleet.workers)),
         **(_LOSSES if parameters.spot != "on-demand" else {}),
         # A shipped Python comes with the steps alone: notebooks on the cluster keep the nodes' own.
         **({} if ships_python(parameters.release_label) else python_settings(parameters.release_label)),
@@ -60,6 +77,9 @@ _LOSSES: Final = {
     "spark.storage.decommission.enabled": "true",
     "spark.storage.decommission.rddBlocks.enabled": "true",
     "spark.storage.decommission.shuffleBlocks.enabled": "true",
+    # With EMR's shuffle service Spark takes no notice of nodes that YARN decommissions: YarnAllocator in
+    # Spark 3.4 and 3.5. The steps keep no shuffle files worth a service.
+    "spark.shuffle.service.enabled": "false",
     # What cannot be done in time is begun elsewhere at once.
     "spark.executor.decommission.killInterval": "110s",
     "spark.stage.ignoreDecommissionFetchFailure": "true",
@@ -84,6 +104,8 @@ def _executors(parameters: RunParameters) -> dict[str, str]:
         }
     return {
         "spark.dynamicAllocation.enabled": "true",
+        # Instead of the shuffle service: an executor whose shuffle files are needed stays.
+        "spark.dynamicAllocation.shuffleTracking.enabled": "true",
         "spark.dynamicAllocation.minExecutors": "1",
         "spark.dynamicAllocation.initialExecutors": str(fleet.workers),
         "spark.dynamicAllocation.maxExecutors": str(parameters.max_workers),

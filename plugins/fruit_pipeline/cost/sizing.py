@@ -18,7 +18,7 @@ from fruit_pipeline.cost.invoice import total_usd
 from fruit_pipeline.cost.prices import Prices
 from fruit_pipeline.cost.speeds import END_SECONDS, START_SECONDS
 from fruit_pipeline.errors import PipelineError
-from fruit_pipeline.settings import instance_types
+from fruit_pipeline.settings.instance_types import OFFERED_TYPES
 from fruit_pipeline.settings.parameters import (
     AUTO,
     DEFAULT_WORKER_TYPE,
@@ -28,9 +28,11 @@ from fruit_pipeline.settings.parameters import (
     RunParameters,
 )
 
-CHOSEN_FROM: Final = tuple(f"{family}.{size}" for family in ("m6g", "m7g") for size in instance_types.VCPUS)
+CHOSEN_FROM: Final = tuple(name for name in OFFERED_TYPES if name.startswith(("m6g.", "m7g.")))
 """General-purpose Graviton. Compute-optimized nodes have half the memory, which leaves Spark's JVM little
 beside Python; memory-optimized ones cost more for memory that no step uses."""
+LEAST_SPOT_WORKERS: Final = 2
+"""A single Spot node has the driver and all of the work: EC2 takes it back, and the run is lost."""
 _OUTSIDE_STEPS: Final = START_SECONDS + END_SECONDS
 
 
@@ -106,7 +108,8 @@ def offers(parameters: RunParameters, workload: Workload, prices: Prices) -> lis
     """Every fleet that the parameters leave to choose; one alone where they name it."""
     given = parameters.workers
     most = parameters.max_workers or MOST_WORKERS
-    counts = [given] if isinstance(given, int) else range(1, most + 1)
+    least = 1 if parameters.spot == "on-demand" else min(LEAST_SPOT_WORKERS, most)
+    counts = [given] if isinstance(given, int) else range(least, most + 1)
     choices = (Fleet(name, count) for name in types_in_question(parameters) for count in counts)
     return [_offer(parameters.with_fleet(fleet), workload, prices) for fleet in choices]
 

@@ -23,11 +23,6 @@ _FAMILIES: Final = {
 like, for it costs 40 % more than an m6g."""
 
 
-_UNLISTED_SIZE: Final = "large"
-"""Of the types that a run can choose, EMR's own list lacks those of this size for every release that is
-offered (ListSupportedInstanceTypes). The recorded cluster had m6g.large workers all the same."""
-
-
 @cache
 def may_come(instance_type: str, region: str, diversify: bool) -> tuple[str, ...]:
     """The type asked for and what may come in its place, of which the snapshot has prices in ``region``.
@@ -46,17 +41,3 @@ def primary_types(parameters: RunParameters) -> tuple[str, ...]:
 def worker_types(parameters: RunParameters) -> tuple[str, ...]:
     """Of a run whose fleet is known."""
     return may_come(parameters.fleet.worker_type, parameters.region, parameters.diversify)
-
-
-def warning(parameters: RunParameters) -> str | None:
-    """What to say of types asked for that EMR does not list; None where it lists them. The fleet is known."""
-    asked = {"primary_type": parameters.primary_type, "worker_type": parameters.fleet.worker_type}
-    unlisted = {name: given for name, given in asked.items() if given.endswith(f".{_UNLISTED_SIZE}")}
-    if not unlisted:
-        return None
-    named = " and ".join(sorted(set(unlisted.values())))
-    remedy = " ".join(f"{name}={given.partition('.')[0]}.xlarge" for name, given in unlisted.items())
-    return (
-        f"EMR's list of instance types lacks {named}: where the account refuses it, create_cluster fails "
-        f"before anything costs money, and {remedy} helps; `make doctor` asks beforehand."
-    )

@@ -12,9 +12,9 @@ from airflow.sdk import get_current_context
 from fruit_contract.layout import artifact_key
 from fruit_contract.model_files import model_file
 from fruit_pipeline.aws.clients import check_residency, client
-from fruit_pipeline.cluster import artifacts, facts, identity, reaper, requirements, step_requests
+from fruit_pipeline.cluster import artifacts, facts, identity, offers, reaper, requirements, step_requests
 from fruit_pipeline.cluster.cluster_request import job_flow
-from fruit_pipeline.cost import billing, monthly_budget, sizing, substitutes
+from fruit_pipeline.cost import billing, monthly_budget, sizing
 from fruit_pipeline.cost.budget import check_budget
 from fruit_pipeline.cost.invoice import total_usd
 from fruit_pipeline.cost.live_prices import read_prices
@@ -71,10 +71,11 @@ def check_guards() -> RunEstimate | None:
     - The worst case, earlier clusters of the run included, costs more than `budget_eur`.
     - The run started by itself, and the month would cost more than its ceiling.
     - A role is missing, or a security configuration is required and missing.
+    - EMR does not offer the release, or an instance type, in the region.
 
     Returns the worst and the expected cost in EUR, and the fleet with the arithmetic of its time.
 
-    **When it fails:** the message shows the sum, the nearest fleet, or the role, and what to change.
+    **When it fails:** the message shows the sum, the nearest fleet or type, or the role, and what to change.
     """
     run, now = RunContext.current(), datetime.now(UTC)
     if run.plan["nothing_new"]:
@@ -88,11 +89,11 @@ def check_guards() -> RunEstimate | None:
     spent, _ = billing.bill(run.clusters(), asked.model_dump(), run.plan, *price_clients, now)
     workload = billing.workload_of(run.plan, total_usd(spent))
     parameters = sizing.choose(asked, workload, prices, deployment.usd_per_eur)
+    offers.check(run.emr, parameters)
     sums = check_budget(parameters, workload, prices, deployment.usd_per_eur)
     for warning in (
         billing.rate_warning(deployment, now.date()),
         sizing.warning(parameters, workload),
-        substitutes.warning(parameters),
     ):
         if warning:
             log.warning(warning)

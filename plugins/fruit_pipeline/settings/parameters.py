@@ -5,6 +5,7 @@ checks ``ARGS`` of ``make run``.
 """
 
 import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -29,8 +30,8 @@ from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.security.regions import EU_REGIONS
 from fruit_pipeline.settings.allowed import number_range
 from fruit_pipeline.settings.deployment import Deployment
-from fruit_pipeline.settings.instance_types import OFFERED_TYPES, gib
-from fruit_pipeline.settings.releases import DEFAULT_RELEASE, RELEASES
+from fruit_pipeline.settings.instance_types import OFFERED_TYPES, gib, why_not
+from fruit_pipeline.settings.releases import DEFAULT_RELEASE, OLDEST_RELEASE, RELEASE_PATTERN, TESTED_RELEASES
 
 if TYPE_CHECKING:
     from airflow.sdk import Param
@@ -39,9 +40,9 @@ LONGEST_HOURS = 24
 MOST_WORKERS: Final = 100
 AUTO: Final = "auto"
 """Leaves the number or the type of the workers to :mod:`fruit_pipeline.cost.sizing`."""
-DEFAULT_WORKER_TYPE: Final = "m6g.large"
-LEAST_WORKER_GIB: Final = 8
-"""With less, YARN cannot hold a driver beside an executor."""
+DEFAULT_WORKER_TYPE: Final = "m6g.xlarge"
+LEAST_WORKER_GIB: Final = 16
+"""With less, YARN cannot hold a driver beside an executor whose JVM has room to work."""
 WORKER_TYPES: Final = tuple(name for name in OFFERED_TYPES if gib(name) >= LEAST_WORKER_GIB)
 Market = Literal["spot", "spot-or-on-demand", "on-demand"]
 AS_WORKERS: Final = "as-workers"
@@ -115,6 +116,37 @@ _InputPrefix = Annotated[
         {"type": "string", "pattern": f"^(?!{'|'.join(OUTPUT_PREFIXES)})[^/].*/$", "maxLength": 512}
     ),
 ]
+
+
+def _is_one_of(types: Collection[str]) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and value not in (*types, AUTO):
+            raise PydanticCustomError("instance_type", "{why}", {"why": why_not(value, types)})
+        return value
+
+    return check
+
+
+_WorkerType = Annotated[Literal[(*WORKER_TYPES, AUTO)], BeforeValidator(_is_one_of(WORKER_TYPES))]  # type: ignore[valid-type]
+_PrimaryType = Annotated[Literal[OFFERED_TYPES], BeforeValidator(_is_one_of(OFFERED_TYPES))]  # type: ignore[valid-type]
+
+
+def _release_with_our_spark(label: str) -> str:
+    if not re.match(RELEASE_PATTERN, label):
+        raise PydanticCustomError(
+            "release_label",
+            "it must be emr-7.10.0 or a later one of emr-7, or {oldest}",
+            {"oldest": OLDEST_RELEASE},
+        )
+    return label
+
+
+_ReleaseLabel = Annotated[
+    str,
+    AfterValidator(_release_with_our_spark),
+    WithJsonSchema({"type": "string", "pattern": RELEASE_PATTERN, "examples": list(TESTED_RELEASES)}),
+]
+
 
 # What is optional is null in the form, whose button stays grey while a field that cannot be null is empty.
 _EMPTY_IS_NONE = BeforeValidator(
@@ -222,12 +254,11 @@ class RunParameters(BaseModel):
         json_schema_extra=RESULT,
         description="List the files of superseded runs instead of removing them after publication.",
     )
-    worker_type: Literal[(*WORKER_TYPES, AUTO)] = Field(  # type: ignore[valid-type]
+    worker_type: _WorkerType = Field(
         DEFAULT_WORKER_TYPE,
         title="Type of the workers",
         json_schema_extra=CLUSTER,
-        description="EC2 type of the workers; auto chooses the cheapest. If EMR refuses m6g.large in "
-        "your account, choose m6g.xlarge.",
+        description="EC2 type of the workers; auto chooses the cheapest.",
     )
     max_workers: _MaxWorkers = Field(
         None,
@@ -248,7 +279,7 @@ class RunParameters(BaseModel):
         json_schema_extra=CLUSTER,
         description="Market of the primary node; the cluster ends when this node is lost.",
     )
-    primary_type: Literal[OFFERED_TYPES] = Field(  # type: ignore[valid-type]
+    primary_type: _PrimaryType = Field(
         "m6g.xlarge",
         title="Type of the primary node",
         json_schema_extra=CLUSTER,
@@ -344,12 +375,12 @@ class RunParameters(BaseModel):
         json_schema_extra=EXPERT,
         description="Fit PCA in blocks on the executors, or with pyspark.ml.",
     )
-    release_label: Literal[RELEASES] = Field(  # type: ignore[valid-type]
+    release_label: _ReleaseLabel = Field(
         DEFAULT_RELEASE,
         title="EMR release",
         json_schema_extra=EXPERT,
-        description="EMR release; emr-6.15.0 (Spark 3.4) needs `make interpreter` first, and AWS no "
-        "longer supports it.",
+        description="EMR release, from emr-7.10.0 on. emr-6.15.0 (Spark 3.4) needs `make interpreter` first, "
+        "and AWS no longer supports it.",
     )
 
     @model_validator(mode="after")

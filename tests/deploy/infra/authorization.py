@@ -39,7 +39,17 @@ _S3_OBJECT: Final = {
 }
 _READS: Final = ("GetObject", "HeadObject")
 
-_EMR_OF_NO_RESOURCE: Final = ("ListClusters", "DescribeSecurityConfiguration")
+_EMR_OF_NO_RESOURCE: Final = (
+    "ListClusters",
+    "DescribeSecurityConfiguration",
+    "ListReleaseLabels",
+    "ListSupportedInstanceTypes",
+)
+_LIMITS: Final = {
+    "AutoTerminationPolicy": "PutAutoTerminationPolicy",
+    "ManagedScalingPolicy": "PutManagedScalingPolicy",
+}
+"""Fields of RunJobFlow, and the action that EMR asks for beside the call's own."""
 _EMR_CLUSTER_IDS: Final = ("ClusterId", "JobFlowId", "JobFlowIds")
 
 
@@ -151,17 +161,22 @@ def _emr_needs(
 
 
 def _creation_needs(parameters: Mapping[str, Any], clusters: str, region: str) -> Iterator[Need]:
-    """RunJobFlow: the call itself, its tags, its idle limit, and the roles that it hands over.
+    """RunJobFlow: the call itself, its tags, its limits, and the roles that it hands over.
 
     AddTags on ``cluster/*`` since April 2023 (aws/aws-cdk#24842; the resource as AWS's refusals name it);
-    PutAutoTerminationPolicy by EMR's page on auto-termination; PassRole by its page on service roles.
+    PutAutoTerminationPolicy and PutManagedScalingPolicy by EMR's pages on them; PassRole by its page on
+    service roles.
     """
     tags = {f"elasticmapreduce:RequestTag/{tag['Key']}": tag["Value"] for tag in parameters.get("Tags", [])}
     yield Need("elasticmapreduce:RunJobFlow", "*", {**tags, "aws:RequestedRegion": region})
     if tags:
         yield Need("elasticmapreduce:AddTags", f"{clusters}*", tags)
-    if "AutoTerminationPolicy" in parameters:
-        yield Need("elasticmapreduce:PutAutoTerminationPolicy", f"{clusters}*")
+    own = {key.replace("RequestTag", "ResourceTag"): value for key, value in tags.items()}
+    for given, action in _LIMITS.items():
+        if given in parameters:
+            # Of which resource EMR asks it no page says: a run must work either way.
+            yield Need(f"elasticmapreduce:{action}", f"{clusters}*")
+            yield Need(f"elasticmapreduce:{action}", f"{clusters}j-NEWCLUSTER", own)
     service, nodes = parameters["ServiceRole"], parameters["JobFlowRole"]
     yield _pass_role(service, "elasticmapreduce")
     yield _pass_role(nodes, "ec2")

@@ -224,7 +224,7 @@ class PipelineRun:
     def __init__(self, account: Installed) -> None:
         self.account = account
         self.parameters = RunParameters(
-            bucket=BUCKET, components=8, minimum_variance=0.3, image_size=96, batch_size=8
+            bucket=BUCKET, components=8, minimum_variance=0.3, image_size=96, batch_size=8, max_workers=3
         )
         self.control = Control(account.aws.emr_url)
         self._results: dict[str, Any] = {}

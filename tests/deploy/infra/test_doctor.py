@@ -115,43 +115,33 @@ def with_client(target: Target, service: str, **answers: Any) -> Target:
     return target
 
 
-def test_a_type_that_emr_does_not_offer_is_wrong(aws: LocalAws, target: Target) -> None:
-    """EMR's own list, in pages; RunJobFlow refuses what is not in it."""
-    offered = [{"Type": name} for name in target.types_that_may_come if name != "m6g.large"]
-    pages = [
-        {"SupportedInstanceTypes": offered[:1], "Marker": "more"},
-        {"SupportedInstanceTypes": offered[1:]},
-    ]
-    with_client(target, "emr")
-    target.account.client("emr").list_supported_instance_types = lambda **call: pages["Marker" in call]
-    findings = list(doctor.types(target))
-    [wrong] = [finding for finding in findings if finding.verdict == "wrong"]
-    assert (wrong.seen, wrong.remedy) == (
-        "EMR does not offer m6g.large with emr-7.13.0: it would refuse the cluster in create_cluster",
-        "choose one that it offers, such as m6g.xlarge",
-    )
-    assert len(findings) == len(offered) + 1
+def test_release_and_types_are_looked_for_in_emr_s_own_lists(aws: LocalAws, target: Target) -> None:
+    [finding] = doctor.offered(target)
+    assert finding.verdict == "right"
+    assert "EMR offers emr-7.13.0 with m6g.xlarge, m7g.xlarge, r6g.xlarge" in finding.seen
 
 
-def test_a_type_that_comes_in_place_of_another_is_not_asked_for_otherwise(
-    aws: LocalAws, target: Target
+def test_a_type_that_emr_does_not_offer_is_wrong(
+    aws: LocalAws, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offered = [{"Type": name} for name in target.types_that_may_come if name != "r6g.xlarge"]
-    answer = {"SupportedInstanceTypes": offered}
-    findings = doctor.types(with_client(target, "emr", list_supported_instance_types=answer))
-    [wrong] = [finding for finding in findings if finding.verdict == "wrong"]
-    assert "does not offer r6g.xlarge" in wrong.seen
-    assert wrong.remedy.endswith("or diversify=false")
+    lists = {
+        "list_release_labels": {"ReleaseLabels": ["emr-7.13.0"]},
+        "list_supported_instance_types": {"SupportedInstanceTypes": [{"Type": "m6g.2xlarge"}]},
+    }
+    monkeypatch.setattr(doctor, "CHECKS", (doctor.offered,))
+    [finding] = doctor.examine(with_client(target, "emr", **lists))
+    assert finding.verdict == "wrong"
+    assert "EMR does not offer it with emr-7.13.0 in eu-west-1: choose m6g.2xlarge." in finding.seen
 
 
-@pytest.mark.parametrize(("allowed", "verdict"), [(5.0, "wrong"), (8.0, "right"), (640.0, "right")])
+@pytest.mark.parametrize(("allowed", "verdict"), [(5.0, "wrong"), (12.0, "right"), (640.0, "right")])
 def test_a_quota_below_what_a_run_needs_is_wrong(
     aws: LocalAws, target: Target, allowed: float, verdict: str
 ) -> None:
     quota = {"Quota": {"QuotaName": "Spot", "Value": allowed}}
     [finding] = doctor.quotas(with_client(target, "service-quotas", get_service_quota=quota))
     assert finding.verdict == verdict
-    assert "a run needs 8" in finding.seen
+    assert "a run needs 12" in finding.seen
     assert ("--quota-code L-34B43A08 --desired-value 32" in finding.remedy) == (verdict == "wrong")
 
 

@@ -33,10 +33,10 @@ def job_flow(**changes: Any) -> dict[str, Any]:
 
 
 def fleets(**changes: Any) -> dict[str, Any]:
-    """The recorded cluster: one m6g.xlarge and two m6g.large, all Spot."""
+    """The recorded cluster: one m6g.xlarge and two m6g.xlarge, all Spot."""
     return {
         "KeepJobFlowAliveWhenNoSteps": True,
-        "InstanceFleets": [fleet("MASTER", "m6g.xlarge", 1), fleet("CORE", "m6g.large", 2)],
+        "InstanceFleets": [fleet("MASTER", "m6g.xlarge", 1), fleet("CORE", "m6g.xlarge", 2)],
     } | changes
 
 
@@ -52,7 +52,7 @@ def groups(**changes: Any) -> dict[str, Any]:
     return {
         "KeepJobFlowAliveWhenNoSteps": True,
         "MasterInstanceType": "m6g.xlarge",
-        "SlaveInstanceType": "m6g.large",
+        "SlaveInstanceType": "m6g.xlarge",
         "InstanceCount": 3,
     } | changes
 

@@ -77,7 +77,7 @@ def test_groups_have_the_instances_they_ask_for(emr: BaseClient) -> None:
         "CORE": 2,
     }
     core = emr.list_instances(ClusterId=cluster_id, InstanceGroupTypes=["CORE"])["Instances"]
-    assert [each["InstanceType"] for each in core] == ["m6g.large", "m6g.large"]
+    assert [each["InstanceType"] for each in core] == ["m6g.xlarge", "m6g.xlarge"]
 
 
 def test_clusters_of_another_region_are_not_seen(aws: LocalAws, emr: BaseClient) -> None:
@@ -180,6 +180,20 @@ def test_security_configurations_belong_to_their_region(aws: LocalAws, emr: Base
     emr.delete_security_configuration(Name="rest")
     with pytest.raises(ClientError, match="does not exist"):
         emr.describe_security_configuration(Name="rest")
+
+
+def test_the_types_of_a_release_are_those_that_emr_has_listed(emr: BaseClient) -> None:
+    page = emr.list_supported_instance_types(ReleaseLabel="emr-7.13.0")
+    listed = page["SupportedInstanceTypes"]
+    while "Marker" in page:
+        page = emr.list_supported_instance_types(ReleaseLabel="emr-7.13.0", Marker=page["Marker"])
+        listed += page["SupportedInstanceTypes"]
+    names = {each["Type"]: each for each in listed}
+    assert len(names) == len(listed) > 700
+    assert names["m6g.xlarge"]["Architecture"] == "AARCH64"
+    assert not [name for name in names if name.startswith(("m6g.", "r7g.")) and name.endswith(".large")]
+    with pytest.raises(ClientError, match="release label is invalid: emr-9"):
+        emr.list_supported_instance_types(ReleaseLabel="emr-9")
 
 
 def test_releases_are_listed_newest_first_with_their_spark(emr: BaseClient) -> None:

@@ -55,7 +55,7 @@ def test_text_beyond_the_basic_plane_is_accepted() -> None:
     validate("RunJobFlow", job_flow(Name="pêche 🍑"))
 
 
-CORE = fleet("CORE", "m6g.large", 2)
+CORE = fleet("CORE", "m6g.xlarge", 2)
 MASTER = fleet("MASTER", "m6g.xlarge", 1)
 SPOT = {"TimeoutAction": "TERMINATE_CLUSTER"}
 
@@ -83,12 +83,12 @@ SPOT = {"TimeoutAction": "TERMINATE_CLUSTER"}
         ({"Tags": [{"Key": f"k{n}", "Value": ""} for n in range(51)]}, "50 tags at most"),
         ({"Tags": [{"Key": "aws:x", "Value": ""}]}, "reserved"),
         ({"Instances": {}}, "must specify InstanceFleets, InstanceGroups or MasterInstanceType"),
-        ({"Instances": fleets(MasterInstanceType="m6g.large")}, "mutually exclusive"),
+        ({"Instances": fleets(MasterInstanceType="m6g.xlarge")}, "mutually exclusive"),
         (
             {
                 "Instances": fleets(
                     InstanceGroups=[
-                        {"InstanceRole": "MASTER", "InstanceType": "m6g.large", "InstanceCount": 1}
+                        {"InstanceRole": "MASTER", "InstanceType": "m6g.xlarge", "InstanceCount": 1}
                     ]
                 )
             },
@@ -102,8 +102,13 @@ SPOT = {"TimeoutAction": "TERMINATE_CLUSTER"}
         ({"Instances": groups(Ec2SubnetIds=["s-1", "s-2"])}, "with instance fleets only"),
         ({"Instances": {"InstanceFleets": [CORE]}}, "exactly one master fleet"),
         ({"Instances": {"InstanceFleets": [MASTER, MASTER]}}, "exactly one master fleet"),
-        ({"Instances": {"InstanceFleets": [fleet("MASTER", "m6g.large", 2)]}}, "target capacity of 1"),
+        ({"Instances": {"InstanceFleets": [fleet("MASTER", "m6g.xlarge", 2)]}}, "target capacity of 1"),
         ({"Instances": {"InstanceFleets": [MASTER | {"InstanceTypeConfigs": []}]}}, "0 InstanceTypeConfigs"),
+        (
+            {"Instances": {"InstanceFleets": [MASTER, fleet("CORE", "m6g.large", 2)]}},
+            "Instance type 'm6g.large' is not supported.",
+        ),
+        ({"Instances": groups(SlaveInstanceType="r7g.large")}, "Instance type 'r7g.large' is not supported."),
         (
             {
                 "Instances": {

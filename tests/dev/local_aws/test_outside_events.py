@@ -113,7 +113,7 @@ def test_without_spot_capacity_a_fleet_does_what_it_says_when_its_time_is_over(
     waiting["LaunchSpecifications"] = {
         "SpotSpecification": {"TimeoutDurationMinutes": 20, "TimeoutAction": action}
     }
-    wanted = fleets(InstanceFleets=[waiting, fleet("CORE", "m6g.large", 2)])
+    wanted = fleets(InstanceFleets=[waiting, fleet("CORE", "m6g.xlarge", 2)])
     cluster_id = start(emr, Instances=wanted)
     if action == "TERMINATE_CLUSTER":
         status = cluster_in(emr, cluster_id, "TERMINATED_WITH_ERRORS")["Status"]
@@ -175,7 +175,7 @@ def test_without_its_core_nodes_or_its_primary_even_a_protected_cluster_ends_wit
 
 def test_a_lost_task_fleet_does_not_end_the_cluster(emr: BaseClient, control: Control) -> None:
     wanted = fleets()
-    wanted["InstanceFleets"].append(fleet("TASK", "m6g.large", 2))
+    wanted["InstanceFleets"].append(fleet("TASK", "m6g.xlarge", 2))
     cluster_id = start(emr, Instances=wanted)
     cluster_in(emr, cluster_id, "WAITING")
     control.cause(cluster_id, ReclaimSpot(role="TASK"))

@@ -19,7 +19,6 @@ SPARK = LocalSpark(
     java_home=Path("/java"),
     jars_dir=Path("/jars"),
     s3_endpoint="http://127.0.0.1:5000",
-    region="eu-west-1",
     cores=2,
     memory_cap_mb=2048,
 )

@@ -38,7 +38,7 @@ def report() -> Any:
         "cluster": {"id": "j-1", "release": "emr-7.13.0", "final_state": "TERMINATED"},
         "cost": {"estimate": 1.2, "expected": 0.061, "actual": 0.012, "currency": "EUR"},
         "sizing": {
-            "chosen": {"worker_type": "m6g.large", "workers": 1},
+            "chosen": {"worker_type": "m6g.xlarge", "workers": 1},
             "automatic": True,
             "expected_minutes": 11.5,
             "actual_minutes": 1.25,
@@ -70,7 +70,7 @@ def shown(report: Any) -> dict[str, str]:
 def test_expected_cost_and_fleet_stand_beside_what_happened(report: Any) -> None:
     rows = shown(report)
     assert rows["cost"] == "worst case 1.20 EUR, expected 0.061, this run at most 0.012"
-    assert rows["fleet"] == "1 m6g.large (chosen), expected on EMR 11.5 minutes, was 1.2"
+    assert rows["fleet"] == "1 m6g.xlarge (chosen), expected on EMR 11.5 minutes, was 1.2"
     assert rows["speed"] == "4 images/s, 2.0 a core, 2 model loads"
 
 

@@ -352,7 +352,7 @@ RULES: Final = (
         "Configurations name classifications of the installed applications, with values that are strings.",
         "Release Guide, configure applications",
         lambda request: all(
-            each["Classification"] in ("yarn-site", "spark-defaults")
+            each["Classification"] in ("core-site", "yarn-site", "spark-defaults")
             and all(isinstance(value, str) for value in each["Properties"].values())
             for each in request["Configurations"]
         ),

@@ -44,15 +44,15 @@ def test_the_default_is_the_recorded_cluster_all_spot() -> None:
             fleet["TargetSpotCapacity"],
         )
         for fleet in fleets
-    ] == [("MASTER", "m6g.xlarge", 1), ("CORE", "m6g.large", 2)]
+    ] == [("MASTER", "m6g.xlarge", 1), ("CORE", "m6g.xlarge", 2)]
     assert all(fleet["TargetOnDemandCapacity"] == 0 for fleet in fleets)
 
 
 def test_the_settings_of_the_workers_are_the_clusters_own() -> None:
-    parameters = RunParameters(bucket="fruits-test", worker_type="c6g.xlarge", workers=3)
+    parameters = RunParameters(bucket="fruits-test", worker_type="c6g.2xlarge", workers=3)
     given = {
         each["Classification"]: each["Properties"]
-        for each in built(worker_type="c6g.xlarge", workers=3)["Configurations"]
+        for each in built(worker_type="c6g.2xlarge", workers=3)["Configurations"]
     }
     assert given["yarn-site"] == spark_settings.yarn_site(parameters)
     assert spark_settings.spark_defaults(parameters).items() <= given["spark-defaults"].items()
@@ -120,7 +120,7 @@ def types_of(fleet: dict[str, Any]) -> list[str]:
 def test_every_type_that_may_come_is_one_unit_bid_for_at_its_own_price() -> None:
     primary, core = built(workers=5)["Instances"]["InstanceFleets"]
     assert types_of(primary) == ["m6g.xlarge", "m7g.xlarge", "r6g.xlarge"]
-    assert types_of(core) == ["m6g.large", "m7g.large", "r6g.large"]
+    assert types_of(core) == ["m6g.xlarge", "m7g.xlarge", "r6g.xlarge"]
     assert core["TargetSpotCapacity"] == 5
     for config in (*primary["InstanceTypeConfigs"], *core["InstanceTypeConfigs"]):
         assert (config["WeightedCapacity"], config["BidPriceAsPercentageOfOnDemandPrice"]) == (1, 100)
@@ -128,7 +128,7 @@ def test_every_type_that_may_come_is_one_unit_bid_for_at_its_own_price() -> None
 
 def test_without_diversity_only_the_types_asked_for_come() -> None:
     fleets = built(diversify=False)["Instances"]["InstanceFleets"]
-    assert [types_of(fleet) for fleet in fleets] == [["m6g.xlarge"], ["m6g.large"]]
+    assert [types_of(fleet) for fleet in fleets] == [["m6g.xlarge"], ["m6g.xlarge"]]
 
 
 @pytest.mark.parametrize("spot", ["spot", "spot-or-on-demand", "on-demand"])

@@ -19,7 +19,7 @@ from fruit_pipeline.security.regions import EU_REGIONS
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.instance_types import OFFERED_TYPES
 from fruit_pipeline.settings.parameters import MOST_WORKERS, WORKER_TYPES, RunParameters
-from fruit_pipeline.settings.releases import RELEASES
+from fruit_pipeline.settings.releases import TESTED_RELEASES
 from local_aws.emr import rules
 from local_aws.emr.api_errors import ApiError
 from local_aws.emr.validation import validate
@@ -52,7 +52,7 @@ def parameters(draw: Any) -> RunParameters:
         max_hours=max_hours,
         max_step_hours=draw(st.floats(0.001, 24)),
         interactive_minutes=draw(st.integers(0, 480)),
-        release_label=draw(st.sampled_from(RELEASES)),
+        release_label=draw(st.sampled_from(TESTED_RELEASES)),
         input_prefix=draw(st.sampled_from(("T/", "Test/", "p" * 511 + "/"))),
     )
 

@@ -58,7 +58,7 @@ def test_every_python_worker_has_its_memory_and_the_jvm_its_own(worker_type: str
 
 def test_yarns_memory_is_known_for_all_types_but_those_too_small_for_a_worker() -> None:
     too_small = [name for name in OFFERED_TYPES if gib(name) not in spark_settings.YARN_MIB]
-    assert set(OFFERED_TYPES) - set(WORKER_TYPES) == set(too_small) == {"c6g.large", "c7g.large"}
+    assert set(OFFERED_TYPES) - set(WORKER_TYPES) == set(too_small) == {"c6g.xlarge", "c7g.xlarge"}
 
 
 def test_the_documentation_has_the_memory_of_every_size() -> None:
@@ -73,7 +73,7 @@ def test_the_documentation_has_the_memory_of_every_size() -> None:
             container(settings, "driver"),
             container(settings, "executor"),
         )
-        overhead = overheads.split(", ")[(2, 4, 8, 16).index(vcpus(name))]
+        overhead = overheads.split(", ")[(4, 8, 16).index(vcpus(name))]
         assert overhead == settings["spark.executor.memoryOverhead"].removesuffix("m")
 
 
@@ -96,7 +96,27 @@ def test_executors_hand_on_their_blocks_when_spot_takes_their_node(spot: str) ->
     settings = spark_defaults(RunParameters(spot=spot))
     for name in ("", "storage."):
         assert settings[f"spark.{name}decommission.enabled"] == "true"
+    # Spark's allocator looks at YARN's decommissioned nodes without the shuffle service alone.
+    assert settings["spark.shuffle.service.enabled"] == "false"
     assert "spark.decommission.enabled" not in spark_defaults(RunParameters(spot="on-demand"))
+
+
+def test_a_fleet_that_may_grow_keeps_executors_whose_shuffle_files_are_needed() -> None:
+    settings = spark_defaults(RunParameters(workers=2, max_workers=9))
+    assert settings["spark.dynamicAllocation.shuffleTracking.enabled"] == "true"
+
+
+@pytest.mark.parametrize(("workers", "copies"), [(1, "1"), (2, "2"), (3, "3"), (40, "3")])
+def test_what_a_step_brings_along_outlives_the_loss_of_a_worker(workers: int, copies: str) -> None:
+    assert spark_defaults(RunParameters(workers=workers))["spark.yarn.submit.file.replication"] == copies
+
+
+@pytest.mark.parametrize("region", EU_REGIONS)
+def test_s3a_stays_in_the_region_of_the_run(region: str) -> None:
+    assert spark_settings.core_site(RunParameters(region=region)) == {
+        "fs.s3a.endpoint.region": region,
+        "fs.s3a.cross.region.access.enabled": "false",
+    }
 
 
 @given(st.sampled_from(OFFERED_TYPES), st.sampled_from(EU_REGIONS))
@@ -115,7 +135,7 @@ def test_what_may_come_is_never_smaller_than_what_was_asked_for_and_has_a_price(
 
 
 def test_in_a_region_without_known_prices_only_the_asked_type_comes() -> None:
-    assert substitutes.may_come("m6g.large", "eu-south-1", diversify=True) == ("m6g.large",)
+    assert substitutes.may_come("m6g.xlarge", "eu-south-1", diversify=True) == ("m6g.xlarge",)
     assert substitutes.may_come("c6g.xlarge", "eu-west-1", diversify=True) == (
         "c6g.xlarge",
         "c7g.xlarge",

@@ -26,7 +26,7 @@ from tests.conftest import REPOSITORY
 from tests.fruit_pipeline.conftest import planned, sized
 from tests.fruit_pipeline.cost.price_lists import snapshot_of
 
-IRELAND = snapshot_of("eu-west-1", instance_types.OFFERED_TYPES)
+IRELAND = snapshot_of("eu-west-1", instance_types.KNOWN_TYPES)
 START = datetime(2026, 11, 30, 22, tzinfo=UTC)
 NOW = START + timedelta(hours=3)
 NO_S3 = S3Use(0, 0, 0)
@@ -68,7 +68,7 @@ def bill(
             {**RunParameters().model_dump(), **values},
             plan=planned(1000, bytes=6_000_000),
             # A run whose fleet was chosen, and is no longer known, has no estimate.
-            estimate=None if "workers" in values else sized("m6g.large", 2),
+            estimate=None if "workers" in values else sized("m6g.xlarge", 2),
             clusters=tuple(
                 ClusterFacts(id=f"j-{n}", instances=nodes, interactive_until=until)
                 for n, nodes in enumerate(clusters)
@@ -166,7 +166,7 @@ def test_a_run_with_two_clusters_costs_what_both_cost() -> None:
 
 
 def test_a_chosen_fleet_that_is_no_longer_known_does_not_hide_the_cost() -> None:
-    nodes = [instance("m6g.xlarge", 1.0), instance("m6g.large", 1.0), instance("m6g.large", 1.0)]
+    nodes = [instance("m6g.xlarge", 1.0)] * 3
     assert bill(nodes, workers="auto")["actual"] == pytest.approx(bill(nodes, workers=2)["actual"])
 
 

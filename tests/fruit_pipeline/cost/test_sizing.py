@@ -29,7 +29,7 @@ few_examples = settings(
 def few_fleets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer fleets to weigh: every example would else weigh hundreds, several times."""
     monkeypatch.setattr(sizing, "MOST_WORKERS", 9)
-    monkeypatch.setattr(sizing, "CHOSEN_FROM", ("m6g.large", "m6g.2xlarge", "m7g.xlarge"))
+    monkeypatch.setattr(sizing, "CHOSEN_FROM", ("m6g.xlarge", "m6g.2xlarge", "m7g.xlarge"))
 
 
 def auto(**changes: Any) -> RunParameters:
@@ -69,7 +69,7 @@ def questions(draw: st.DrawFn) -> RunParameters:
         engine=draw(st.sampled_from(["litert", "keras"])),
         image_size=draw(st.sampled_from([96, 128, 160, 192, 224])),
         spot=draw(st.sampled_from(["spot", "on-demand"])),
-        worker_type=draw(st.sampled_from(["auto", "m6g.large", "m6g.2xlarge", "r7g.xlarge"])),
+        worker_type=draw(st.sampled_from(["auto", "m6g.xlarge", "m6g.2xlarge", "r7g.xlarge"])),
     )
 
 
@@ -123,12 +123,20 @@ def test_following_the_refusal_s_advice_lets_a_fleet_fit(parameters: RunParamete
         assert fitting(RunParameters(**{**parameters.model_dump(), **changes}), images)
 
 
-def test_fifty_photos_take_one_small_node_and_a_million_take_more() -> None:
+def test_fifty_photos_take_two_small_nodes_and_a_million_take_more() -> None:
     few = chosen(auto(), 50)
-    assert (few.fleet.worker_type, few.fleet.workers) == ("m6g.large", 1)
+    assert (few.fleet.worker_type, few.fleet.workers) == ("m6g.xlarge", 2)
     many = chosen(auto(), 1_000_000)
-    assert estimate.cores(many.fleet) >= 5 * estimate.cores(few.fleet)
+    assert estimate.cores(many.fleet) > 2 * estimate.cores(few.fleet)
     assert many.minutes <= 60
+
+
+def test_the_work_is_never_on_one_spot_node_unless_it_is_asked_for() -> None:
+    """With it EC2 takes back the driver and all of the work at once."""
+    for images in (50, 87_000, 1_000_000):
+        assert chosen(auto(), images).fleet.workers >= 2
+    assert chosen(auto(spot="on-demand"), 50).fleet.workers == 1
+    assert chosen(auto(max_workers=1), 50).fleet.workers == 1
 
 
 def test_a_tighter_deadline_takes_more_cores() -> None:
@@ -145,13 +153,13 @@ def test_a_slower_engine_and_a_larger_image_take_longer_on_the_same_fleet() -> N
     assert set(speeds.SHARE_OF_224) == {96, 128, 160, 192, 224}
 
 
-def test_the_recorded_fleet_is_the_default_and_is_left_alone() -> None:
+def test_the_default_fleet_is_left_alone() -> None:
     assert sizing.choose(RunParameters(), photos(10**8), IRELAND, RATE) == RunParameters()
 
 
 def test_a_given_number_of_workers_gets_the_cheapest_type_and_a_given_type_its_number() -> None:
     assert chosen(RunParameters(workers=3, worker_type="auto"), 1_000_000).fleet.workers == 3
-    assert chosen(auto(worker_type="c7g.xlarge"), 1_000_000).fleet.worker_type == "c7g.xlarge"
+    assert chosen(auto(worker_type="c7g.2xlarge"), 1_000_000).fleet.worker_type == "c7g.2xlarge"
 
 
 def test_a_known_spot_price_decides_between_types() -> None:
@@ -165,7 +173,7 @@ def test_the_types_to_choose_from_are_those_the_region_has_a_price_for() -> None
     assert known
     assert set(known) <= set(prices.snapshot_on_demand("eu-west-3", sizing.CHOSEN_FROM))
     assert sizing.types_in_question(auto(region="eu-south-2")) == sizing.CHOSEN_FROM
-    assert sizing.types_in_question(RunParameters()) == ("m6g.large",)
+    assert sizing.types_in_question(RunParameters()) == ("m6g.xlarge",)
 
 
 @pytest.mark.parametrize(
@@ -203,8 +211,8 @@ def test_a_refusal_names_the_nearest_fleet_and_the_parameter_to_change(
 
 
 def test_the_arithmetic_is_told_with_its_figures() -> None:
-    words = sizing.explained(RunParameters(), photos(27 * 3 * 600))
-    assert words.startswith("2 m6g.large: 48,600 images at 27 a second and core on 3 cores take 10.")
+    words = sizing.explained(RunParameters(), photos(27 * 7 * 600))
+    assert words.startswith("2 m6g.xlarge: 113,400 images at 27 a second and core on 7 cores take 10.")
     assert words.endswith("deadline_minutes is 60.")
 
 
@@ -212,7 +220,7 @@ def test_a_given_fleet_that_is_too_slow_for_its_lifetime_is_warned_of() -> None:
     assert sizing.warning(RunParameters(), photos(87_000)) is None
     slow = sizing.warning(RunParameters(max_hours=1), photos(1_000_000))
     assert slow is not None
-    assert re.match(r"2 m6g\.large is expected to need \d\.\d hours, and max_hours 1 ends", slow)
+    assert re.match(r"2 m6g\.xlarge is expected to need \d\.\d hours, and max_hours 1 ends", slow)
 
 
 def test_the_documentation_s_examples_are_what_is_chosen() -> None:

@@ -69,7 +69,7 @@ def test_the_fleet_that_is_chosen_and_its_arithmetic_are_handed_on_and_logged(
     guard: Guard, caplog: pytest.LogCaptureFixture
 ) -> None:
     given = guard()["sizing"]
-    assert (given["automatic"], given["chosen"]) == (False, {"worker_type": "m6g.large", "workers": 2})
+    assert (given["automatic"], given["chosen"]) == (False, {"worker_type": "m6g.xlarge", "workers": 2})
     with caplog.at_level(logging.INFO, logger=tasks.__name__):
         found = guard(workers="auto", deadline_minutes=14)
     sizing = found["sizing"]
@@ -137,18 +137,13 @@ def test_a_fleet_too_slow_for_its_lifetime_is_warned_of(
     guard: Guard, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger=tasks.__name__):
-        guard(workers=1, max_hours=0.75)
+        guard(workers=1, max_hours=0.75, engine="keras")
     assert "max_hours 0.75 ends the cluster before" in caplog.text
 
 
-def test_a_type_that_emr_does_not_list_is_warned_of_before_anything_costs_money(
-    guard: Guard, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING, logger=tasks.__name__):
-        guard(worker_type="m6g.xlarge")
-        assert "instance types lacks" not in caplog.text
-        guard()
-    assert "EMR's list of instance types lacks m6g.large" in caplog.text
+def test_a_release_that_emr_does_not_offer_is_refused_before_anything_costs_money(guard: Guard) -> None:
+    with pytest.raises(AirflowFailException, match=r"'emr-7\.99\.0', and EMR does not offer it in eu-west-1"):
+        guard(release_label="emr-7.99.0")
 
 
 def test_what_the_run_has_cost_already_is_in_both_sums_and_in_the_budget(

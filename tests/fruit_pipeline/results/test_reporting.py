@@ -92,7 +92,7 @@ def test_the_speed_is_told_by_core() -> None:
 
 
 def test_what_was_expected_of_the_fleet_stands_beside_what_happened() -> None:
-    sizing = built([], estimate=sized("m6g.large", 1, minutes=12.5))["sizing"]
+    sizing = built([], estimate=sized("m6g.xlarge", 1, minutes=12.5))["sizing"]
     assert sizing is not None
     assert (sizing["expected_minutes"], sizing["actual_minutes"]) == (12.5, 15.0)
     assert (sizing["expected_eur"], sizing["actual_eur"]) == (COST["expected"], COST["actual"])

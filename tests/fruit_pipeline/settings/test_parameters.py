@@ -12,7 +12,7 @@ def test_the_defaults_are_the_recorded_project() -> None:
     values = RunParameters()
     assert (values.primary_type, values.worker_type, values.workers, values.spot) == (
         "m6g.xlarge",
-        "m6g.large",
+        "m6g.xlarge",
         2,
         "spot",
     )
@@ -49,8 +49,8 @@ def test_the_defaults_are_the_recorded_project() -> None:
         ),
         (
             ["release_label=emr-6.14.0"],
-            "Parameter release_label is 'emr-6.14.0': it should be 'emr-7.13.0', 'emr-7.12.0', 'emr-7.11.0', "
-            "'emr-7.10.0' or 'emr-6.15.0'",
+            "Parameter release_label is 'emr-6.14.0': it must be emr-7.10.0 or a later one of emr-7, or "
+            "emr-6.15.0",
         ),
         (
             ["precision=float16", "engine=keras"],
