@@ -307,6 +307,10 @@ deploy: $(AIRFLOW_VENV)/.installed  ## create or update the stack in your accoun
 destroy: $(AIRFLOW_VENV)/.installed  ## end the clusters, empty the bucket, delete the stack: ARGS=--dry-run
 	@set -f; exec $(INFRA) destroy $$ARGS
 
+.PHONY: prices
+prices: $(AIRFLOW_VENV)/.installed  ## write the shipped price snapshot anew, from your account's price list
+	@exec $(INFRA) prices
+
 .PHONY: doctor
 doctor: $(AIRFLOW_VENV)/.installed  ## look whether a run would find what it needs in your account: ARGS=--dry-run
 	@set -f; exec $(INFRA) doctor $$ARGS

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,12 +13,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from fruit_pipeline import command_line
-from fruit_pipeline.security.regions import ResidencyError
+from fruit_pipeline.cost.live_prices import PRICING_REGION
+from fruit_pipeline.cost.prices import SNAPSHOT_FILE
+from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import RunParameters
 from infra import doctor as checks
 from infra import mwaa as managed_airflow
-from infra import removal
+from infra import price_snapshot, removal
 from infra.account_clients import Account
 from infra.environment import exports, variables
 from infra.stack import Change, Stack, StackError
@@ -163,6 +166,14 @@ def doctor(region: Region = _REGION, stack: Name = _STACK, dry_run: DryRun = Fal
         raise typer.Exit(1)
 
 
+@cli.command()
+def prices() -> None:
+    """Write the shipped price snapshot anew, from the account's price list. It asks nothing else of AWS."""
+    today = datetime.now(UTC).date()
+    regions = price_snapshot.refresh(Account(PRICING_REGION).client("pricing"), today)
+    console.print(f"{SNAPSHOT_FILE} has the prices of {today} in {', '.join(regions)}.")
+
+
 def _pair(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator:
@@ -207,7 +218,7 @@ def main() -> int:
     logging.getLogger("botocore").setLevel(logging.WARNING)
     try:
         return command_line.call(cli)
-    except (command_line.UsageError, StackError, ResidencyError, managed_airflow.MissingPartError) as error:
+    except (command_line.UsageError, StackError, PipelineError, managed_airflow.MissingPartError) as error:
         console.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
     except ClientError as error:
         console.print(f"[bold red]error:[/] AWS refuses: {escape(str(error))}", highlight=False)

@@ -40,7 +40,7 @@ def read_prices(
     """
     parts: dict[str, str] = {}
     types = sorted(set(types))
-    live = _PriceList(pricing, region)
+    live = PriceList(pricing, region)
     on_demand = _part("EC2", {t: live.ec2(t) for t in types}, prices.snapshot_on_demand(region, types), parts)
     emr_fee = _part("EMR", {t: live.emr(t) for t in types}, prices.snapshot_emr_fee(on_demand), parts)
     for service, known in (("EC2", on_demand), ("EMR", emr_fee)):
@@ -88,7 +88,7 @@ def _source(parts: dict[str, str]) -> str:
     )
 
 
-class _PriceList:
+class PriceList:
     """Prices in USD from GetProducts; None for what it does not give. A refusal is asked once."""
 
     def __init__(self, pricing: Any, region: str) -> None:

@@ -22,7 +22,7 @@ STALE_AFTER: Final = timedelta(days=180)
 
 HOURS_PER_MONTH: Final = 730
 """AWS's own hours in a month, for prices by GB and month."""
-_FILE: Final = Path(__file__).with_name("price_snapshot.json")
+SNAPSHOT_FILE: Final = Path(__file__).with_name("price_snapshot.json")
 
 
 class PriceError(PipelineError):
@@ -65,7 +65,7 @@ def is_stale(day: date, today: date) -> bool:
 
 @lru_cache(maxsize=1)
 def _snapshot() -> Any:
-    return json.loads(_FILE.read_text(encoding="utf-8"))
+    return json.loads(SNAPSHOT_FILE.read_text(encoding="utf-8"))
 
 
 def snapshot_date() -> date:
