@@ -1,7 +1,9 @@
 """Parquet on S3, written and read a bounded number of rows at a time."""
 
+import io
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -13,6 +15,8 @@ from fruit_pipeline.errors import UnreadableError
 ROWS_PER_GROUP: Final = 50_000
 """Some megabytes of keys: enough for Parquet to compress well, little for a worker."""
 _ROWS_PER_BATCH: Final = 8192
+_SAMPLED_ROWS: Final = 1024
+_READ_BYTES: Final = 2**20
 
 
 class RowWriter:
@@ -65,6 +69,63 @@ def batches_under(s3: Any, bucket: str, prefix: str, columns: list[str]) -> Iter
     """
     for key in keys_under(s3, bucket, prefix, ".parquet"):
         yield from batches_of(s3, bucket, key, columns)
+
+
+def column_under(s3: Any, bucket: str, prefix: str, column: str) -> Iterator[list[Any]]:
+    """One column of the Parquet files under a prefix, some rows at a time; the others are not fetched."""
+    for key in keys_under(s3, bucket, prefix, ".parquet"):
+        with _reading(s3, bucket, key) as file:
+            for batch in file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=[column]):
+                yield batch.column(column).to_pylist()
+
+
+def first_rows_under(s3: Any, bucket: str, prefix: str, column: str) -> Iterator[pa.Array]:
+    """The first rows of each of the files, of which there may be many, in one column."""
+    for key in keys_under(s3, bucket, prefix, ".parquet"):
+        with _reading(s3, bucket, key) as file:
+            for batch in file.iter_batches(batch_size=_SAMPLED_ROWS, columns=[column]):
+                yield batch.column(column)
+                break
+
+
+@contextmanager
+def _reading(s3: Any, bucket: str, key: str) -> Iterator[pq.ParquetFile]:
+    try:
+        source = _ObjectRanges(s3, bucket, key)
+        yield pq.ParquetFile(source, page_checksum_verification=True, buffer_size=_READ_BYTES)
+    except (pa.ArrowException, OSError) as error:
+        raise UnreadableError(bucket, key, error) from error
+
+
+class _ObjectRanges(io.RawIOBase):
+    """An object on S3 that is read where it is looked at, by requests for ranges."""
+
+    def __init__(self, s3: Any, bucket: str, key: str) -> None:
+        self._s3, self._of, self._at = s3, {"Bucket": bucket, "Key": key}, 0
+        self._bytes: int = s3.head_object(**self._of)["ContentLength"]
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._bytes}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._at + len(buffer), self._bytes)
+        if end <= self._at:
+            return 0
+        answer = self._s3.get_object(**self._of, Range=f"bytes={self._at}-{end - 1}")
+        body: bytes = answer["Body"].read()
+        buffer[: len(body)] = body
+        self._at += len(body)
+        return len(body)
 
 
 def batches_of(s3: Any, bucket: str, key: str, columns: list[str]) -> Iterator[pa.RecordBatch]:

@@ -1,19 +1,23 @@
-"""Check what a run wrote on S3 before it is published."""
+"""Check what a run wrote on S3 before it is published, in memory that does not grow with the photos.
 
-import hashlib
+Of the vectors, the reduce step has looked at each value; here the first ones of every file are.
+"""
+
 import math
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from fruit_contract.layout import RunLayout
-from fruit_contract.manifest import DEAD, LIVE
+from fruit_contract.manifest import DEAD, LIVE, REJECTED
 from fruit_contract.report_schema import FeaturizeMetrics, ReduceMetrics
 from fruit_contract.variance import components_kept, reaches
 from fruit_pipeline.errors import PipelineError
+from fruit_pipeline.results.row_sums import RowSums, slice_and_digest
 from fruit_pipeline.results.run_plan import RunPlan
-from fruit_pipeline.results.tables import batches_under, rows_of
+from fruit_pipeline.results.tables import batches_under, column_under, first_rows_under, rows_of
 from fruit_pipeline.settings.parameters import RunParameters
 
 
@@ -35,9 +39,10 @@ def verify(
     rejected images, as read.
     """
     components = components_kept(reduced["rows"], parameters.components, plan["fewer_components"])
-    processed, paths = _check_components(s3, layout, components)
-    live = paths.copy()
-    rejected = _count_rejected(s3, layout, paths)
+    _check_vectors(s3, layout, components)
+    names = _Names(s3, layout)
+    with_row, refused = _sums(names.with_row()), _sums(names.refused())
+    processed, rejected = with_row.rows, refused.rows
     images = plan["images"]
     _require(
         images == processed + rejected,
@@ -48,7 +53,16 @@ def verify(
         f"the reduce step counted {reduced['rows']} processed and {reduced['rejected']} rejected images, but "
         f"{processed} and {rejected} are on S3",
     )
-    _check_manifest(s3, layout, live, rejected)
+    named, not_named = RowSums(), RowSums()
+    for name, state in names.of_manifest():
+        (named if state == LIVE else not_named).add((name,))
+    _require(
+        (named.rows, not_named.rows) == (processed, rejected),
+        f"the manifest names {named.rows} processed and {not_named.rows} rejected images, but {processed} "
+        f"and {rejected} are on S3",
+    )
+    _check_same(names, named.differing_slice(with_row), names.with_row, LIVE, "has no row")
+    _check_same(names, not_named.differing_slice(refused), names.refused, REJECTED, "was not rejected")
     if featurized is not None:
         _check_featurized(plan, featurized)
     ratios = reduced["explained_variance_ratio"]
@@ -85,67 +99,77 @@ def _check_featurized(plan: RunPlan, featurized: FeaturizeMetrics) -> None:
     )
 
 
-def _check_manifest(s3: Any, layout: RunLayout, live: set[bytes], rejected: int) -> None:
-    """The manifest names exactly the photos that have a row, in the order of their keys."""
-    named, refused, last, last_named = 0, 0, "", None
-    for key, state in rows_of(
-        batches_under(s3, layout.bucket, layout.manifest, ["key", "state"]), ("key", "state")
-    ):
-        _require(key >= last, f"the manifest has {key!r} after {last!r}, out of their order")
-        last = key
-        if state == DEAD:
-            continue
-        _require(key != last_named, f"{key!r} stands twice in the manifest")
-        last_named = key
-        if state == LIVE:
-            named += 1
-            _require(_digest(layout.uri(key)) in live, f"{key!r} is in the manifest but has no row")
-        else:
-            refused += 1
-    _require(
-        (named, refused) == (len(live), rejected),
-        f"the manifest names {named} processed and {refused} rejected images, but {len(live)} and {rejected} "
-        "are on S3",
-    )
+class _Names:
+    """The names of a result's photos, as often as they are asked for: from S3, a batch at a time."""
+
+    def __init__(self, s3: Any, layout: RunLayout) -> None:
+        self._s3, self._layout = s3, layout
+
+    def with_row(self) -> Iterator[list[str]]:
+        """Of the PCA output."""
+        return column_under(self._s3, self._layout.bucket, self._layout.pca_output, "path")
+
+    def refused(self) -> Iterator[list[str]]:
+        """Of the rejected photos, each of which has a reason."""
+        for batch in batches_under(self._s3, self._layout.bucket, self._layout.rejected, ["path", "reason"]):
+            _require(batch.column("reason").null_count == 0, "a rejected image has no reason")
+            yield batch.column("path").to_pylist()
+
+    def of_manifest(self) -> Iterator[tuple[str, str]]:
+        """And their states, without those that are gone. The keys are in order, and none stands twice."""
+        batches = batches_under(self._s3, self._layout.bucket, self._layout.manifest, ["key", "state"])
+        last, last_named = "", None
+        for key, state in rows_of(batches, ("key", "state")):
+            _require(key >= last, f"the manifest has {key!r} after {last!r}, out of their order")
+            last = key
+            if state == DEAD:
+                continue
+            _require(key != last_named, f"{key!r} stands twice in the manifest")
+            last_named = key
+            yield self._layout.uri(key), state
 
 
-def _check_components(s3: Any, layout: RunLayout, components: int) -> tuple[int, set[bytes]]:
-    """Rows of the PCA output, all with ``components`` finite values; and a digest of every path."""
-    seen: set[bytes] = set()
-    rows = 0
-    for batch in batches_under(s3, layout.bucket, layout.pca_output, ["path", "features"]):
-        features = batch.column("features")
-        lengths = pc.unique(pc.list_value_length(features)).to_pylist()
+def _sums(batches: Iterable[list[str]]) -> RowSums:
+    sums = RowSums()
+    for batch in batches:
+        sums.add(batch)
+    return sums
+
+
+def _check_same(
+    names: _Names, number: int | None, found: Callable[[], Iterator[list[str]]], state: str, lacks: str
+) -> None:
+    """Name a photo of the slice in which the manifest and what is on S3 differ, if there is such a slice."""
+    if number is None:
+        return
+    planned = {
+        name for name, its in names.of_manifest() if (its == LIVE) == (state == LIVE) and _is_in(number, name)
+    }
+    written = Counter(name for batch in found() for name in batch if _is_in(number, name))
+    for name in written:
+        _require(written[name] == 1, f"{name!r} stands twice among the {_WORDS[state]} images")
+        _require(name in planned, f"{name!r} is among the {_WORDS[state]} images but not in the manifest")
+    for name in planned:
+        _require(name in written, f"{name!r} is in the manifest but {lacks}")
+
+
+_WORDS: Final = {LIVE: "processed", REJECTED: "rejected"}
+
+
+def _is_in(number: int, name: str) -> bool:
+    return slice_and_digest(name)[0] == number
+
+
+def _check_vectors(s3: Any, layout: RunLayout, components: int) -> None:
+    """The first vectors of each file have ``components`` finite values."""
+    for vectors in first_rows_under(s3, layout.bucket, layout.pca_output, "features"):
+        lengths = pc.unique(pc.list_value_length(vectors)).to_pylist()
         _require(
             lengths == [components],
             f"PCA output has rows of {lengths} values where {components} were asked for",
         )
-        finite = pc.all(pc.is_finite(pc.list_flatten(features))).as_py()
+        finite = pc.all(pc.is_finite(pc.list_flatten(vectors))).as_py()
         _require(finite is True, "PCA output has values that are not finite")
-        rows += batch.num_rows
-        _add_unique(seen, batch.column("path"), "PCA output")
-    return rows, seen
-
-
-def _count_rejected(s3: Any, layout: RunLayout, processed: set[bytes]) -> int:
-    rows = 0
-    for batch in batches_under(s3, layout.bucket, layout.rejected, ["path", "reason"]):
-        _require(batch.column("reason").null_count == 0, "a rejected image has no reason")
-        _add_unique(processed, batch.column("path"), "the processed and rejected images")
-        rows += batch.num_rows
-    return rows
-
-
-def _add_unique(seen: set[bytes], paths: pa.Array, where: str) -> None:
-    """Remember paths by a 16-byte digest, so that millions of long keys fit into memory."""
-    for path in paths.to_pylist():
-        digest = _digest(path)
-        _require(digest not in seen, f"{path!r} stands twice in {where}")
-        seen.add(digest)
-
-
-def _digest(path: str) -> bytes:
-    return hashlib.blake2b(path.encode(), digest_size=16).digest()
 
 
 def _require(condition: bool, sentence: str) -> None:

@@ -139,6 +139,8 @@ def write_projection(
             if not batch.num_rows:
                 continue
             projected = (as_block(batch.column(FEATURES)) @ shared.value).astype(np.float32)
+            if not np.isfinite(projected).all():
+                raise StepError("The components of a photo are not finite: its features are damaged.")
             offsets = np.arange(0, projected.size + 1, projected.shape[1], dtype=np.int32)
             column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(projected.reshape(-1)))
             yield pa.RecordBatch.from_arrays(

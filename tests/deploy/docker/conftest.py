@@ -28,7 +28,7 @@ _IN_LOCAL_AWS: Final = """
 import json
 import boto3
 from local_aws.control import Control
-from local_aws.emr.moves import Hold, Release
+from local_aws.emr.outside_events import Hold, Release
 
 PORTS = {"emr": 5001, "s3": 5000}
 KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": "eu-west-1"}
