@@ -27,12 +27,20 @@ AWS = {
 }
 POLL = DEPLOYMENT.poll_seconds
 NOTES = [failures.log_plainly, clients.mask_account, timing.note_start]
-CLUSTER_ID = "{{ ti.xcom_pull(task_ids='create_cluster') }}"
+# Spot may take a cluster, and another come in its place: each task is told the one of the task before.
+CREATED = "{{ ti.xcom_pull(task_ids='create_cluster') }}"
+STARTED = "{{ ti.xcom_pull(task_ids='wait_for_cluster') }}"
+FEATURIZED = "{{ ti.xcom_pull(task_ids='wait_for_featurize') or ti.xcom_pull(task_ids='wait_for_cluster') }}"
 
 
 def group(group_id: str, tooltip: str) -> TaskGroup:
     """A box in the graph. Its tasks keep their short ids."""
     return TaskGroup(group_id, prefix_group_id=False, tooltip=tooltip)
+
+
+def has_step(task_id: str) -> str:
+    """The cluster that a task has added its step to."""
+    return f"{{{{ ti.xcom_pull(task_ids='{task_id}', key='cluster_id') }}}}"
 
 
 def described(name: str) -> str:
@@ -89,14 +97,14 @@ to do. The result of the last green run stays current. Fix the cause, then trigg
         )
         wait_for_cluster = ClusterReadySensor(
             task_id="wait_for_cluster",
-            job_flow_id=CLUSTER_ID,
+            job_flow_id=CREATED,
             poke_interval=POLL,
             doc_md=runbook.WAIT_FOR_CLUSTER,
             **AWS,
         )
         add_featurize_step = AddStepOperator(
             task_id="add_featurize_step",
-            job_flow_id=CLUSTER_ID,
+            job_flow_id=STARTED,
             step=described("featurize_step"),
             poll_seconds=POLL,
             doc_md=runbook.ADD_FEATURIZE_STEP,
@@ -104,15 +112,16 @@ to do. The result of the last green run stays current. Fix the cause, then trigg
         )
         wait_for_featurize = StepSensor(
             task_id="wait_for_featurize",
-            job_flow_id=CLUSTER_ID,
+            job_flow_id=has_step("add_featurize_step"),
             step_id=add_featurize_step.output,
+            step=described("featurize_step"),
             poke_interval=POLL,
             doc_md=runbook.WAIT_FOR_FEATURIZE,
             **AWS,
         )
         add_pca_step = AddStepOperator(
             task_id="add_pca_step",
-            job_flow_id=CLUSTER_ID,
+            job_flow_id=FEATURIZED,
             step=described("pca_step"),
             poll_seconds=POLL,
             # Runs when featurize was skipped, as it is where no photo is new, but not when it has failed.
@@ -122,8 +131,9 @@ to do. The result of the last green run stays current. Fix the cause, then trigg
         )
         wait_for_pca = StepSensor(
             task_id="wait_for_pca",
-            job_flow_id=CLUSTER_ID,
+            job_flow_id=has_step("add_pca_step"),
             step_id=add_pca_step.output,
+            step=described("pca_step"),
             poke_interval=POLL,
             doc_md=runbook.WAIT_FOR_PCA,
             **AWS,

@@ -14,9 +14,10 @@ from fruit_contract.layout import (
     PCA_OUTPUTS_PREFIX,
     WORK_LISTS_PREFIX,
 )
+from fruit_pipeline.cluster.identity import FEATURIZE
 from fruit_pipeline.results import claims
 from fruit_pipeline.results.claims import Owner
-from local_aws.emr.outside_events import Hold
+from local_aws.emr.outside_events import FailStep, Hold, LosePrimary, ReclaimSpot
 from local_aws.faults import Delay, Error, Fault, ServiceName, Throttle
 
 BROKEN: Final = Error(status=500, code="InternalServerException", message="An internal error occurred.")
@@ -94,6 +95,26 @@ def read_photos_slowly(arena: Arena) -> None:
     """So slowly that the step's time limit comes before the first photo."""
     delay = Delay(seconds=_LONGEST_DELAY)
     arena.control.add_fault(Fault(service="s3", operation="GetObject", key_prefix=INPUT_PREFIX, effect=delay))
+
+
+def lose_the_driver(arena: Arena) -> None:
+    """One of two workers goes, and with it the step's driver."""
+    for event in (ReclaimSpot(role="CORE", count=1), FailStep()):
+        arena.control.cause_later(event, step=FEATURIZE)
+
+
+def wait_for_spot_in_vain(run: Running) -> None:
+    """The fleet's time limit comes within seconds; the second cluster has all of its time again."""
+    run.until_all_happened()
+    run.hurry()
+    run.until_no_cluster_lives()
+    run.arena.control.set_factors(limits.PATIENT)
+
+
+def lose_the_second_too(run: Running) -> None:
+    """Once the first cluster is lost, the one in its place is to be lost in the same step."""
+    run.until_all_happened()
+    run.arena.control.cause_later(LosePrimary(), step=FEATURIZE)
 
 
 def go_on_after_it(run: Running) -> None:

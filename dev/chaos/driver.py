@@ -158,6 +158,8 @@ class Arena:
             self.api.trigger(DAG_ID, run.run_id, self.parameters | stretched)
             scenario.act(run)
             ended_at = run.wait_until_ended()
+            if run.end != scenario.expected:
+                problem = self.api.run(DAG_ID, run.run_id).get("note")
             self._check_struck(run, scenario)
         except Exception as error:  # whatever it was, it belongs into the table, and the others are played
             problem = f"{type(error).__name__}: {error}"

@@ -127,6 +127,18 @@ class Running:
 
         self._wait(answered, f"{operation} was never answered, or never called")
 
+    def until_no_cluster_lives(self) -> None:
+        self._wait(lambda: not self.alive(), "the run's cluster never ended")
+
+    def until_all_happened(self) -> None:
+        """Wait until every pending event has found its cluster, but for those that only replay a step."""
+
+        def happened() -> bool:
+            events = self.arena.control.pending_events()
+            return all(each.cluster_id for each in events if each.id not in self.arena.replayed)
+
+        self._wait(happened, "what was to happen to the cluster never did")
+
     def kill_task(self, task_id: str) -> None:
         """SIGKILL to the process that runs the task."""
 

@@ -100,21 +100,46 @@ def _creating() -> Iterator[Scenario]:
 
 def _on_the_cluster() -> Iterator[Scenario]:
     yield Scenario(
-        "Spot is reclaimed during featurize",
-        FAILED,
+        "Spot is reclaimed during featurize: one more cluster",
+        SUCCESS,
         prepare=when_step_runs(ReclaimSpot(), FEATURIZE),
         replayed=(),
     )
     yield Scenario(
-        "Spot is reclaimed during PCA",
-        FAILED,
+        "Spot is reclaimed during PCA: one more cluster",
+        SUCCESS,
         prepare=when_step_runs(ReclaimSpot(), REDUCE),
         replayed=(FEATURIZE,),
     )
     yield Scenario(
-        "Spot is reclaimed while the cluster is idle",
-        FAILED,
+        "Spot is reclaimed while the cluster is idle: one more cluster",
+        SUCCESS,
         prepare=when_cluster_is("WAITING", ReclaimSpot()),
+        replayed=(),
+    )
+    yield Scenario(
+        "the primary is lost during featurize: one more cluster",
+        SUCCESS,
+        prepare=when_step_runs(ReclaimSpot(role="MASTER"), FEATURIZE),
+        replayed=(),
+    )
+    yield Scenario(
+        "a worker with the driver is lost during featurize: one more cluster",
+        SUCCESS,
+        prepare=acts.lose_the_driver,
+        replayed=(),
+    )
+    yield Scenario(
+        "Spot has nothing to give: one more cluster",
+        SUCCESS,
+        prepare=when_cluster_is("STARTING", WithholdSpot()),
+        act=acts.wait_for_spot_in_vain,
+    )
+    yield Scenario(
+        "the second cluster is lost, too",
+        FAILED,
+        prepare=when_step_runs(ReclaimSpot(), FEATURIZE),
+        act=acts.lose_the_second_too,
         replayed=(),
     )
     yield Scenario(

@@ -174,7 +174,9 @@ def sensor(emr: BaseClient) -> Callable[..., StepSensor]:
     def of(*command: str) -> StepSensor:
         cluster_id = create()
         [step_id] = emr.add_job_flow_steps(JobFlowId=cluster_id, Steps=[step(*command)])["StepIds"]
-        return StepSensor(task_id="wait", job_flow_id=cluster_id, step_id=step_id, poke_interval=0, **AWS)
+        return StepSensor(
+            task_id="wait", job_flow_id=cluster_id, step_id=step_id, step=None, poke_interval=0, **AWS
+        )
 
     return of
 
@@ -200,7 +202,8 @@ def test_a_sensor_whose_trigger_failed_is_done_when_the_step_is(
 ) -> None:
     waiting = sensor("true")
     step_in(emr, waiting.job_flow_id, waiting.step_id, "COMPLETED")
-    assert waiting.resume_execution(TRIGGER_FAIL_REPR, {"error": "Trigger timeout"}, context()) is None
+    done = waiting.resume_execution(TRIGGER_FAIL_REPR, {"error": "Trigger timeout"}, context())
+    assert done == waiting.job_flow_id
     assert waiting.trigger_failed
 
 
@@ -213,7 +216,7 @@ def test_a_failed_step_fails_the_sensor_for_good(sensor: Callable[..., StepSenso
 
 
 def test_a_failed_step_says_its_own_words_and_where_its_log_is() -> None:
-    waiting = StepSensor(task_id="wait", job_flow_id="j-1", step_id="s-1", **AWS)
+    waiting = StepSensor(task_id="wait", job_flow_id="j-1", step_id="s-1", step=None, **AWS)
     details = {"Reason": "Unknown Error.", "Message": "Set components to 30.", "LogFile": "s3://b/stderr.gz"}
     status = {"State": "FAILED", "FailureDetails": details}
     assert waiting.failure({"Step": {"Id": "s-1", "Name": "reduce", "Status": status}}) == (

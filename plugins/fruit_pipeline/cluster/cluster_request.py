@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from fruit_contract.layout import LOGS_PREFIX
-from fruit_pipeline.cluster import interactive, spark_settings
+from fruit_pipeline.cluster import interactive, spark_settings, spot_loss
 from fruit_pipeline.cluster.identity import cluster_name, cluster_tags
 from fruit_pipeline.cost import substitutes
 from fruit_pipeline.settings.deployment import Deployment
@@ -17,17 +17,25 @@ _IDLE_SECONDS: Final = 900
 
 
 def job_flow(
-    parameters: RunParameters, deployment: Deployment, hard_lifetime: str, dag_id: str, run_id: str
+    parameters: RunParameters,
+    deployment: Deployment,
+    hard_lifetime: str,
+    dag_id: str,
+    run_id: str,
+    in_place_of: str | None = None,
 ) -> dict[str, Any]:
     """The request for the run's cluster: fleets, Spark, logs, tags, the idle limit and the lifetime.
 
-    ``hard_lifetime`` is the S3 address of the bootstrap action of that name.
+    ``hard_lifetime`` is the S3 address of the bootstrap action of that name, ``in_place_of`` the id of a
+    cluster that was lost to Spot.
     """
     timeout, workers = parameters.spot_timeout_minutes, parameters.fleet.workers
     tags = cluster_tags(deployment.installation, dag_id, run_id)
     tags["max_hours"] = f"{parameters.lifetime_hours:g}"
     if parameters.interactive_minutes:
         tags[interactive.TAG] = str(parameters.interactive_minutes)
+    if in_place_of:
+        tags[spot_loss.TAG] = in_place_of
     request: dict[str, Any] = {
         "Name": cluster_name(dag_id, run_id),
         "ReleaseLabel": parameters.release_label,

@@ -3,6 +3,7 @@
 Read in apache-airflow-providers-amazon 9.39.0; each class says what it changes and why.
 """
 
+import logging
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -25,14 +26,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from fruit_pipeline.aws import clients, retries
-from fruit_pipeline.cluster import interactive
+from fruit_pipeline.cluster import interactive, spot_loss
+from fruit_pipeline.cluster.cluster_request import job_flow
 from fruit_pipeline.cluster.identity import BILLABLE_STATES, ENDED_STATES, clusters_of_run, creation_time
 from fruit_pipeline.cluster.termination import terminate, terminate_and_wait
-from fruit_pipeline.dag.run_context import CREATE_CLUSTER, RunContext
+from fruit_pipeline.dag.run_context import CREATE_CLUSTER, PUBLISH_ARTIFACTS, RunContext
 from fruit_pipeline.errors import without_retry
 from fruit_pipeline.results import claims
 from fruit_pipeline.settings.deployment import Deployment
 
+log = logging.getLogger(__name__)
+
+CLUSTER_ID: Final = "cluster_id"
+"""Key of the XCom with the cluster that a step was added to."""
 _ADOPTABLE_STEPS: Final = ("PENDING", "RUNNING", "COMPLETED")
 _ATTEMPTS: Final = 10
 _LOOKS: Final = 3
@@ -69,6 +75,10 @@ class _OnceOnly:
         operator: Any = self
         return EmrHook(**{**operator._hook_parameters, "config": retries.REPEATED}).conn
 
+    def _once_client(self) -> Any:
+        operator: Any = self
+        return EmrHook(**{**operator._hook_parameters, "config": retries.ONCE}).conn
+
     def _once(self, context: Context, looked_for: Callable[[], Any], call: Callable[[], Any]) -> Any:
         """What is already there, or else what the call returns; fails for good when EMR refuses the call."""
         # The request of an attempt that was cut off may still be on its way.
@@ -103,6 +113,43 @@ class _OnceOnly:
                 state.outcome.exception(),
                 self.poll_seconds,
             )
+
+
+class _MovesOn(_OnceOnly):
+    """An operator that goes on with another cluster, on demand, where its own was lost to Spot."""
+
+    job_flow_id: str
+
+    def _move_on(self, context: Context, *, step_failed: bool = False) -> bool:
+        """Take the cluster that came, or comes, in place of one that was lost; False where none does."""
+        run = RunContext(context)
+        if run.estimate is None or not run.sized.may_be_replaced:
+            return False
+        emr = self._repeating_client()
+        lost = emr.describe_cluster(ClusterId=self.job_flow_id)["Cluster"]
+        if not spot_loss.is_of_no_use(lost, step_failed=step_failed):
+            return False
+
+        def there() -> str | None:
+            return spot_loss.second_cluster(emr, *_run_of(context), lost)
+
+        if second := there():
+            self.job_flow_id = second
+            return True
+        if not spot_loss.was_taken(emr, lost):
+            return False
+        parameters = spot_loss.for_the_rest(run.sized, lost, datetime.now(UTC))
+        if parameters is None:
+            return False
+        operator: Any = self
+        operator.log.warning("%s. It was lost to Spot: going on with one on demand", _state_of(lost))
+        terminate_and_wait(emr, [self.job_flow_id], self.poll_seconds)
+        asked = run.handed_on(PUBLISH_ARTIFACTS, "job_flow")
+        lifetime = asked["BootstrapActions"][0]["ScriptBootstrapAction"]["Path"]
+        request = job_flow(parameters, run.deployment, lifetime, run.dag_id, run.run_id, lost["Id"])
+        once = self._once_client()
+        self.job_flow_id = self._once(context, there, lambda: once.run_job_flow(**request)["JobFlowId"])
+        return True
 
 
 class CreateClusterOperator(_OnceOnly, EmrCreateJobFlowOperator):
@@ -151,11 +198,12 @@ class CreateClusterOperator(_OnceOnly, EmrCreateJobFlowOperator):
         """Leave the cluster to the run's teardown: a killed task may be retried, and then adopts it."""
 
 
-class AddStepOperator(_OnceOnly, EmrAddStepsOperator):
+class AddStepOperator(_MovesOn, EmrAddStepsOperator):
     """Adds one step and returns its id; a retry adopts the step that an earlier attempt added.
 
     Before that it asks once more whether everything the step would touch lies in the EU, and whether the run
-    may still write: a published result stays as it is. Without a step the task is skipped.
+    may still write: a published result stays as it is. Without a step the task is skipped. The cluster that
+    has the step is left in an XCom: Spot may have taken the one that was created.
     """
 
     def __init__(self, *, step: Any, poll_seconds: int, **kwargs: Any) -> None:
@@ -166,45 +214,60 @@ class AddStepOperator(_OnceOnly, EmrAddStepsOperator):
     def execute(self, context: Context) -> str:
         if self.steps == [None]:
             raise AirflowSkipException("There is nothing to do in this step.")
+        (step,) = self.steps
+        self._move_on(context)
         emr, add_steps = self._repeating_client(), super().execute
-        self._check(emr, context)
-        return str(self._once(context, lambda: self._adopted(emr), lambda: add_steps(context)[0]))
-
-    @without_retry()
-    def _check(self, emr: Any, context: Context) -> None:
-        (step,) = self.steps
-        cluster = emr.describe_cluster(ClusterId=self.job_flow_id)["Cluster"]
-        clients.check_residency(self.region_name, context["params"]["bucket"], cluster, step)
-        run = RunContext(context)
-        claims.check_open(run.s3, run.layout, run.owner)
-
-    def _adopted(self, emr: Any) -> str | None:
-        (step,) = self.steps
-        pages = emr.get_paginator("list_steps").paginate(
-            ClusterId=self.job_flow_id, StepStates=list(_ADOPTABLE_STEPS)
+        _check_step(emr, context, self.region_name, self.job_flow_id, step)
+        step_id = self._once(
+            context,
+            lambda: _adopted(emr, self.job_flow_id, step, _ADOPTABLE_STEPS),
+            lambda: str(add_steps(context)[0]),
         )
-        for summary in (summary for page in pages for summary in page["Steps"]):
-            if summary["Name"] == step["Name"]:
-                self.log.info("Adopting step %s, in state %s", summary["Id"], summary["Status"]["State"])
-                return str(summary["Id"])
-        return None
+        context["ti"].xcom_push(CLUSTER_ID, self.job_flow_id)
+        return str(step_id)
 
 
-class EmrAnswerSensor(EmrBaseSensor):
+@without_retry()
+def _check_step(emr: Any, context: Context, region: Any, cluster_id: str, step: Any) -> None:
+    cluster = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
+    clients.check_residency(region, context["params"]["bucket"], cluster, step)
+    run = RunContext(context)
+    claims.check_open(run.s3, run.layout, run.owner)
+
+
+def _adopted(emr: Any, cluster_id: str, step: Any, states: Sequence[str] = ()) -> str | None:
+    """The id of the step of that name which is there already, in one of some states or in any."""
+    asked = {"StepStates": list(states)} if states else {}
+    pages = emr.get_paginator("list_steps").paginate(ClusterId=cluster_id, **asked)
+    for summary in (summary for page in pages for summary in page["Steps"]):
+        if summary["Name"] == step["Name"]:
+            log.info("Adopting step %s, in state %s", summary["Id"], summary["Status"]["State"])
+            return str(summary["Id"])
+    return None
+
+
+class EmrAnswerSensor(_MovesOn, EmrBaseSensor):
     """Waits in the triggerer, and whenever it is woken, for whatever reason, goes by EMR's own answer.
 
     A trigger can die with its triggerer, give up on a throttled call, or report a waiter's words
     around EMR's (the provider's own sensors believe it). This one asks EMR itself: it is done,
     failed for good with EMR's reason, or defers again, until its time limit.
+
+    Where Spot has taken the cluster it waits for the one in its place. It returns the id of the cluster that
+    got there. A resumed task begins with the first cluster again, and finds the second by its tag.
     """
 
     trigger_failed = False
     left = _LONGEST_DEFERRAL
     """Until the time limit, as of the last answer."""
 
-    def execute(self, context: Context) -> None:
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.poll_seconds = int(self.poke_interval)
+
+    def execute(self, context: Context) -> Any:
         if self.poke(context):
-            return
+            return str(self.job_flow_id)
         if self.trigger_failed:
             # A trigger that fails at once must not turn into a storm of resumed tasks.
             time.sleep(self.poke_interval)
@@ -214,8 +277,8 @@ class EmrAnswerSensor(EmrBaseSensor):
             method_name="execute_complete",
         )
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:
-        self.execute(context)
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
+        return self.execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         if next_method != TRIGGER_FAIL_REPR:
@@ -233,8 +296,15 @@ class EmrAnswerSensor(EmrBaseSensor):
         state = self.state_from_response(response)
         self.log.info("EMR says: %s", state)
         if state in self.failed_states:
+            # What is in place of a lost cluster is never replaced itself: this ends.
+            if self._goes_on(context, response):
+                return self.poke(context)
             raise AirflowFailException(self.failure(response))
         return state in self.target_states
+
+    def _goes_on(self, context: Context, response: dict[str, Any]) -> bool:
+        """Whether there is another cluster to wait for."""
+        return self._move_on(context)
 
     def get_emr_response(self, context: Context) -> dict[str, Any]:
         response: dict[str, Any] = super().get_emr_response(context)
@@ -301,10 +371,29 @@ class ClusterReadySensor(EmrAnswerSensor, EmrJobFlowSensor):
 
 
 class StepSensor(EmrAnswerSensor, EmrStepSensor):
-    """Waits for one step, at most ``max_step_hours``; on failure says its name, id, state and why."""
+    """Waits for one step, at most ``max_step_hours``; on failure says its name, id, state and why.
 
-    def __init__(self, **kwargs: Any) -> None:
+    ``step`` is what to add to another cluster, where Spot has taken the first.
+    """
+
+    template_fields: Sequence[str] = (*EmrStepSensor.template_fields, "step")
+
+    def __init__(self, *, step: Any, **kwargs: Any) -> None:
         super().__init__(deferrable=True, **kwargs)
+        self.step = step
+
+    def _goes_on(self, context: Context, response: dict[str, Any]) -> bool:
+        """The step is added to the other cluster, too."""
+        if not self._move_on(context, step_failed=response["Step"]["Status"]["State"] == "FAILED"):
+            return False
+        emr, once = self._repeating_client(), self._once_client()
+        _check_step(emr, context, self.region_name, self.job_flow_id, self.step)
+        self.step_id = self._once(
+            context,
+            lambda: _adopted(emr, self.job_flow_id, self.step),
+            lambda: once.add_job_flow_steps(JobFlowId=self.job_flow_id, Steps=[self.step])["StepIds"][0],
+        )
+        return True
 
     def trigger(self) -> BaseTrigger:
         return EmrStepSensorTrigger(step_id=self.step_id, **self._trigger_arguments())

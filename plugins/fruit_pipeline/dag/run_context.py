@@ -19,6 +19,7 @@ from fruit_pipeline.settings.parameters import Fleet, RunParameters
 
 PLAN: Final = "plan"
 GUARDS: Final = "guards"
+PUBLISH_ARTIFACTS: Final = "publish_artifacts"
 CREATE_CLUSTER: Final = "create_cluster"
 """Ids of the tasks whose results others read."""
 
@@ -75,9 +76,9 @@ class RunContext:
         assert self.estimate is not None, "the task guards has not run"
         return self.parameters.with_fleet(Fleet(**self.estimate["sizing"]["chosen"]))
 
-    def handed_on(self, task_id: str) -> Any:
-        """What another task of the run returned; None where it has not."""
-        return self.airflow["ti"].xcom_pull(task_ids=task_id)
+    def handed_on(self, task_id: str, key: str = "return_value") -> Any:
+        """What another task of the run returned, or a part of it; None where it has not."""
+        return self.airflow["ti"].xcom_pull(task_ids=task_id, key=key)
 
     @cached_property
     def plan_if_any(self) -> RunPlan | None:

@@ -273,6 +273,12 @@ class RunParameters(BaseModel):
         json_schema_extra=CLUSTER,
         description="Market of the nodes; spot-or-on-demand falls back when Spot has no capacity in time.",
     )
+    on_spot_loss: Literal["on-demand", "fail"] = Field(
+        "on-demand",
+        title="When Spot takes the cluster",
+        json_schema_extra=CLUSTER,
+        description="Go on with one more cluster, on demand, for what is left of max_hours; or fail the run.",
+    )
     primary_market: Literal["as-workers", "spot", "spot-or-on-demand", "on-demand"] = Field(
         AS_WORKERS,
         title="Market of the primary node",
@@ -465,6 +471,11 @@ class RunParameters(BaseModel):
     @property
     def market_of_primary(self) -> Market:
         return self.spot if self.primary_market == AS_WORKERS else self.primary_market
+
+    @property
+    def may_be_replaced(self) -> bool:
+        """Whether Spot can take the cluster, and another one comes then."""
+        return self.on_spot_loss == "on-demand" and {self.spot, self.market_of_primary} != {"on-demand"}
 
     @property
     def is_sized(self) -> bool:

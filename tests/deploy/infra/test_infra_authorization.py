@@ -56,10 +56,11 @@ def test_what_the_evaluator_does_not_know_is_an_error() -> None:
         needs("s3", "PutBucketAcl", {"Bucket": "b"}, "eu-west-1", lambda _: {})
 
 
-def test_creating_a_cluster_needs_its_tags_its_limit_and_both_roles() -> None:
+def test_creating_a_cluster_needs_its_tags_its_limits_and_both_roles() -> None:
     request = {
         "Tags": [{"Key": "project", "Value": "p"}],
         "AutoTerminationPolicy": {"IdleTimeout": 60},
+        "ManagedScalingPolicy": {},
         "ServiceRole": "s",
         "JobFlowRole": "n",
     }
@@ -68,8 +69,15 @@ def test_creating_a_cluster_needs_its_tags_its_limit_and_both_roles() -> None:
         "RunJobFlow",
         "AddTags",
         "PutAutoTerminationPolicy",
+        "PutAutoTerminationPolicy",
+        "PutManagedScalingPolicy",
+        "PutManagedScalingPolicy",
         "PassRole",
         "PassRole",
     ]
     assert found[1].resource.endswith(":cluster/*")
+    for limit in (2, 4):
+        either, other = found[limit : limit + 2]
+        assert either.resource.endswith(":cluster/*")
+        assert other.context == {"elasticmapreduce:ResourceTag/project": "p"}
     assert found[0].context["elasticmapreduce:RequestTag/project"] == "p"

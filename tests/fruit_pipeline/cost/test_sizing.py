@@ -164,7 +164,7 @@ def test_a_given_number_of_workers_gets_the_cheapest_type_and_a_given_type_its_n
 
 def test_a_known_spot_price_decides_between_types() -> None:
     cheap = replace(IRELAND, spot={"m7g.4xlarge": 0.07})
-    sized = sizing.choose(auto(), photos(1_000_000), cheap, RATE)
+    sized = sizing.choose(auto(budget_eur=20), photos(1_000_000), cheap, RATE)
     assert sized.worker_type == "m7g.4xlarge"
 
 
@@ -183,8 +183,8 @@ def test_the_types_to_choose_from_are_those_the_region_has_a_price_for() -> None
             {"deadline_minutes": 10},
             1_000_000,
             r"No fleet handles 1,000,000 images within deadline_minutes 10 and budget_eur 10: "
-            r"the fastest that budget_eur allows, 9 m6g.xlarge, takes 30 minutes; "
-            r"raise deadline_minutes to 31\.",
+            r"the fastest that budget_eur allows, 2 m6g.4xlarge, takes 32 minutes; "
+            r"raise deadline_minutes to 33\.",
         ),
         (
             {"budget_eur": 1},

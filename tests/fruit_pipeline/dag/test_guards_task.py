@@ -115,8 +115,8 @@ def test_a_run_whose_result_was_published_describes_no_cluster_again(
 
 
 def test_a_run_above_its_budget_fails_with_the_sum(guard: Guard) -> None:
-    with pytest.raises(AirflowFailException, match="more than budget_eur 1: lower max_hours to"):
-        guard(budget_eur=1)
+    with pytest.raises(AirflowFailException, match="more than budget_eur 2: lower max_hours to"):
+        guard(budget_eur=2)
 
 
 @pytest.mark.usefixtures("dear_month")

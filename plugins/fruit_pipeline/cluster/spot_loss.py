@@ -1,0 +1,85 @@
+"""A run whose cluster was lost to Spot gets one more, on demand, for what is left of its time.
+
+Both together live no longer than one may, so the second one adds little to the worst case of the run. It is
+found again by its tag, so that whoever looks, however often, finds the same one.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from fruit_pipeline.cluster.identity import (
+    ALL_STATES,
+    BILLABLE_STATES,
+    clusters_of_run,
+    creation_time,
+    tags_of,
+)
+from fruit_pipeline.cost.speeds import END_SECONDS, START_SECONDS, STEP_SECONDS
+from fruit_pipeline.settings.parameters import RunParameters
+
+TAG: Final = "in_place_of"
+"""The second cluster's, with the id of the first."""
+_NO_CAPACITY: Final = "INSTANCE_FLEET_TIMEOUT"
+_INSTANCE_LOST: Final = "INSTANCE_FAILURE"
+_OTHER_ENDS: Final = (
+    "ALL_STEPS_COMPLETED",
+    "BOOTSTRAP_FAILURE",
+    "STEP_FAILURE",
+    "USER_REQUEST",
+    "VALIDATION_ERROR",
+)
+"""Codes of ``StateChangeReason``, of a cluster and of an instance: API reference."""
+_LEAST_HOURS: Final = (START_SECONDS + STEP_SECONDS + END_SECONDS) / 3600
+"""With less, a second cluster would end before it has done anything."""
+
+
+def is_of_no_use(cluster: Mapping[str, Any], *, step_failed: bool = False) -> bool:
+    """Whether another cluster may have to take the place of this one, as DescribeCluster shows it.
+
+    ``step_failed`` is of a step on a cluster that lives: with a worker that Spot has taken, its driver may
+    have gone. One that is in place of another is never replaced itself.
+    """
+    lives = cluster["Status"]["State"] in BILLABLE_STATES
+    return (step_failed or not lives) and TAG not in tags_of(dict(cluster))
+
+
+def was_taken(emr: Any, cluster: Mapping[str, Any]) -> bool:
+    """Whether Spot is the reason: it had no capacity, or took a node, and nobody ended the cluster."""
+    code = cluster["Status"].get("StateChangeReason", {}).get("Code")
+    if code == _NO_CAPACITY:
+        return True
+    if code in _OTHER_ENDS:
+        return False
+    return any(
+        instance.get("Market") == "SPOT"
+        and instance["Status"].get("StateChangeReason", {}).get("Code") == _INSTANCE_LOST
+        for page in emr.get_paginator("list_instances").paginate(ClusterId=cluster["Id"])
+        for instance in page["Instances"]
+    )
+
+
+def for_the_rest(
+    parameters: RunParameters, cluster: Mapping[str, Any], now: datetime
+) -> RunParameters | None:
+    """The run's parameters for the second cluster; None where too little of ``max_hours`` is left.
+
+    Nodes that shut themselves down at their hard lifetime look as if they were lost: nothing is left then.
+    """
+    hours = parameters.max_hours - (now - creation_time(dict(cluster))).total_seconds() / 3600
+    if hours < _LEAST_HOURS:
+        return None
+    return parameters.model_copy(
+        update={"spot": "on-demand", "primary_market": "as-workers", "max_hours": hours}
+    )
+
+
+def second_cluster(
+    emr: Any, installation: str, dag_id: str, run_id: str, lost: Mapping[str, Any]
+) -> str | None:
+    """The id of the cluster that came in place of another, ended or not; None where none has yet."""
+    since = creation_time(dict(lost))
+    for cluster in clusters_of_run(emr, installation, dag_id, run_id, ALL_STATES, since):
+        if tags_of(cluster).get(TAG) == lost["Id"]:
+            return str(cluster["Id"])
+    return None
