@@ -7,15 +7,15 @@ Asks EMR for the run's cluster and returns its id at once. A retry, or clearing 
 the cluster that the run already has.
 
 **When it fails:** EMR refused the request, and nothing was created or costs money (the log has its words:
-a role, a subnet, a quota; an instance type that is not supported: choose `worker_type=m6g.xlarge`). The
-teardown still looks for a cluster with this run's tags.
+a role, a subnet, a quota). The teardown still looks for a cluster with this run's tags.
 """
 
 WAIT_FOR_CLUSTER: Final = """
-Waits until the cluster is ready, without a worker slot.
+Waits until the cluster is ready, without a worker slot. Where Spot has no capacity in time, or takes the
+cluster, it asks for one more, on demand, and waits for that (`on_spot_loss`).
 
-**When it fails:** no Spot capacity in time, or the bootstrap failed; the log has EMR's reason. Try
-another `worker_type`, or `spot=spot-or-on-demand`.
+**When it fails:** the bootstrap failed, or Spot took the cluster and none is to replace it; the log has
+EMR's reason. Try another `worker_type`, or `spot=spot-or-on-demand`.
 """
 
 ADD_FEATURIZE_STEP: Final = """
@@ -34,13 +34,15 @@ the EU (the message names what and where).
 
 WAIT_FOR_FEATURIZE: Final = """
 Waits for the featurize step, without a worker slot, at most `max_step_hours` (and a twentieth of it).
+Where Spot takes the cluster, it adds the step to one more, on demand (`on_spot_loss`).
 
 **When it fails:** the log names EMR's reason and the step's log file on S3; its last line says
 what was wrong. The cluster is terminated, the old result stays current.
 """
 
 WAIT_FOR_PCA: Final = """
-Waits for the PCA step, without a worker slot, at most `max_step_hours` (and a twentieth of it).
+Waits for the PCA step, without a worker slot, at most `max_step_hours` (and a twentieth of it). Where Spot
+takes the cluster, it adds the step to one more, on demand (`on_spot_loss`).
 
 **When it fails:** the step's log says why. Too little variance: raise `components` to the number it
 names, or lower `minimum_variance`. The cluster is terminated, the old result stays current.
