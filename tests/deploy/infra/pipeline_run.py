@@ -48,7 +48,7 @@ from fruit_pipeline.settings.parameters import RunParameters
 from infra.environment import variables
 from infra.stack import TEMPLATE
 from local_aws.control import Control
-from local_aws.emr.outside_events import CompleteStep
+from local_aws.emr.outside_events import CompleteStep, ReclaimSpot
 from local_aws.emr.step_runner import LocalStepRunner
 from local_aws.faults import Error, Fault
 from local_aws.server import LocalAws
@@ -229,10 +229,11 @@ class PipelineRun:
         self.control = Control(account.aws.emr_url)
         self._results: dict[str, Any] = {}
 
-    def play(self, statements: list[dict[str, Any]], steps: str) -> Outcome:
+    def play(self, statements: list[dict[str, Any]], steps: str, lost_in: str | None = None) -> Outcome:
         """Every part with Airflow's role holding ``statements``, until one fails.
 
         ``steps``: "spark" runs them, "replayed" ends them at once with the output of a run before.
+        ``lost_in`` names a step during which Spot takes the cluster.
         """
         self.account.give("AirflowRole", statements)
         self._results = {}
@@ -240,6 +241,8 @@ class PipelineRun:
         self._leave_a_cluster()
         self._leave_a_result()
         self.control.clear()
+        if lost_in:
+            self.control.cause_later(ReclaimSpot(), step=lost_in)
         if steps == "replayed":
             for name in ("featurize", "reduce"):
                 self.control.cause_later(CompleteStep(), step=name)
@@ -270,7 +273,11 @@ class PipelineRun:
             yield f"add_{task}_step", lambda task=task, planned=planned: self._add(task, planned)
             yield (
                 f"wait_for_{task}",
-                lambda task=task: self._wait(StepSensor, step_id=self._results[f"add_{task}_step"]),
+                lambda task=task, planned=planned: self._wait(
+                    StepSensor,
+                    step_id=self._results[f"add_{task}_step"],
+                    step=self._results["publish_artifacts"][planned],
+                ),
             )
         yield "terminate_cluster", self._terminate
         yield "verify", tasks.verify
@@ -296,10 +303,11 @@ class PipelineRun:
         operator = self._operator(AddStepOperator, job_flow_id=self._cluster, step=step, poll_seconds=0)
         return str(operator.execute(self._context()))
 
-    def _wait(self, kind: Any, **arguments: Any) -> None:
+    def _wait(self, kind: Any, **arguments: Any) -> str:
         sensor = self._operator(kind, job_flow_id=self._cluster, poke_interval=1, **arguments)
         while not sensor.poke(self._context()):
             time.sleep(0.1)
+        return str(sensor.job_flow_id)
 
     def _terminate(self) -> None:
         self._operator(TerminateClusterOperator, poll_seconds=0.1).execute(self._context())
@@ -337,6 +345,10 @@ class PipelineRun:
         # Runs before this one that did not come to listen have left their messages.
         assert asyncio.run(look()) >= 1
 
+    def _handed_on(self, task_ids: str, key: str = "return_value") -> Any:
+        result = self._results.get(task_ids)
+        return result if key == "return_value" or result is None else result.get(key)
+
     # --- around them -----------------------------------------------------------------------------
 
     @property
@@ -346,8 +358,8 @@ class PipelineRun:
     def _context(self) -> Any:
         instance = SimpleNamespace(
             try_number=1,
-            xcom_pull=lambda task_ids, **_: self._results.get(task_ids),
-            xcom_push=lambda **_: None,
+            xcom_pull=self._handed_on,
+            xcom_push=lambda key, value: None,
             get_task_states=lambda dag_id, run_ids: {run_ids[0]: {CREATE_CLUSTER: "success"}},
             get_task_breadcrumbs=lambda *_: [],
             get_dr_count=lambda *_, **__: 0,

@@ -66,6 +66,19 @@ def test_a_run_succeeds_under_the_policies_of_the_template(whole: Outcome) -> No
     assert whole.report["encryption"]["not_seen"] == {}
 
 
+def test_a_run_whose_cluster_is_lost_goes_on_under_the_same_policies(
+    account: Installed, run: PipelineRun, whole: Outcome
+) -> None:
+    lost = run.play(account.statements("AirflowRole"), steps="replayed", lost_in="reduce")
+    assert lost.failed is None, f"{lost.failed}: {lost.error!r}"
+    assert lost.guard.refused == []
+    assert lost.report is not None
+    # Earlier runs of these tests had clusters, too.
+    first, second = lost.report["clusters"][-2:]
+    assert {each["market"] for each in first["instances"]} == {"SPOT"}
+    assert {each["market"] for each in second["instances"]} == {"ON_DEMAND"}
+
+
 def test_the_steps_asked_only_for_what_their_role_permits(
     account: Installed, node_requests: list[Need]
 ) -> None:
