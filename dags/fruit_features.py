@@ -27,10 +27,8 @@ AWS = {
 }
 POLL = DEPLOYMENT.poll_seconds
 NOTES = [failures.log_plainly, clients.mask_account, timing.note_start]
-# Spot may take a cluster, and another come in its place: each task is told the one of the task before.
+# Spot may take it, and another come in its place, which each task finds by its tag.
 CREATED = "{{ ti.xcom_pull(task_ids='create_cluster') }}"
-STARTED = "{{ ti.xcom_pull(task_ids='wait_for_cluster') }}"
-FEATURIZED = "{{ ti.xcom_pull(task_ids='wait_for_featurize') or ti.xcom_pull(task_ids='wait_for_cluster') }}"
 
 
 def group(group_id: str, tooltip: str) -> TaskGroup:
@@ -104,7 +102,7 @@ to do. The result of the last green run stays current. Fix the cause, then trigg
         )
         add_featurize_step = AddStepOperator(
             task_id="add_featurize_step",
-            job_flow_id=STARTED,
+            job_flow_id=CREATED,
             step=described("featurize_step"),
             poll_seconds=POLL,
             doc_md=runbook.ADD_FEATURIZE_STEP,
@@ -121,7 +119,7 @@ to do. The result of the last green run stays current. Fix the cause, then trigg
         )
         add_pca_step = AddStepOperator(
             task_id="add_pca_step",
-            job_flow_id=FEATURIZED,
+            job_flow_id=CREATED,
             step=described("pca_step"),
             poll_seconds=POLL,
             # Runs when featurize was skipped, as it is where no photo is new, but not when it has failed.

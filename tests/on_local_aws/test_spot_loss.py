@@ -130,7 +130,7 @@ def test_a_step_that_is_lost_with_its_cluster_runs_on_another(
     # Woken, the task begins with what it was told at first, and finds the same cluster and step.
     assert run.wait_for_step(cluster_id, step_id, "true") == second
     assert len(emr.list_steps(ClusterId=second)["Steps"]) == 1
-    assert run.add(second, "true") == (second, again["Id"])
+    assert run.add(cluster_id, "true") == (second, again["Id"])
     run.end()
     assert alive(emr) == []
 
@@ -150,6 +150,49 @@ def test_a_step_whose_driver_was_lost_with_a_worker_runs_on_another(aws: LocalAw
     [again] = emr.list_steps(ClusterId=second)["Steps"]
     step_in(emr, second, again["Id"], "COMPLETED")
     assert run.wait_for_step(cluster_id, step_id, "true") == second
+
+
+def test_a_task_that_was_cut_off_once_it_had_ended_the_first_cluster_goes_on(
+    aws: LocalAws, emr: BaseClient
+) -> None:
+    run = Run("cut-off")
+    cluster_id, step_id = run.add(run.created, "sleep", "600")
+    step_in(emr, cluster_id, step_id, "RUNNING")
+    control = Control(aws.emr_url)
+    control.cause(cluster_id, ReclaimSpot(role="CORE", count=1))
+    control.cause(cluster_id, FailStep())
+    step_in(emr, cluster_id, step_id, "FAILED")
+    emr.terminate_job_flows(JobFlowIds=[cluster_id])
+    cluster_in(emr, cluster_id, "TERMINATED")
+    with pytest.raises(TaskDeferred):
+        run.wait_for_step(cluster_id, step_id, "true")
+    second_of(emr, lost=cluster_id)
+
+
+def test_of_two_that_raced_for_the_second_cluster_the_older_stays(aws: LocalAws, emr: BaseClient) -> None:
+    run = Run("raced")
+    lose(aws, emr, run.created)
+    parameters = RunParameters(bucket=BUCKET, spot="on-demand")
+    both = [
+        emr.run_job_flow(
+            **job_flow(parameters, Deployment(), HARD_LIFETIME, DAG_ID, run.run_id, run.created)
+        )["JobFlowId"]
+        for _ in range(2)
+    ]
+    assert run.add(run.created, "true")[0] == both[0]
+    cluster_in(emr, both[1], "TERMINATED")
+
+
+def test_a_node_that_was_lost_before_the_step_began_is_no_reason_to_repeat_it(
+    aws: LocalAws, emr: BaseClient
+) -> None:
+    run = Run("earlier-loss")
+    cluster_in(emr, run.created, "WAITING")
+    Control(aws.emr_url).cause(run.created, ReclaimSpot(role="CORE", count=1))
+    cluster_id, step_id = run.add(run.created, "false")
+    step_in(emr, cluster_id, step_id, "FAILED")
+    with pytest.raises(AirflowFailException, match="is FAILED"):
+        run.wait_for_step(cluster_id, step_id, "false")
 
 
 def test_a_cluster_that_is_lost_before_its_step_is_replaced_when_the_step_is_added(

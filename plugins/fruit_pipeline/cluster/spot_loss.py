@@ -44,19 +44,31 @@ def is_of_no_use(cluster: Mapping[str, Any], *, step_failed: bool = False) -> bo
     return (step_failed or not lives) and TAG not in tags_of(dict(cluster))
 
 
-def was_taken(emr: Any, cluster: Mapping[str, Any]) -> bool:
-    """Whether Spot is the reason: it had no capacity, or took a node, and nobody ended the cluster."""
-    code = cluster["Status"].get("StateChangeReason", {}).get("Code")
-    if code == _NO_CAPACITY:
+def was_taken(emr: Any, cluster: Mapping[str, Any], failed_step_since: datetime | None = None) -> bool:
+    """Whether Spot is the reason: it had no capacity, or took a node, and nobody ended the cluster.
+
+    ``failed_step_since`` is when a step began that has failed by itself, before its cluster ended: then the
+    nodes count that were lost since, whoever has ended the cluster after that.
+    """
+    reason = cluster["Status"].get("StateChangeReason", {})
+    code = reason.get("Code")
+    if code == _NO_CAPACITY or (code == _INSTANCE_LOST and "spot" in reason.get("Message", "").lower()):
         return True
-    if code in _OTHER_ENDS:
+    if code in _OTHER_ENDS and failed_step_since is None:
         return False
     return any(
-        instance.get("Market") == "SPOT"
-        and instance["Status"].get("StateChangeReason", {}).get("Code") == _INSTANCE_LOST
+        _is_lost(instance, failed_step_since)
         for page in emr.get_paginator("list_instances").paginate(ClusterId=cluster["Id"])
         for instance in page["Instances"]
     )
+
+
+def _is_lost(instance: Mapping[str, Any], since: datetime | None) -> bool:
+    status = instance["Status"]
+    if instance.get("Market") != "SPOT" or status.get("StateChangeReason", {}).get("Code") != _INSTANCE_LOST:
+        return False
+    ended: datetime | None = status.get("Timeline", {}).get("EndDateTime")
+    return since is None or ended is None or ended >= since
 
 
 def for_the_rest(
@@ -74,12 +86,18 @@ def for_the_rest(
     )
 
 
-def second_cluster(
+def second_clusters(
     emr: Any, installation: str, dag_id: str, run_id: str, lost: Mapping[str, Any]
-) -> str | None:
-    """The id of the cluster that came in place of another, ended or not; None where none has yet."""
+) -> list[str]:
+    """The ids of what came in place of a cluster, ended or not, oldest first: one, or two that raced.
+
+    So does any other cluster of the run that lives: a person who cleared a task has had it made.
+    """
     since = creation_time(dict(lost))
-    for cluster in clusters_of_run(emr, installation, dag_id, run_id, ALL_STATES, since):
-        if tags_of(cluster).get(TAG) == lost["Id"]:
-            return str(cluster["Id"])
-    return None
+    others = [
+        cluster
+        for cluster in clusters_of_run(emr, installation, dag_id, run_id, ALL_STATES, since)
+        if cluster["Id"] != lost["Id"]
+        and (tags_of(cluster).get(TAG) == lost["Id"] or cluster["Status"]["State"] in BILLABLE_STATES)
+    ]
+    return [str(cluster["Id"]) for cluster in sorted(others, key=creation_time)]

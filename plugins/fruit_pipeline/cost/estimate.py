@@ -134,11 +134,11 @@ def estimate(parameters: RunParameters, workload: Workload, prices: Prices) -> E
 def worst_lines(parameters: RunParameters, workload: Workload, prices: Prices) -> list[InvoiceLine]:
     """Every node for lifetime and overtime at the on-demand price, which is also the Spot bid.
 
-    A second cluster has what the first leaves of the lifetime, an overtime of its own, and reads all again.
+    A second cluster has what the first leaves of the lifetime, and an overtime and attempts of its own.
     """
-    lost = 1 if parameters.may_be_replaced else 0
-    hours = parameters.lifetime_hours + (1 + lost) * OVERTIME_SECONDS / 3600
-    use = s3_use(parameters, workload, hours, TASK_ATTEMPTS + lost, parameters.most_workers)
+    clusters = 2 if parameters.may_be_replaced else 1
+    hours = parameters.lifetime_hours + clusters * OVERTIME_SECONDS / 3600
+    use = s3_use(parameters, workload, hours, clusters * TASK_ATTEMPTS, parameters.most_workers)
     nodes = _worst_nodes(parameters, hours, prices)
     return invoice_lines(nodes, use, replace(prices, spot={})) + _spent(workload)
 

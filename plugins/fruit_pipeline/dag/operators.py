@@ -119,37 +119,55 @@ class _MovesOn(_OnceOnly):
     """An operator that goes on with another cluster, on demand, where its own was lost to Spot."""
 
     job_flow_id: str
+    moved_on = False
 
-    def _move_on(self, context: Context, *, step_failed: bool = False) -> bool:
-        """Take the cluster that came, or comes, in place of one that was lost; False where none does."""
+    def _move_on(self, context: Context, failed_step_since: datetime | None = None) -> bool:
+        """Take the cluster that came, or comes, in place of one that was lost; False where none does.
+
+        ``failed_step_since`` is when the step began that has failed on it, if one has.
+        """
         run = RunContext(context)
         if run.estimate is None or not run.sized.may_be_replaced:
             return False
         emr = self._repeating_client()
         lost = emr.describe_cluster(ClusterId=self.job_flow_id)["Cluster"]
-        if not spot_loss.is_of_no_use(lost, step_failed=step_failed):
+        if not spot_loss.is_of_no_use(lost, step_failed=failed_step_since is not None):
             return False
 
-        def there() -> str | None:
-            return spot_loss.second_cluster(emr, *_run_of(context), lost)
+        def there() -> list[str]:
+            return spot_loss.second_clusters(emr, *_run_of(context), lost)
 
-        if second := there():
-            self.job_flow_id = second
-            return True
-        if not spot_loss.was_taken(emr, lost):
-            return False
+        # EMR may tell of its instances later than of the step or the cluster.
+        taken = lambda: spot_loss.was_taken(emr, lost, failed_step_since)  # noqa: E731
         parameters = spot_loss.for_the_rest(run.sized, lost, datetime.now(UTC))
-        if parameters is None:
+        if not there() and (parameters is None or not self._look(taken, _LOOKS)):
             return False
+        oldest, *others = there() or self._replace(context, run, lost, parameters, there)
+        for other in others:
+            terminate(emr, other)
+        self.job_flow_id, self.moved_on = oldest, True
+        return True
+
+    def _replace(
+        self,
+        context: Context,
+        run: RunContext,
+        lost: dict[str, Any],
+        parameters: Any,
+        there: Callable[[], list[str]],
+    ) -> list[str]:
+        """End what is left of the lost cluster, then ask for the other one, once; all that are there then."""
         operator: Any = self
         operator.log.warning("%s. It was lost to Spot: going on with one on demand", _state_of(lost))
-        terminate_and_wait(emr, [self.job_flow_id], self.poll_seconds)
+        terminate_and_wait(self._repeating_client(), [lost["Id"]], self.poll_seconds)
         asked = run.handed_on(PUBLISH_ARTIFACTS, "job_flow")
         lifetime = asked["BootstrapActions"][0]["ScriptBootstrapAction"]["Path"]
         request = job_flow(parameters, run.deployment, lifetime, run.dag_id, run.run_id, lost["Id"])
         once = self._once_client()
-        self.job_flow_id = self._once(context, there, lambda: once.run_job_flow(**request)["JobFlowId"])
-        return True
+        # Another attempt of this task, which was cut off, may have its request on the way.
+        looked_for = lambda: self._look(there, _LOOKS)  # noqa: E731
+        made = self._once(context, looked_for, lambda: [once.run_job_flow(**request)["JobFlowId"]])
+        return there() or [str(made[0])]
 
 
 class CreateClusterOperator(_OnceOnly, EmrCreateJobFlowOperator):
@@ -384,7 +402,9 @@ class StepSensor(EmrAnswerSensor, EmrStepSensor):
 
     def _goes_on(self, context: Context, response: dict[str, Any]) -> bool:
         """The step is added to the other cluster, too."""
-        if not self._move_on(context, step_failed=response["Step"]["Status"]["State"] == "FAILED"):
+        status = response["Step"]["Status"]
+        began = status["Timeline"].get("StartDateTime") if status["State"] == "FAILED" else None
+        if not self._move_on(context, began):
             return False
         emr, once = self._repeating_client(), self._once_client()
         _check_step(emr, context, self.region_name, self.job_flow_id, self.step)
@@ -416,8 +436,12 @@ class StepSensor(EmrAnswerSensor, EmrStepSensor):
         step, hours = response["Step"], float(context["params"]["max_step_hours"])
         timeline = step["Status"]["Timeline"]
         since: datetime = timeline.get("StartDateTime") or timeline["CreationDateTime"]
+        limit = timedelta(hours=hours) * (1 + _STEP_GRACE)
+        if self.moved_on and "StartDateTime" not in timeline:
+            # It was added to a cluster that has yet to start.
+            limit += timedelta(minutes=float(context["params"]["max_start_minutes"]))
         sentence = f"Step {step['Name']} ({step['Id']}) is not done after max_step_hours {hours:g}"
-        return since, timedelta(hours=hours) * (1 + _STEP_GRACE), sentence
+        return since, limit, sentence
 
 
 class TerminateClusterOperator(EmrTerminateJobFlowOperator):
@@ -452,6 +476,9 @@ class TerminateClusterOperator(EmrTerminateJobFlowOperator):
         ids |= {created} if created else set()
         stay = self._interactive(emr, ids, context)
         terminate_and_wait(emr, ids - stay.keys(), self.poll_seconds)
+        # What a task that was cut off had asked for may have come meanwhile.
+        late = {cluster["Id"] for cluster in clusters_of_run(emr, *_run_of(context))}
+        terminate_and_wait(emr, late - stay.keys(), self.poll_seconds)
         for cluster_id, until in stay.items():
             self.log.warning("Cluster %s stays for interactive use until %s", cluster_id, until)
         return stay

@@ -167,7 +167,8 @@ def verify() -> dict[str, int]:
             f"The steps left no metrics under {run.layout.uri(run.layout.reports)}: see their logs, then run "
             "again."
         )
-    seen = encryption.seen(run.s3, run.emr, run.layout, run.handed_on(CREATE_CLUSTER))
+    worked = run.handed_on(STEP_SENSORS[identity.REDUCE]) or run.handed_on(CREATE_CLUSTER)
+    seen = encryption.seen(run.s3, run.emr, run.layout, worked)
     encryption.check(run.layout.bucket, seen, cluster_too=run.deployment.require_security_configuration)
     return verification.verify(run.s3, run.layout, run.parameters, run.plan, featurized, reduced)
 

@@ -57,7 +57,7 @@ def test_a_run_above_the_budget_is_refused_with_the_sum_and_what_to_lower(deploy
     with pytest.raises(BudgetError) as refused:
         check_budget(parameters, FRUITS_360, IRELAND, deployment.usd_per_eur)
     first, *lines = str(refused.value).splitlines()
-    assert "more than budget_eur 10: lower max_hours to 1.5, or lower workers to 10" in first
+    assert "more than budget_eur 10: lower max_hours to 1.4, or lower workers to 10" in first
     amounts = [float(line.split()[0]) for line in lines]
     assert sum(amounts) == pytest.approx(worst(parameters) / deployment.usd_per_eur, abs=0.005 * len(lines))
     assert {line.split()[2] for line in lines} == {"EC2", "EMR", "EBS", "S3"}

@@ -183,8 +183,8 @@ def test_the_types_to_choose_from_are_those_the_region_has_a_price_for() -> None
             {"deadline_minutes": 10},
             1_000_000,
             r"No fleet handles 1,000,000 images within deadline_minutes 10 and budget_eur 10: "
-            r"the fastest that budget_eur allows, 2 m6g.4xlarge, takes 32 minutes; "
-            r"raise deadline_minutes to 33\.",
+            r"the fastest that budget_eur allows, 7 m6g.xlarge, takes 36 minutes; "
+            r"raise deadline_minutes to 36\.",
         ),
         (
             {"budget_eur": 1},
@@ -194,7 +194,7 @@ def test_the_types_to_choose_from_are_those_the_region_has_a_price_for() -> None
         (
             {"deadline_minutes": 600, "max_step_hours": 0.1},
             1_000_000,
-            r"within max_step_hours 0\.1 .*raise max_step_hours to 0\.4",
+            r"within max_step_hours 0\.1 .*raise max_step_hours to 0\.5",
         ),
         (
             {"deadline_minutes": 5, "budget_eur": 0.01},
