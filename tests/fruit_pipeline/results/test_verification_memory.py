@@ -1,7 +1,6 @@
 """A million photos are verified in the memory of four hundred thousand."""
 
 import io
-import resource
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -93,7 +92,9 @@ def peak_of_verifying(folder: Path, photos: int) -> int:
     assert verify(s3, LAYOUT, parameters, plan, None, reduced) == {"processed": photos, "rejected": 0}
     # The names alone are fetched, and the first of the vectors.
     assert s3.sent < folder.joinpath(LAYOUT.pca_output, "part-0.parquet").stat().st_size / 2
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not ru_maxrss: a process begins with that of the one that started it.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1024
 
 
 @pytest.mark.slow
@@ -104,4 +105,5 @@ def test_more_photos_take_no_more_memory(tmp_path: Path) -> None:
         write(folder, photos)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             peaks.append(process.submit(peak_of_verifying, folder, photos).result())
-    assert peaks[1] - peaks[0] < 16 * 2**20
+    # A digest of each path, as a set keeps it, would be 60 MiB and more.
+    assert peaks[1] - peaks[0] < 32 * 2**20
