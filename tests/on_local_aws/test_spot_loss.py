@@ -230,6 +230,21 @@ def test_a_second_cluster_that_is_lost_is_the_end(aws: LocalAws, emr: BaseClient
     assert alive(emr) == []
 
 
+def test_no_third_cluster_comes_even_where_spot_has_taken_the_second(aws: LocalAws, emr: BaseClient) -> None:
+    run = Run("no-third")
+    lose(aws, emr, run.created)
+    on_spot = job_flow(
+        RunParameters(bucket=BUCKET), Deployment(), HARD_LIFETIME, DAG_ID, run.run_id, run.created
+    )
+    second = emr.run_job_flow(**on_spot)["JobFlowId"]
+    assert run.add(run.created, "sleep", "600")[0] == second
+    lose(aws, emr, second)
+    waiting = run._task(ClusterReadySensor, job_flow_id=second, poke_interval=0)
+    with pytest.raises(AirflowFailException, match=f"Cluster {second} is TERMINATED_WITH_ERRORS"):
+        waiting.execute(run._context())
+    assert alive(emr) == []
+
+
 @pytest.mark.parametrize(
     "changes", [{"on_spot_loss": "fail"}, {"spot": "on-demand"}], ids=["not wanted", "not on Spot"]
 )

@@ -206,14 +206,37 @@ def test_no_bill_of_a_cluster_within_its_lifetime_is_above_the_worst_case(
         data.draw(st.sampled_from(substitutes.primary_types(parameters))),
         *(data.draw(came) for _ in range(most or workers)),
     ]
-    longest = parameters.lifetime_hours * 3600 + speeds.OVERTIME_SECONDS
-    lives = [data.draw(st.floats(0, longest)) for _ in types]
-    market = "ON_DEMAND" if spot == "on-demand" else data.draw(st.sampled_from(["SPOT", "ON_DEMAND"]))
+    lifetime = parameters.lifetime_hours * 3600
+    lost_after = data.draw(st.floats(0, lifetime)) if parameters.may_be_replaced else None
+    # The second cluster, on demand, has what the first has left.
+    clusters = [lifetime] if lost_after is None else [lost_after, lifetime - lost_after]
     share = data.draw(st.floats(0.1, 1))
     asked = replace(IRELAND, spot={name: share * IRELAND.on_demand[name] for name in types})
-    nodes = [NodeUse(name, market, life) for name, life in zip(types, lives, strict=True)]
-    bill = invoice_lines(nodes, estimate.s3_use(parameters, workload, max(lives) / 3600), asked)
+    nodes = []
+    for number, seconds in enumerate(clusters):
+        market = (
+            "ON_DEMAND"
+            if number or spot == "on-demand"
+            else data.draw(st.sampled_from(["SPOT", "ON_DEMAND"]))
+        )
+        lives = st.floats(0, seconds + speeds.OVERTIME_SECONDS)
+        nodes += [NodeUse(name, market, data.draw(lives)) for name in types]
+    hours = sum(seconds + speeds.OVERTIME_SECONDS for seconds in clusters) / 3600
+    attempts = estimate.TASK_ATTEMPTS * len(clusters)
+    bill = invoice_lines(
+        nodes, estimate.s3_use(parameters, workload, hours, attempts, parameters.most_workers), asked
+    )
     assert total_usd(bill) <= worst(parameters, workload) + 1e-9
+
+
+def test_the_worst_case_is_that_of_both_clusters_to_the_last_minute() -> None:
+    parameters = RunParameters()
+    each = parameters.lifetime_hours * 3600 / 2 + speeds.OVERTIME_SECONDS
+    nodes = [NodeUse("r6g.xlarge", market, each) for market in ("SPOT", "ON_DEMAND") for _ in range(3)]
+    use = estimate.s3_use(parameters, FRUITS_360, 2 * each / 3600, 2 * estimate.TASK_ATTEMPTS)
+    bill = total_usd(invoice_lines(nodes, use, replace(IRELAND, spot={})))
+    assert bill == pytest.approx(worst(parameters))
+    assert worst(RunParameters(on_spot_loss="fail")) < bill
 
 
 def test_the_worst_case_takes_the_dearest_types_the_largest_fleet_and_the_interactive_time() -> None:
