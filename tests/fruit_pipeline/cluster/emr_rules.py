@@ -1,6 +1,6 @@
 """EMR's documented rules for a RunJobFlow request, each with its source, beyond what botocore's model says.
 
-docs/reference/emr-request.md has the same list; test_emr_rules.py holds the two together. It also checks
+docs/evidence/emr-rules.md has the same list; test_emr_rules.py holds the two together. It also checks
 every request that the pipeline can build. ``spoil`` breaks one rule of a request that keeps to all.
 """
 
