@@ -30,6 +30,7 @@ export MPLCONFIGDIR := $(CURDIR)/$(CACHE)/matplotlib
 AIRFLOW_VENV := .venv/airflow
 SPARK_VENV := .venv/spark
 SPARK_OLDEST_VENV := .venv/spark-oldest
+SPARK_NEWEST_VENV := .venv/spark-newest
 BENCH_VENV := .venv/bench
 TOOLS_VENV := .venv/tools
 UV := $(TOOLS_VENV)/bin/uv
@@ -118,7 +119,7 @@ $(AIRFLOW_DB): | $(AIRFLOW_VENV)/.installed
 
 .PHONY: lock
 lock: $(TOOLS_VENV)/.installed  ## compile requirements/*.in into hash-locked requirements/*.txt, and pin Debian's packages (needs apt)
-	@for name in bootstrap build airflow airflow-dev airflow-oldest docker mwaa-image local-aws spark-runtime spark spark-oldest bench weights infra; do \
+	@for name in bootstrap build airflow airflow-dev airflow-oldest docker mwaa-image local-aws spark-runtime spark spark-oldest spark-newest bench weights infra; do \
 	  $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $$([ $$name = weights ] && echo --no-deps) \
 	    requirements/$$name.in -o requirements/$$name.txt; done
@@ -145,7 +146,8 @@ drops: setup  ## drop, change and delete photos in a watched bucket, and count w
 .PHONY: aws
 aws: setup  ## local AWS alone in the foreground, with the exports that a client needs
 	@exec $(AIRFLOW_VENV)/bin/python -m local_aws --state-dir .state/aws --spark-python $(SPARK_VENV)/bin/python \
-	  $(if $(wildcard $(SPARK_OLDEST_VENV)/.installed),--older-spark-python $(SPARK_OLDEST_VENV)/bin/python) --jars-dir $(CACHE)/jars
+	  $(if $(wildcard $(SPARK_OLDEST_VENV)/.installed),--older-spark-python $(SPARK_OLDEST_VENV)/bin/python) \
+	  $(if $(wildcard $(SPARK_NEWEST_VENV)/.installed),--newer-spark-python $(SPARK_NEWEST_VENV)/bin/python) --jars-dir $(CACHE)/jars
 
 .PHONY: upload
 upload: $(AIRFLOW_VENV)/.installed  ## photos into a bucket, here or on AWS: IMAGES=folder BUCKET=name PREFIX=Test/ REGION=eu-west-1
@@ -183,6 +185,7 @@ bench-quick:  ## the same at small sizes, once, without judging
 
 AIRFLOW_PYTEST := $(AIRFLOW_VENV)/bin/python -m pytest
 SPARK_OLDEST_PYTEST := $(SPARK_OLDEST_VENV)/bin/python -m pytest
+SPARK_NEWEST_PYTEST := $(SPARK_NEWEST_VENV)/bin/python -m pytest
 MEASURED := -m coverage run -m pytest
 UNIT_TESTS := tests/dags tests/fruit_contract tests/fruit_pipeline tests/repository tests/dev/local_run tests/dev/evidence \
               $(wildcard tests/dev/chaos/test_chaos_*.py tests/deploy/infra/test_infra_*.py) \
@@ -195,6 +198,17 @@ $(SPARK_OLDEST_VENV)/.installed: requirements/spark-oldest.txt requirements/buil
 	@$(UV) venv --quiet --clear --python "$$PYTHON" $(SPARK_OLDEST_VENV)
 	@$(UV) pip install --quiet --compile-bytecode --require-hashes --python $(SPARK_OLDEST_VENV)/bin/python -r requirements/spark-oldest.txt
 	@$(INSTALL_CHECKOUT) $(SPARK_OLDEST_VENV)
+	@touch $@
+
+$(SPARK_NEWEST_VENV)/.installed: requirements/spark-newest.txt requirements/jars-newest.txt requirements/build.txt \
+                                 deploy/artifacts/java_launcher.py | $(TOOLS_VENV)/.installed $(AIRFLOW_VENV)/.installed
+	@echo "Installing the newest Spark that the steps are tested with"
+	@$(UV) venv --quiet --clear --python "$$PYTHON" $(SPARK_NEWEST_VENV)
+	@$(UV) pip install --quiet --compile-bytecode --require-hashes --python $(SPARK_NEWEST_VENV)/bin/python -r requirements/spark-newest.txt
+	@$(INSTALL_CHECKOUT) $(SPARK_NEWEST_VENV)
+	@$(SPARK_NEWEST_VENV)/bin/python -m artifacts.java_launcher
+	@# In the environment: its Hadoop is another than that of the other two.
+	@$(AIRFLOW_VENV)/bin/python -m artifacts.jars --list requirements/jars-newest.txt --output $(SPARK_NEWEST_VENV)/s3a-jars
 	@touch $@
 
 # A file stays with one process. End to end is not measured: a tracer in every process of Airflow doubles its time.
@@ -221,10 +235,11 @@ test-unit: setup  ## the fast tests alone
 	@$(AIRFLOW_PYTEST) $(UNIT_TESTS) -m "not slow" --hypothesis-profile few --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: versions-test
-versions-test: setup $(SPARK_OLDEST_VENV)/.installed  ## two other Airflows, the oldest Spark, and the oldest release of EMR
+versions-test: setup $(SPARK_OLDEST_VENV)/.installed $(SPARK_NEWEST_VENV)/.installed  ## two other Airflows, the oldest and the newest Spark, and their releases of EMR
 	@$(AIRFLOW_PYTEST) tests/airflow_versions tests/e2e/test_releases.py
 	@# What starts a Spark: the other tests never touch it, and the reference engine needs TensorFlow.
 	@$(SPARK_OLDEST_PYTEST) $(SPARK_TESTS) -m "spark and not keras"
+	@$(SPARK_NEWEST_PYTEST) $(SPARK_TESTS) -m "spark and not keras"
 
 .PHONY: drops-test
 drops-test: setup  ## `make drops` at a small size

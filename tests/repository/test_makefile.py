@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import REPOSITORY
 
 MAKEFILE: Final = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
-PROGRAMS: Final = ("airflow", "spark", "spark-oldest", "bench", "tools", "infra")
+PROGRAMS: Final = ("airflow", "spark", "spark-oldest", "spark-newest", "bench", "tools", "infra")
 OPTIONS: Final = [
     ("run", "IMAGES", "--images"),
     ("run", "COUNT", "--count"),

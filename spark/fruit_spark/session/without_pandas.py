@@ -1,8 +1,8 @@
 """Three pyspark functions whose Python wrappers ask for pandas though their work does not need it.
 
 pandas would add a tenth to the runtime archive and a second to the start of every step. Same JVM
-methods, same arguments as the wrappers of pyspark 3.4 and 3.5 (``sql/pandas/map_ops.py`` and
-``ml/functions.py``); :func:`map_in_arrow` is the one that differs between the two.
+methods, same arguments as the wrappers of pyspark 3.4, 3.5 and 4 (``sql/pandas/map_ops.py`` and
+``ml/functions.py``); :func:`map_in_arrow` is the one that differs among them.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,11 +24,16 @@ def map_in_arrow(
     from pyspark.sql.udf import UserDefinedFunction
 
     wrapped: Any = UserDefinedFunction(function, ddl, evalType=PythonEvalType.SQL_MAP_ARROW_ITER_UDF)
-    expression = wrapped(*[frame[column] for column in frame.columns])._jc.expr()
-    spark = frame.sparkSession
-    # Spark 3.5 added the flag for barrier mode, which is off.
-    barrier = () if spark.version.startswith("3.4.") else (False,)
-    return DataFrame(frame._jdf.pythonMapInArrow(expression, *barrier), spark)
+    column = wrapped(*[frame[name] for name in frame.columns])._jc
+    rows, spark = frame._jdf, frame.sparkSession
+    # Spark 3.5 added the flag of barrier mode, which is off, and Spark 4 the profile of resources: none.
+    if spark.version.startswith("3.4."):
+        mapped = rows.pythonMapInArrow(column.expr())
+    elif spark.version.startswith("3.5."):
+        mapped = rows.pythonMapInArrow(column.expr(), False)
+    else:
+        mapped = rows.mapInArrow(column, False, None)
+    return DataFrame(mapped, spark)
 
 
 def array_to_vector(frame: "DataFrame", column: str) -> "Column":
