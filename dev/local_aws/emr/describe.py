@@ -232,7 +232,8 @@ def _type_specification(config: Wire) -> Wire:
 
 def _applications(request: Wire) -> list[str]:
     # EMR installs Hadoop with whatever needs it, but lists only what was asked for.
-    return [canonical_application(each["Name"]) or each["Name"] for each in request.get("Applications", [])]
+    asked, label = request.get("Applications", []), request["ReleaseLabel"]
+    return [canonical_application(each["Name"], label) or each["Name"] for each in asked]
 
 
 def _application(name: str, label: str) -> Wire:

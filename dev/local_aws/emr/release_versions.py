@@ -1,12 +1,13 @@
 """The EMR releases that can be asked for, with the versions of what matters here.
 
-From the "About Amazon EMR releases" pages of the release guide. Steps run on the Spark that is installed
-locally, of which there may be two (``steps.Sparks``); the controller log of each step names both.
+From the "About Amazon EMR releases" pages of the release guide. Steps run on a Spark that is installed
+locally, of which there may be three (``step_runner.Sparks``); the controller log of each step names both.
 """
 
 from typing import Final
 
 _SPARK_AND_HADOOP: Final = {
+    "emr-7.14.0": ("3.5.8", "3.4.2"),
     "emr-7.13.0": ("3.5.6", "3.4.2"),
     "emr-7.12.0": ("3.5.6", "3.4.1"),
     "emr-7.11.0": ("3.5.6", "3.4.1"),
@@ -27,7 +28,10 @@ _SPARK_AND_HADOOP: Final = {
     "emr-6.12.0": ("3.4.0", "3.3.3"),
     "emr-6.11.0": ("3.3.2", "3.3.3"),
     "emr-6.10.0": ("3.3.1", "3.3.3"),
+    "emr-spark-8.0.0": ("4.0.2", None),
+    "emr-spark-8.1.0": ("4.1.1", None),
 }
+"""None where Hadoop is no application of the release."""
 _OTHER_APPLICATIONS: Final = (
     "AmazonCloudWatchAgent",
     "Flink",
@@ -49,20 +53,31 @@ _OTHER_APPLICATIONS: Final = (
     "ZooKeeper",
 )
 """Accepted in a request; their versions are not told, and they do not exist on the local machine."""
+_SPARK_LINE: Final = "emr-spark-"
+_BESIDE_SPARK: Final = (
+    "AmazonCloudWatchAgent",
+    "Delta",
+    "Hudi",
+    "Iceberg",
+    "JupyterEnterpriseGateway",
+    "Livy",
+)
+"""The same of the line that is named after Spark."""
 
 
 def release_labels() -> list[str]:
-    """Newest first, as EMR lists them."""
+    """Newest first, with the line of Spark behind the others, as EMR lists them."""
     return list(_SPARK_AND_HADOOP)
 
 
 def applications(label: str) -> dict[str, str]:
     """Application name to version; ``KeyError`` for a label that does not exist."""
     spark, hadoop = _SPARK_AND_HADOOP[label]
-    return {"Hadoop": hadoop, "Spark": spark}
+    return {"Spark": spark} | ({"Hadoop": hadoop} if hadoop else {})
 
 
-def canonical_application(name: str) -> str | None:
-    """The name as EMR spells it (requests may spell it in any case), None for an unknown one."""
-    known = ("Hadoop", "Spark", *_OTHER_APPLICATIONS)
+def canonical_application(name: str, label: str) -> str | None:
+    """The name as EMR spells it (requests may spell it in any case), None for one that the release lacks."""
+    of_spark = label.startswith(_SPARK_LINE)
+    known = ("Spark", *_BESIDE_SPARK) if of_spark else ("Hadoop", "Spark", *_OTHER_APPLICATIONS)
     return next((each for each in known if each.lower() == name.lower()), None)

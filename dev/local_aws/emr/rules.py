@@ -74,7 +74,7 @@ def _check_release(request: dict[str, Any]) -> None:
     check_release(label, ValidationError)
     for application in request.get("Applications", []):
         name = application.get("Name", "")
-        if canonical_application(name) is None:
+        if canonical_application(name, label) is None:
             raise ValidationError(f"The application '{name}' is not supported by release {label}.")
 
 

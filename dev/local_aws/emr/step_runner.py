@@ -64,10 +64,15 @@ class Sparks:
     current: LocalSpark
     older: Callable[[], LocalSpark] | None = None
     """Finds Spark 3.4; None where it is not there."""
+    newer: Callable[[], LocalSpark] | None = None
+    """Finds Spark 4; None where it is not there."""
 
     def of(self, release_label: str) -> LocalSpark:
-        """What runs the steps of a release: Spark 3.4 for the sixth line, if it is there."""
-        return self.older() if self.older and release_label.startswith("emr-6.") else self.current
+        """What runs the steps of a release: Spark 3.4 for emr-6, Spark 4 for emr-spark, if they are there."""
+        for line, find in (("emr-6.", self.older), ("emr-spark-", self.newer)):
+            if find and release_label.startswith(line):
+                return find()
+        return self.current
 
 
 class LocalStepRunner:

@@ -31,7 +31,13 @@ from fruit_pipeline.security.regions import EU_REGIONS
 from fruit_pipeline.settings.allowed import number_range
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.instance_types import OFFERED_TYPES, gib, why_not
-from fruit_pipeline.settings.releases import DEFAULT_RELEASE, OLDEST_RELEASE, RELEASE_PATTERN, TESTED_RELEASES
+from fruit_pipeline.settings.releases import (
+    DEFAULT_RELEASE,
+    OLDEST_RELEASE,
+    RELEASE_PATTERN,
+    TESTED_RELEASES,
+    has_jupyterhub,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Param
@@ -135,7 +141,7 @@ def _release_with_our_spark(label: str) -> str:
     if not re.match(RELEASE_PATTERN, label):
         raise PydanticCustomError(
             "release_label",
-            "it must be emr-7.10.0 or a later one of emr-7, or {oldest}",
+            "it must be emr-7.10.0 or a later one of emr-7, one of emr-spark-8, or {oldest}",
             {"oldest": OLDEST_RELEASE},
         )
     return label
@@ -385,8 +391,9 @@ class RunParameters(BaseModel):
         DEFAULT_RELEASE,
         title="EMR release",
         json_schema_extra=EXPERT,
-        description="EMR release, from emr-7.10.0 on. emr-6.15.0 (Spark 3.4) needs `make interpreter` first, "
-        "and AWS no longer supports it.",
+        description="EMR release, from emr-7.10.0 on. For emr-spark-8.1.0 (Spark 4) EMR adds an endpoint to "
+        "the VPC, which costs money until you remove it. emr-6.15.0 (Spark 3.4) needs `make interpreter` "
+        "first, and AWS no longer supports it.",
     )
 
     @model_validator(mode="after")
@@ -409,6 +416,15 @@ class RunParameters(BaseModel):
             raise ValueError(
                 f"Parameter interactive_minutes is {self.interactive_minutes}: with max_hours "
                 f"{self.max_hours:g} the cluster could live longer than {LONGEST_HOURS} hours: lower either."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _notebooks_are_there(self) -> "RunParameters":
+        if self.interactive_minutes and not has_jupyterhub(self.release_label):
+            raise ValueError(
+                f"Parameter interactive_minutes is {self.interactive_minutes}, and {self.release_label} has "
+                f"no JupyterHub: set it to 0, or choose release_label {DEFAULT_RELEASE}."
             )
         return self
 

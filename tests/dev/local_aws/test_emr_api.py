@@ -198,10 +198,19 @@ def test_the_types_of_a_release_are_those_that_emr_has_listed(emr: BaseClient) -
 
 def test_releases_are_listed_newest_first_with_their_spark(emr: BaseClient) -> None:
     labels = emr.list_release_labels(Filters={"Prefix": "emr-7"})["ReleaseLabels"]
-    assert labels[0] == "emr-7.13.0"
+    assert labels[0] == "emr-7.14.0"
     assert emr.list_release_labels(Filters={"Application": "Spark@3.4.0"})["ReleaseLabels"] == ["emr-6.12.0"]
     described = emr.describe_release_label(ReleaseLabel="emr-6.15.0")
     assert {"Name": "Spark", "Version": "3.4.1"} in described["Applications"]
+    of_spark = emr.list_release_labels(Filters={"Application": "Spark@4.1.1"})["ReleaseLabels"]
+    assert of_spark == ["emr-spark-8.1.0"]
+    described = emr.describe_release_label(ReleaseLabel=of_spark[0])
+    assert described["Applications"] == [{"Name": "Spark", "Version": "4.1.1"}]
+
+
+def test_the_line_of_spark_has_no_jupyterhub(emr: BaseClient) -> None:
+    with pytest.raises(ClientError, match=r"'JupyterHub' is not supported by release emr-spark"):
+        emr.run_job_flow(**job_flow(ReleaseLabel="emr-spark-8.1.0", Applications=[{"Name": "JupyterHub"}]))
 
 
 def post(url: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, Any]]:

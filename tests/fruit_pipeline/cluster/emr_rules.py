@@ -111,6 +111,11 @@ def _network(request: Request) -> bool:
     return "Ec2SubnetId" not in instances and not instances.get("Placement")
 
 
+def _applications(request: Request) -> set[str]:
+    of_spark = request["ReleaseLabel"].startswith("emr-spark-")
+    return {"Spark"} if of_spark else {"Spark", "JupyterHub", "TensorFlow"}
+
+
 def _on_demand_bid(request: Request) -> bool:
     return not any(
         "BidPrice" in each and "BidPriceAsPercentageOfOnDemandPrice" in each for each in _types(request)
@@ -342,9 +347,7 @@ RULES: Final = (
         "applications",
         "Every application belongs to the release.",
         "Release Guide, application versions",
-        lambda request: (
-            {each["Name"] for each in request["Applications"]} <= {"Spark", "JupyterHub", "TensorFlow"}
-        ),
+        lambda request: {each["Name"] for each in request["Applications"]} <= _applications(request),
         lambda request: request["Applications"].append({"Name": "Sprak"}),
     ),
     Rule(

@@ -19,7 +19,7 @@ from fruit_pipeline.security.regions import EU_REGIONS
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.instance_types import OFFERED_TYPES
 from fruit_pipeline.settings.parameters import MOST_WORKERS, WORKER_TYPES, RunParameters
-from fruit_pipeline.settings.releases import TESTED_RELEASES
+from fruit_pipeline.settings.releases import TESTED_RELEASES, has_jupyterhub
 from local_aws.emr import rules
 from local_aws.emr.api_errors import ApiError
 from local_aws.emr.validation import validate
@@ -37,6 +37,7 @@ def parameters(draw: Any) -> RunParameters:
     workers = draw(st.integers(1, MOST_WORKERS))
     max_hours = draw(st.floats(0.1, 16))
     max_start_minutes = draw(st.floats(5, 60 * max_hours))
+    release_label = draw(st.sampled_from(TESTED_RELEASES))
     return RunParameters(
         bucket=BUCKET,
         region=draw(st.sampled_from(EU_REGIONS)),
@@ -51,8 +52,8 @@ def parameters(draw: Any) -> RunParameters:
         max_start_minutes=max_start_minutes,
         max_hours=max_hours,
         max_step_hours=draw(st.floats(0.001, 24)),
-        interactive_minutes=draw(st.integers(0, 480)),
-        release_label=draw(st.sampled_from(TESTED_RELEASES)),
+        interactive_minutes=draw(st.integers(0, 480 if has_jupyterhub(release_label) else 0)),
+        release_label=release_label,
         input_prefix=draw(st.sampled_from(("T/", "Test/", "p" * 511 + "/"))),
     )
 

@@ -93,6 +93,8 @@ def test_a_release_that_the_region_lacks_is_refused_with_the_nearest(emr: Any) -
     )
     with pytest.raises(NotOfferedError, match=r"'emr-7.99.0', .* choose emr-7.14.0\.$"):
         offers.check(Lacking(emr), RunParameters(release_label="emr-7.99.0"))
+    with pytest.raises(NotOfferedError, match=r"'emr-spark-8.1.0', .* choose emr-spark-8.0.0\.$"):
+        offers.check(Lacking(emr, "emr-spark-8.1.0"), RunParameters(release_label="emr-spark-8.1.0"))
 
 
 def test_a_type_that_the_region_lacks_is_refused_with_the_nearest(emr: Any) -> None:

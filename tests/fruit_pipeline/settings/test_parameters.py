@@ -49,8 +49,13 @@ def test_the_defaults_are_the_recorded_project() -> None:
         ),
         (
             ["release_label=emr-6.14.0"],
-            "Parameter release_label is 'emr-6.14.0': it must be emr-7.10.0 or a later one of emr-7, or "
-            "emr-6.15.0",
+            "Parameter release_label is 'emr-6.14.0': it must be emr-7.10.0 or a later one of emr-7, one "
+            "of emr-spark-8, or emr-6.15.0",
+        ),
+        (
+            ["release_label=emr-spark-8.1.0", "interactive_minutes=30"],
+            "Parameter interactive_minutes is 30, and emr-spark-8.1.0 has no JupyterHub: set it to 0, or "
+            "choose release_label emr-7.13.0.",
         ),
         (
             ["precision=float16", "engine=keras"],
