@@ -74,8 +74,16 @@ def test_no_security_group_is_open_to_addresses() -> None:
     for group in of_type("AWS::EC2::SecurityGroup").values():
         assert "SecurityGroupIngress" not in group
     rules = of_type("AWS::EC2::SecurityGroupIngress").values()
-    assert len(rules) == 3
+    assert len(rules) == 4
     assert [rule for rule in rules if not rule.get("SourceSecurityGroupId")] == []
+
+
+def test_nodes_of_emr_spark_reach_the_endpoint_and_the_buckets_of_emr() -> None:
+    nodes, service = {"Ref": "NodeSecurityGroup"}, {"Ref": "ServiceSecurityGroup"}
+    https = [each for each in of_type("AWS::EC2::SecurityGroupIngress").values() if each.get("ToPort") == 443]
+    assert [(each["GroupId"], each["SourceSecurityGroupId"]) for each in https] == [(service, nodes)]
+    reached = json.dumps(RESOURCES["S3Endpoint"])
+    assert [number for number in "01" if f"aws157-instance-data-{number}-prod-" in reached] == ["0", "1"]
 
 
 def test_there_is_no_way_to_the_internet_and_nothing_that_costs_at_rest() -> None:
