@@ -6,7 +6,7 @@ from airflow.sdk import DAG, TaskGroup, TriggerRule, task
 
 from fruit_contract.layout import DAG_ID
 from fruit_pipeline.aws import clients, retries
-from fruit_pipeline.dag import failures, runbook, started_by, tasks
+from fruit_pipeline.dag import failures, red_run, runbook, started_by, tasks
 from fruit_pipeline.dag.operators import (
     AddStepOperator,
     ClusterReadySensor,
@@ -65,6 +65,7 @@ to do. The result of the last green run stays current. Fix the cause, then trigg
     catchup=False,
     max_active_runs=1,
     params=parameters.form(),
+    on_failure_callback=red_run.tell if DEPLOYMENT.notify else None,
     render_template_as_native_obj=True,
     # Every task can be repeated, and does no harm twice. What no repetition would mend fails at once.
     default_args={

@@ -69,6 +69,7 @@ def planned(images: int = 3, **changes: Any) -> RunPlan:
         pointer_etag=None,
         fewer_components=False,
         nothing_new=False,
+        waits=False,
         summary="",
     )
     return usual | changes  # type: ignore[return-value]

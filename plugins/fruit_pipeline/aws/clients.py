@@ -40,12 +40,18 @@ class _Hook(AwsBaseHook):  # type: ignore[misc]
 
 
 def _hook(service: str, region: str, config: Config) -> AwsBaseHook:
-    hook = _Hook(aws_conn_id=Deployment().aws_conn_id, client_type=service, region_name=region, config=config)
+    return checked(
+        _Hook(aws_conn_id=Deployment().aws_conn_id, client_type=service, region_name=region, config=config)
+    )
+
+
+def checked(hook: AwsBaseHook) -> AwsBaseHook:
+    """The hook; ``ResidencyError`` for one whose connection leads out of the EU."""
     residency.check_connection(hook.conn_config.extra_config)
     return hook
 
 
-def mask_account(context: Context) -> None:
+def mask_account(_: Context) -> None:
     """Have Airflow write ``***`` for the account's id and keys in the task's log: an on_execute_callback.
 
     The id stands in every ARN, and so in most error messages of AWS. Any identity may ask for its
@@ -58,4 +64,4 @@ def mask_account(context: Context) -> None:
         mask_secret(sts.get_caller_identity()["Account"])
         hook.get_credentials()  # masks the secret key and the session token
     except (BotoCoreError, ClientError, ResidencyError) as error:
-        _log.warning("The account's id is not masked in the log of %s: %s", context["ti"].task_id, error)
+        _log.warning("The account's id is not masked in this log: %s", error)

@@ -69,6 +69,12 @@ class Sweep:
     not_enabled: dict[str, str]
     """Opt-in regions that the account has not switched on, where no cluster can be, and their answer."""
 
+    @property
+    def orphans(self) -> list[Finding]:
+        """What was ended, but for clusters that people had been left for a time that is over."""
+        ended = [finding for finding in self.findings if finding.cluster_id in self.terminated]
+        return [finding for finding in ended if finding.interactive_until is None]
+
     def __str__(self) -> str:
         reaped = sum(finding.reason is not None for finding in self.findings)
         return (

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Final
 
 from fruit_contract.layout import run_key
 from fruit_contract.report_schema import ClusterFacts, Cost, CostLine, ExchangeRate, PriceFacts
@@ -16,6 +16,9 @@ from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.results.run_record import RunRecord
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import Fleet, RunParameters
+
+_WELL_ABOVE: Final = 1.25
+"""Of the expected cost. Ours: no spread of real bills is known yet."""
 
 
 def workload_of(plan: Mapping[str, Any] | None, spent_usd: float = 0.0) -> Workload:
@@ -75,6 +78,18 @@ def cost_of(run: RunRecord, deployment: Deployment, pricing: Any, ec2: Any, now:
             run_key(run.run_id), run.started_at.astimezone(UTC).date(), now.astimezone(UTC).date()
         ),
     )
+
+
+def is_high(cost: Cost, budget_eur: float) -> bool:
+    """Whether people would look into a bill: it is well above what was expected, or above the run's budget.
+
+    Not already where it is a little above, as about every second one is: an expectation goes by rates and
+    by the Spot price of a moment.
+    """
+    actual, expected = cost["actual"], cost["expected"]
+    if actual is None or expected is None:
+        return False
+    return actual > _WELL_ABOVE * expected or actual > budget_eur
 
 
 def _bill_end(cluster: ClusterFacts, now: datetime) -> datetime:

@@ -11,7 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fruit_contract.layout import REPORT_NAME, REPORTS_PREFIX
 from fruit_pipeline.errors import PipelineError
 
-UNATTENDED: Final = ("scheduled", "asset_triggered")
+BY_DROP: Final = "asset_triggered"
+UNATTENDED: Final = ("scheduled", BY_DROP)
 """The run types (Airflow's ``DagRunType``) that no person has asked for."""
 
 

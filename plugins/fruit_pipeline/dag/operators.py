@@ -32,6 +32,8 @@ from fruit_pipeline.cluster.identity import BILLABLE_STATES, ENDED_STATES, clust
 from fruit_pipeline.cluster.termination import terminate, terminate_and_wait
 from fruit_pipeline.dag.run_context import CREATE_CLUSTER, PUBLISH_ARTIFACTS, RunContext
 from fruit_pipeline.errors import without_retry
+from fruit_pipeline.notices import messages
+from fruit_pipeline.notices.telling import tell
 from fruit_pipeline.results import claims
 from fruit_pipeline.settings.deployment import Deployment
 
@@ -142,10 +144,15 @@ class _MovesOn(_OnceOnly):
         parameters = spot_loss.for_the_rest(run.sized, lost, datetime.now(UTC))
         if not there() and (parameters is None or not self._look(taken, _LOOKS)):
             return False
-        oldest, *others = there() or self._replace(context, run, lost, parameters, there)
+        found = there()
+        oldest, *others = found or self._replace(context, run, lost, parameters, there)
         for other in others:
             terminate(emr, other)
         self.job_flow_id, self.moved_on = oldest, True
+        if not found:
+            # Every task that comes after this one finds the cluster, and has nothing new to tell.
+            notice = messages.lost_to_spot(_state_of(lost), oldest, run.estimate["estimate"])
+            tell(context, notice, f"lost {lost['Id']}")
         return True
 
     def _replace(

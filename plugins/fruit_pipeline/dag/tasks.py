@@ -11,6 +11,7 @@ from airflow.sdk import get_current_context
 
 from fruit_contract.layout import artifact_key
 from fruit_contract.model_files import model_file
+from fruit_contract.report_schema import Report
 from fruit_pipeline.aws.clients import check_residency, client
 from fruit_pipeline.cluster import artifacts, facts, identity, offers, reaper, requirements, step_requests
 from fruit_pipeline.cluster.cluster_request import job_flow
@@ -18,9 +19,11 @@ from fruit_pipeline.cost import billing, monthly_budget, sizing
 from fruit_pipeline.cost.budget import check_budget
 from fruit_pipeline.cost.invoice import total_usd
 from fruit_pipeline.cost.live_prices import read_prices
-from fruit_pipeline.dag import failures
+from fruit_pipeline.dag import failures, red_run
 from fruit_pipeline.dag.run_context import CREATE_CLUSTER, RunContext
 from fruit_pipeline.errors import without_retry
+from fruit_pipeline.notices import messages
+from fruit_pipeline.notices.telling import tell
 from fruit_pipeline.results import claims, publication, reporting, timing
 from fruit_pipeline.results.run_plan import RunEstimate, RunPlan
 from fruit_pipeline.results.run_record import RunRecord
@@ -80,6 +83,7 @@ def check_guards() -> RunEstimate | None:
     run, now = RunContext.current(), datetime.now(UTC)
     if run.plan["nothing_new"]:
         log.info(run.plan["summary"])
+        _tell_of_waiting(run)
         return None
     asked, deployment = run.parameters, run.deployment
     requirements.check_roles(run.client("iam"), deployment)
@@ -109,6 +113,13 @@ def check_guards() -> RunEstimate | None:
     fleet = sizing.as_expected(asked, parameters, workload)
     log.info("%s %s", "Chosen:" if fleet["automatic"] else "Given:", fleet["arithmetic"])
     return RunEstimate(estimate=eur["estimate"], expected=eur["expected"], sizing=fleet)
+
+
+def _tell_of_waiting(run: RunContext) -> None:
+    """Tell people whose drop makes no result yet; not each night, when the regular run says the same."""
+    if run.plan["waits"] and run.plan["images"] and run.run_type == monthly_budget.BY_DROP:
+        where = f"s3://{run.parameters.bucket}/{run.parameters.input_prefix}"
+        tell(run.airflow, messages.photos_wait(run.plan["summary"], where), "photos wait")
 
 
 def _check_month(run: RunContext, worst_eur: float, now: datetime) -> None:
@@ -260,9 +271,21 @@ def report() -> str:
     uri = run.layout.uri(run.layout.report)
     if not (document["failure"] and _is_of_a_result(run)):
         publication.write_json(run.s3, run.layout.bucket, run.layout.report, document)
+    if run.deployment.notify:
+        _hand_to_people(run, document, uri)
     if document["failure"]:
         raise reporting.RunFailedError(f"{document['failure']} The report is {uri}.")
     return uri
+
+
+def _hand_to_people(run: RunContext, document: Report, uri: str) -> None:
+    """What a message on this run would say; that of a high bill goes out here."""
+    pointer = publication.read_pointer(run.s3, run.layout.bucket, unreadable=True).pointer
+    facts = messages.facts_of(document, pointer)
+    run.airflow["ti"].xcom_push(red_run.FACTS, facts)
+    if billing.is_high(document["cost"], run.given["budget_eur"]):
+        # Another cluster is another bill.
+        tell(run.airflow, messages.high_bill(document, facts, uri), f"bill {document['cluster']['id']}")
 
 
 def _is_of_a_result(run: RunContext) -> bool:
@@ -306,6 +329,9 @@ def reap() -> dict[str, Any]:
         dry_run,
     )
     log.info("%s%s.", done, " (dry run)" if dry_run else "")
+    if done.orphans:
+        names = " ".join(finding.cluster_id for finding in done.orphans)
+        tell(context, messages.orphans_ended(done.orphans), f"ended {names}")
     if done.failed:
         raise RuntimeError("; ".join(f"{what}: {error}" for what, error in done.failed.items()))
     return {"seen": [str(finding) for finding in done.findings], "terminated": done.terminated}

@@ -17,6 +17,8 @@ from fruit_pipeline.aws.clients import check_residency, client
 from fruit_pipeline.drops.drop_assets import PHOTO_CHECK, PHOTO_DROP
 from fruit_pipeline.drops.quiet_time import QuietTime, judge
 from fruit_pipeline.errors import without_retry
+from fruit_pipeline.notices import messages
+from fruit_pipeline.notices.telling import tell
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import RunParameters, form_field
 
@@ -127,7 +129,12 @@ def announce_drop(drop: dict[str, Any]) -> None:
     least = context["params"]["min_new_images"]
     waiting = drop["new"] + drop["changed"] + drop["deleted"]
     if waiting < least:
-        raise AirflowSkipException(f"{waiting} photos wait, fewer than min_new_images {least}.")
+        why = f"{waiting} photos wait, fewer than min_new_images {least}"
+        if waiting:
+            parameters = RunParameters()
+            where = f"s3://{parameters.bucket}/{parameters.input_prefix}"
+            tell(context, messages.photos_wait(why, where), "photos wait")
+        raise AirflowSkipException(f"{why}.")
     context["outlet_events"][PHOTO_DROP].extra = drop
 
 

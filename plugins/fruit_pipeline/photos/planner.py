@@ -92,6 +92,7 @@ def plan(
         pointer_etag=current.etag,
         fewer_components=unattended,
         nothing_new=nothing_new,
+        waits=waits,
         summary=summary + _words(damage),
     )
 

@@ -40,6 +40,8 @@ class RunPlan(TypedDict):
     """Where the photos are too few for ``components``, the result has the most that they allow."""
     nothing_new: bool
     """The current result is what this run would make."""
+    waits: bool
+    """There is no result yet, and nothing to do before more photos come."""
     summary: str
 
 

@@ -31,7 +31,7 @@ OPT_IN_REGIONS: Final = frozenset({"eu-south-1", "eu-south-2"})
 """Milan and Spain answer only accounts that have switched them on
 (https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html)."""
 
-SERVICES: Final = ("s3", "emr", "ec2", "iam", "sts", "sqs", "pricing")
+SERVICES: Final = ("s3", "emr", "ec2", "iam", "sts", "sqs", "sns", "pricing")
 """The services that the pipeline may call, by boto3's names."""
 
 GLOBAL_HOSTS: Final = {

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import fruit_pipeline
 from fruit_pipeline.security.regions import check_arns, check_endpoint, check_environment, check_region
+from fruit_pipeline.settings import notifier
 
 # Counted from the package, wherever in it this module lies.
 _REPOSITORY = Path(fruit_pipeline.__file__).resolve().parents[2]
@@ -89,6 +90,8 @@ class Deployment(BaseSettings):
     """A drop that never falls quiet ends this many hours after its first photo."""
     drop_min_new_images: int = Field(1, ge=1)
     """Fewer new, changed or deleted photos than this start no run."""
+    notify: str = ""
+    """SNS topic (its ARN) or notifier (class, JSON arguments) that tells people; when empty, none does."""
 
     @model_validator(mode="after")
     def _is_in_the_eu(self) -> Self:
@@ -100,6 +103,11 @@ class Deployment(BaseSettings):
             # Without its path, which holds the account's id: the message goes where everybody reads it.
             parts = urlsplit(self.queue_url)
             check_endpoint(f"{parts.scheme}://{parts.netloc}", "FRUITS_QUEUE_URL")
+        return self
+
+    @model_validator(mode="after")
+    def _can_tell_people(self) -> Self:
+        notifier.check(self.notify)
         return self
 
     @model_validator(mode="after")

@@ -1,0 +1,1 @@
+"""What people are told of without looking for it, and how it reaches them."""
