@@ -42,7 +42,9 @@ def deploy(
     bucket: Annotated[
         str | None, typer.Option(envvar="FRUITS_BUCKET", help="name of the bucket to create, the first time")
     ] = None,
-    email: Annotated[str | None, typer.Option(help="who is told when the budget is used up")] = None,
+    email: Annotated[
+        str | None, typer.Option(help="who is told of the budget, and what Airflow tells")
+    ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="any other parameter of the template, as Name=value")
     ] = None,
@@ -77,7 +79,9 @@ def deploy(
     console.print(f"Stack {stack} in {region} is deployed. Where Airflow starts:", style="green")
     console.print(exports(target.outputs()), highlight=False, end="")
     if not (given.get("NotificationEmail") or _parameter(target, "NotificationEmail")):
-        console.print("Nobody is told of the budget: deploy again with --email.", style="yellow")
+        console.print(
+            "Nobody is told of the budget, nor what Airflow tells: deploy again with --email.", style="yellow"
+        )
 
 
 @cli.command()

@@ -119,6 +119,7 @@ def settings(target: Target) -> Iterator[Finding]:
             ("FRUITS_SUBNET_ID", deployment.subnet_id == outputs["SubnetId"]),
             ("FRUITS_INSTALLATION", deployment.installation == outputs["Installation"]),
             ("FRUITS_QUEUE_URL", deployment.queue_url == outputs["QueueUrl"]),
+            ("FRUITS_NOTIFY", deployment.notify == outputs.get("Notify")),
         )
         if not value
     ]
@@ -174,6 +175,27 @@ def roles(target: Target) -> Iterator[Finding]:
 def has_linked_role(iam: Any, service: str) -> bool:
     """Whether ``service`` has its role; the role's name is the service's own affair, its path is not."""
     return bool(iam.list_roles(PathPrefix=f"/aws-service-role/{service}/")["Roles"])
+
+
+def topic(target: Target) -> Iterator[Finding]:
+    """sns:GetTopicAttributes"""
+    arn = target.stack.outputs().get("Notify")
+    if arn is None:
+        yield Finding("topic", "wrong", "the stack is older than its topic", "make deploy")
+        return
+    found = target.account.client("sns").get_topic_attributes(TopicArn=arn)["Attributes"]
+    confirmed, pending = int(found["SubscriptionsConfirmed"]), int(found["SubscriptionsPending"])
+    if not found.get("KmsMasterKeyId"):
+        yield Finding("topic", "wrong", "its messages are not encrypted", "make deploy puts it back")
+    elif pending or not confirmed:
+        remedy = "confirm the subscription in the mail that SNS has sent" if pending else _SUBSCRIBE
+        seen = f"{confirmed} subscriptions are confirmed, {pending} wait for it"
+        yield Finding("topic", "doubtful", seen, remedy)
+    else:
+        yield Finding("topic", "right", f"encrypted, with {confirmed} confirmed subscriptions")
+
+
+_SUBSCRIBE: Final = 'make deploy ARGS="--email you@example.org", or nobody hears what Airflow tells'
 
 
 def subnets(target: Target) -> Iterator[Finding]:
@@ -280,6 +302,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     settings,
     bucket,
     roles,
+    topic,
     subnets,
     offered,
     quotas,

@@ -123,6 +123,8 @@ def needs(
         queue = parameters["QueueUrl"].rpartition("/")[2]
         action = {"DeleteMessageBatch": "DeleteMessage"}.get(operation, operation)
         return [Need(f"sqs:{action}", f"arn:aws:sqs:{region}:{ACCOUNT}:{queue}")]
+    if service == "sns":
+        return [Need(f"sns:{operation}", parameters["TargetArn"])]
     if service == "sts":
         return [] if operation == "GetCallerIdentity" else [Need(f"sts:{operation}", "*")]
     return [Need(f"{ {'pricing': 'pricing', 'ec2': 'ec2'}[service] }:{operation}", "*")]

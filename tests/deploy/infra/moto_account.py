@@ -24,6 +24,7 @@ NOT_IN_MOTO: Final = {
     "AWS::Budgets::Budget",
     "AWS::EC2::SecurityGroupEgress",
     "AWS::S3::BucketPolicy",
+    "AWS::SNS::TopicPolicy",
     "AWS::SQS::QueuePolicy",
 }
 """Types of the template that moto's CloudFormation overlooks with a warning: nothing is made of them."""

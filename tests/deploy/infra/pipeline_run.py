@@ -41,6 +41,7 @@ from fruit_pipeline.dag.operators import (
 )
 from fruit_pipeline.dag.run_context import CREATE_CLUSTER
 from fruit_pipeline.drops.queue_trigger import PhotoEventsTrigger
+from fruit_pipeline.notices import messages, telling
 from fruit_pipeline.results.claims import Claim, Owner
 from fruit_pipeline.results.publication import write_json
 from fruit_pipeline.settings.deployment import Deployment
@@ -286,6 +287,7 @@ class PipelineRun:
         yield "report", tasks.report
         yield "cluster_reaper", self._reap
         yield "photo notifications", self._hear
+        yield "a message to people", self._tell
 
     # --- parts -----------------------------------------------------------------------------------
 
@@ -344,6 +346,11 @@ class PipelineRun:
 
         # Runs before this one that did not come to listen have left their messages.
         assert asyncio.run(look()) >= 1
+
+    def _tell(self) -> None:
+        """At once: a task goes on where it is refused."""
+        notice = messages.red_run("a test", [])
+        telling.send(self._context(), notice, Deployment())
 
     def _handed_on(self, task_ids: str, key: str = "return_value") -> Any:
         result = self._results.get(task_ids)

@@ -145,6 +145,32 @@ def test_a_quota_below_what_a_run_needs_is_wrong(
     assert ("--quota-code L-34B43A08 --desired-value 32" in finding.remedy) == (verdict == "wrong")
 
 
+@pytest.mark.usefixtures("deployed")
+def test_a_topic_that_nobody_hears_is_doubtful(aws: LocalAws, target: Target) -> None:
+    [finding] = doctor.topic(target)
+    assert (finding.verdict, finding.seen) == ("doubtful", "0 subscriptions are confirmed, 0 wait for it")
+    assert "--email" in finding.remedy
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize(
+    ("confirmed", "pending", "key", "verdict", "remedy"),
+    [
+        (1, 0, "alias/aws/sns", "right", ""),
+        (1, 1, "alias/aws/sns", "doubtful", "confirm the subscription in the mail that SNS has sent"),
+        (1, 0, None, "wrong", "make deploy puts it back"),
+    ],
+)
+def test_a_topic_is_judged_by_its_subscriptions_and_its_key(
+    aws: LocalAws, target: Target, confirmed: int, pending: int, key: str | None, verdict: str, remedy: str
+) -> None:
+    """moto counts no subscriptions."""
+    attributes = {"SubscriptionsConfirmed": str(confirmed), "SubscriptionsPending": str(pending)}
+    answer = {"Attributes": attributes | ({"KmsMasterKeyId": key} if key else {})}
+    [finding] = doctor.topic(with_client(target, "sns", get_topic_attributes=answer))
+    assert (finding.verdict, finding.remedy) == (verdict, remedy)
+
+
 @pytest.mark.parametrize(("minutes", "verdict"), [(0, "right"), (2, "doubtful"), (-6, "wrong")])
 def test_a_clock_that_is_off_is_seen(aws: LocalAws, target: Target, minutes: int, verdict: str) -> None:
     date = (datetime.now(UTC) + timedelta(minutes=minutes)).strftime("%a, %d %b %Y %H:%M:%S GMT")

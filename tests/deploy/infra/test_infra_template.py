@@ -126,6 +126,18 @@ def test_the_bucket_is_closed_encrypted_and_versioned() -> None:
     assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
 
 
+def test_the_topic_is_encrypted_and_takes_messages_of_airflow_alone() -> None:
+    [topic], [policy] = of_type("AWS::SNS::Topic").values(), of_type("AWS::SNS::TopicPolicy").values()
+    assert topic["KmsMasterKeyId"] == "alias/aws/sns"
+    denied = {each["Sid"]: each for each in policy["PolicyDocument"]["Statement"]}
+    assert {each["Effect"] for each in denied.values()} == {"Deny"}
+    assert denied["AirflowAlone"]["Condition"] == {
+        "ArnNotEquals": {"aws:PrincipalArn": {"Fn::GetAtt": ["AirflowRole", "Arn"]}}
+    }
+    [published] = [each for each in role_statements() if "sns:Publish" in each["Action"]]
+    assert published["Resource"] == {"Ref": "Topic"}
+
+
 def test_lifecycle_rules_take_what_is_temporary_and_nothing_that_a_result_refers_to() -> None:
     [bucket] = of_type("AWS::S3::Bucket").values()
     layout = RunLayout("b", "r")
@@ -175,6 +187,7 @@ def test_every_output_that_is_a_setting_becomes_a_variable() -> None:
         "FRUITS_REGION",
         "FRUITS_INSTALLATION",
         "FRUITS_QUEUE_URL",
+        "FRUITS_NOTIFY",
         "FRUITS_SERVICE_ROLE",
         "FRUITS_INSTANCE_PROFILE",
         "FRUITS_SUBNET_ID",

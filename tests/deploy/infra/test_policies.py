@@ -142,6 +142,7 @@ def test_every_action_of_the_nodes_role_is_used_but_those_of_emrs_committer(
         ("ec2:RunInstances", "*", {}),
         ("ssm:StartSession", f"arn:aws:ec2:eu-west-1:{ACCOUNT}:instance/i-0123456789abcdef0", {}),
         ("sqs:ReceiveMessage", f"arn:aws:sqs:eu-west-1:{ACCOUNT}:another", {}),
+        ("sns:Publish", f"arn:aws:sns:eu-west-1:{ACCOUNT}:another", {}),
     ],
 )
 def test_airflows_role_reaches_nothing_else(
