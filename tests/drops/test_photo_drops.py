@@ -7,6 +7,7 @@ person starts them.
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -18,10 +19,12 @@ from local_run import local_account
 from local_run.pace import Pace
 from local_run.watching import DROPS, ENDED, FEATURES, Watching
 from tests.drops.conftest import BUCKET, PREFIX, QUEUE
+from tests.mailbox import Mailbox
 
 EXPIRED = Error(
     status=403, code="ExpiredToken", message="The security token included in the request is expired"
 )
+NOTICES = f"arn:aws:sns:eu-west-1:{ACCOUNT_ID}:notices"
 LOOKS_IN_IDLENESS = 25
 Trouble = Callable[[Watching, Control], None]
 TIME_FACTOR = 200
@@ -32,6 +35,7 @@ def settings(pace: Pace) -> dict[str, str]:
         "FRUITS_DROP_POLL_SECONDS": "1",
         "FRUITS_DROP_QUIET_MINUTES": f"{pace.seconds(8) / 60:.2f}",
         "FRUITS_MONTHLY_BUDGET_EUR": "0.01",
+        "FRUITS_NOTIFY": NOTICES,
         "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
         "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": f"{pace.seconds(5):.0f}",
     }
@@ -40,6 +44,13 @@ def settings(pace: Pace) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def control(system: Watching) -> Control:
     return Control(system.stack.aws["AWS_ENDPOINT_URL_EMR"])
+
+
+@pytest.fixture(scope="module")
+def mailbox(system: Watching) -> Mailbox:
+    made = Mailbox.subscribed(system.stack.client("sns"), system.sqs, "notices")
+    assert made.notify == NOTICES
+    return made
 
 
 def put(system: Watching, folder: str, count: int) -> None:
@@ -61,7 +72,9 @@ def messages(system: Watching) -> int:
     return sum(int(counted["Attributes"][name]) for name in names)
 
 
-def test_a_drop_of_three_hundred_photos_starts_one_run_whose_page_says_so(system: Watching) -> None:
+def test_a_drop_of_three_hundred_photos_starts_one_run_whose_page_says_so(
+    system: Watching, mailbox: Mailbox
+) -> None:
     assert system.runs(FEATURES) == [], "a DAG that is new and unpaused must not start by itself"
     put(system, "Apple", 300)
     [run] = announced(system, 1)
@@ -75,6 +88,20 @@ def test_a_drop_of_three_hundred_photos_starts_one_run_whose_page_says_so(system
     system.until_idle()
     assert len(system.events("photo_drop")) == 1
     assert messages(system) == 0
+    # The DAG processor tells, some seconds after the run has ended; and once.
+    letters: list[tuple[str, str]] = []
+    system.until(lambda: bool(letters.extend(mailbox.letters()) or letters), "people are told")
+    [(subject, message)] = letters
+    assert subject == "fruit_features: a run is red"
+    assert message.startswith("The run failed in guards: This month has cost 0.00 EUR in 0 runs, and this")
+    for line in (
+        f"Run: {run['dag_run_id']} of fruit_features",
+        "Cluster: none",
+        "Cost: nothing",
+        "Current result: none yet",
+        f"Look: {system.stack.airflow.url}/dags/fruit_features/runs/{quote(run['dag_run_id'], safe='')}",
+    ):
+        assert line in message.splitlines()
 
 
 def killed(system: Watching, _: Control) -> None:
