@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 
 from evidence.dag_picture import SHAPE, shape
 from fruit_pipeline.dag.operators import (
@@ -42,6 +43,21 @@ print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 for line in seen:
     print(*line)
 """
+
+
+def test_a_red_run_is_told_where_there_is_anybody_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = "arn:aws:sns:eu-west-1:123456789012:notices"
+    for notify, told in (("", False), (topic, True)):
+        monkeypatch.setenv("FRUITS_NOTIFY", notify)
+        assert DagBag(REPOSITORY / "dags").dags["fruit_features"].has_on_failure_callback == told
+
+
+def test_a_notifier_that_there_is_not_is_one_sentence_at_parse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRUITS_NOTIFY", "no.such.Notifier")
+    errors = DagBag(REPOSITORY / "dags").import_errors.values()
+    assert len(errors) == 3
+    for error in errors:
+        assert "NotifierError: FRUITS_NOTIFY names no.such.Notifier, which cannot be imported" in error
 
 
 @pytest.fixture(scope="module")

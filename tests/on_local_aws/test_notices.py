@@ -10,13 +10,15 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, T
 from botocore.client import BaseClient
 
 from chaos.task_context import BUCKET, context
-from fruit_contract.layout import RunLayout
+from fruit_contract.layout import LATEST_KEY, RunLayout
 from fruit_pipeline.cluster.identity import cluster_name, cluster_tags
 from fruit_pipeline.dag import red_run, run_context, tasks
 from fruit_pipeline.dag.failures import FAILURE, REPORT
 from fruit_pipeline.drops import drop_tasks
 from fruit_pipeline.results.publication import write_json
 from fruit_pipeline.settings.parameters import RunParameters
+from local_aws.control import Control
+from local_aws.faults import Error, Fault
 from local_aws.server import LocalAws
 from tests.dev.local_aws.emr_client import client, cluster_in, job_flow, step_in
 from tests.fruit_pipeline.conftest import planned
@@ -96,7 +98,7 @@ def in_run(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_red_run_is_told_with_its_sentence_its_cost_and_what_is_current(
     mailbox: Mailbox, in_run: Any, s3: Any
 ) -> None:
-    write_json(s3, BUCKET, "Results/latest.json", CURRENT)
+    write_json(s3, BUCKET, LATEST_KEY, CURRENT)
     run = in_run("red 1")
     run.fails("verify", "3 photos have no row.")
     with pytest.raises(AirflowFailException):
@@ -147,8 +149,8 @@ def test_a_cluster_that_spot_took_is_told_once_whatever_becomes_of_the_tasks(
         run.wait_for_step(cluster_id, step_id, "true")
     second = second_of(emr, lost=cluster_id)
     [(subject, message)] = mailbox.letters()
-    assert subject == "fruit_features: Spot took a cluster"
-    assert message.startswith(f"Cluster {cluster_id} is TERMINATED_WITH_ERRORS: ")
+    assert subject == "fruit_features: a cluster was lost to Spot"
+    assert f"EMR said of the first: Cluster {cluster_id} is TERMINATED_WITH_ERRORS: " in message
     assert f"Cluster: {second}, for what is left of max_hours" in message
     assert f"Cost: at most {ESTIMATE['estimate']:.2f} EUR for the whole run" in message
     # Woken, retried, or the next one: each task finds the second cluster by itself.
@@ -219,7 +221,7 @@ def test_a_drop_that_makes_no_result_yet_is_told_and_a_nightly_look_is_not(
     mailbox: Mailbox, in_run: Any, s3: Any, run_type: str, letters: int
 ) -> None:
     s3.put_object(Bucket=BUCKET, Key="Test/Apple/one.jpg", Body=b"photo")
-    s3.delete_object(Bucket=BUCKET, Key="Results/latest.json")
+    s3.delete_object(Bucket=BUCKET, Key=LATEST_KEY)
     run = in_run(f"few {run_type}")
     run.run_type = run_type
     run.handed_on["plan", "return_value"] = tasks.plan()
@@ -252,3 +254,18 @@ def test_a_notifier_that_fails_leaves_the_run_as_it_is(
     assert s3.head_object(Bucket=BUCKET, Key=RunLayout(BUCKET, "unheard").report)
     assert run.handed_on[REPORT, red_run.FACTS]
     assert "Nobody could be told that a run cost more than expected" in caplog.text
+
+
+def test_a_message_that_cannot_be_made_leaves_the_run_as_it_is(
+    emr: BaseClient,
+    mailbox: Mailbox,
+    in_run: Any,
+    s3: Any,
+    control: Control,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    denied = Error(status=403, code="AccessDenied", message="Access Denied")
+    control.add_fault(Fault(service="s3", operation="GetObject", key_prefix=LATEST_KEY, effect=denied))
+    in_run("unreadable").report()
+    assert s3.head_object(Bucket=BUCKET, Key=RunLayout(BUCKET, "unreadable").report)
+    assert "Nobody could be told that the run has ended: An error occurred (AccessDenied)" in caplog.text

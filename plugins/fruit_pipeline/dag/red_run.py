@@ -20,9 +20,13 @@ FACTS: Final = "facts"
 
 def tell(context: "Context") -> None:
     """Tell why, in the words of ``report`` or, where it left none, of the tasks that failed."""
+    # None where no task of the run has ended.
     ti = context.get("ti")
-    why = _why(ti, context["dag"].task_ids) if ti else ""
-    facts = (ti.xcom_pull(task_ids=REPORT, key=FACTS) if ti else None) or []
+    why, facts = "", list[str]()
+    if ti:
+        with telling.harmless("tasks have said why"):
+            why = _why(ti, context["dag"].task_ids)
+            facts = ti.xcom_pull(task_ids=REPORT, key=FACTS) or []
     unknown = f"Its tasks ended without a word, and Airflow says: {context.get('reason')}."
     telling.tell(context, messages.red_run(why or unknown, facts))
 

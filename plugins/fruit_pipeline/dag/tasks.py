@@ -23,7 +23,7 @@ from fruit_pipeline.dag import failures, red_run
 from fruit_pipeline.dag.run_context import CREATE_CLUSTER, RunContext
 from fruit_pipeline.errors import without_retry
 from fruit_pipeline.notices import messages
-from fruit_pipeline.notices.telling import tell
+from fruit_pipeline.notices.telling import harmless, tell
 from fruit_pipeline.results import claims, publication, reporting, timing
 from fruit_pipeline.results.run_plan import RunEstimate, RunPlan
 from fruit_pipeline.results.run_record import RunRecord
@@ -280,12 +280,13 @@ def report() -> str:
 
 def _hand_to_people(run: RunContext, document: Report, uri: str) -> None:
     """What a message on this run would say; that of a high bill goes out here."""
-    pointer = publication.read_pointer(run.s3, run.layout.bucket, unreadable=True).pointer
-    facts = messages.facts_of(document, pointer)
-    run.airflow["ti"].xcom_push(red_run.FACTS, facts)
-    if billing.is_high(document["cost"], run.given["budget_eur"]):
-        # Another cluster is another bill.
-        tell(run.airflow, messages.high_bill(document, facts, uri), f"bill {document['cluster']['id']}")
+    with harmless("the run has ended"):
+        pointer = publication.read_pointer(run.s3, run.layout.bucket, unreadable=True).pointer
+        known = messages.facts_of(document, pointer)
+        run.airflow["ti"].xcom_push(red_run.FACTS, known)
+        if billing.is_high(document["cost"], run.given["budget_eur"]):
+            # Another cluster is another bill.
+            tell(run.airflow, messages.high_bill(document, known, uri), f"bill {document['cluster']['id']}")
 
 
 def _is_of_a_result(run: RunContext) -> bool:

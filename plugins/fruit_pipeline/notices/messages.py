@@ -33,10 +33,11 @@ def red_run(why: str, facts: Sequence[str]) -> Notice:
 
 
 def lost_to_spot(lost: str, second: str, worst_eur: float) -> Notice:
-    """``lost`` is a sentence with EMR's reason; ``second`` is the id of the cluster in its place."""
+    """``lost`` is what EMR said of the cluster; ``second`` is the id of the one in its place."""
     return Notice(
-        "Spot took a cluster",
-        f"{lost}. It was lost to Spot, and the run goes on with one more, on demand.",
+        "a cluster was lost to Spot",
+        "Spot took nodes that the cluster needs, or had none to give. The run goes on with one more cluster, "
+        f"on demand. EMR said of the first: {lost}.",
         "nothing. A run with on_spot_loss=fail would end instead.",
         (
             f"Cluster: {second}, for what is left of max_hours",

@@ -1,6 +1,8 @@
 """People are told of an event once, and the run goes on as it would without that."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -37,15 +39,22 @@ def tell(context: "Context", notice: Notice, event: str | None = None) -> None:
     deployment = Deployment()
     if not deployment.notify:
         return
-    try:
+    with harmless(notice.subject):
         memory = context.get("task_state_store") if event else None
         if memory is not None and memory.get(event):
             return
         send(context, notice, deployment)
         if memory is not None:
             memory.set(event, datetime.now(UTC).isoformat())
-    except Exception as error:  # whatever it is, the run shall end as it would without
-        log.warning("Nobody could be told that %s: %s", notice.subject, redacted(str(error)))
+
+
+@contextmanager
+def harmless(what: str) -> Iterator[None]:
+    """Whatever goes wrong within, the run ends as it would without it; the log says what people miss."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("Nobody could be told that %s: %s", what, redacted(str(error)))
 
 
 def send(context: "Context", notice: Notice, deployment: Deployment) -> None:
