@@ -19,7 +19,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from fruit_pipeline.errors import PipelineError
+from fruit_pipeline.photos.keys_ahead import key_ahead
 
 OBJECT_SCHEMA: Final = pa.schema(
     [
@@ -43,6 +44,12 @@ _AHEAD: Final = 4
 """Ranges begun or waiting, for each request in flight."""
 _SHARE: Final = 32
 """Folders seen so far for each folder that a further range holds."""
+_PAGES_AHEAD: Final = 50
+"""How far ahead of its last page a range is cut."""
+_PAGES_A_CUT: Final = 100
+"""Pages listed for each cut. A cut costs one request at most: nothing lies behind it, or a page lies across."""
+_FREE_CUTS: Final = 8
+"""Cuts before any page was listed."""
 
 
 class ListingError(PipelineError):
@@ -64,27 +71,21 @@ def bucket_objects(s3: Any, bucket: str, prefix: str) -> Iterator[pa.RecordBatch
     """
     # One connection is for the names of the folders, which are asked for meanwhile.
     in_flight = max(1, min(MOST_IN_FLIGHT, s3.meta.config.max_pool_connections - 1))
-    stopped = threading.Event()
     with (
         tempfile.TemporaryDirectory(prefix="listing-") as folder,
         ThreadPoolExecutor(in_flight, thread_name_prefix="list") as pool,
     ):
-        numbers, waiting = count(), deque[Future[Path]]()
-
-        def submit(keys: KeyRange) -> None:
-            path = Path(folder, f"{next(numbers)}.arrow")
-            waiting.append(pool.submit(_write_range, s3, bucket, prefix, keys, path, stopped))
-
+        work, waiting = _Work(s3, bucket, prefix, Path(folder), pool, in_flight), deque[_Listed]()
         try:
             for keys in ranges(_folders(s3, bucket, prefix)):
-                submit(keys)
+                waiting.append(work.begin(keys))
                 if len(waiting) >= in_flight * _AHEAD:
-                    yield from _taken(waiting.popleft())
+                    yield from work.taken(waiting.popleft())
             while waiting:
-                yield from _taken(waiting.popleft())
+                yield from work.taken(waiting.popleft())
         finally:
             # Whoever stopped reading, or an error, stops the requests too.
-            stopped.set()
+            work.stopped.set()
             pool.shutdown(cancel_futures=True)
 
 
@@ -130,35 +131,98 @@ def _level(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[list[str], bool]
         yield folders, not page["IsTruncated"]
 
 
-def _write_range(
-    s3: Any, bucket: str, prefix: str, keys: KeyRange, path: Path, stopped: threading.Event
-) -> Path:
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with pa.ipc.new_stream(str(path), OBJECT_SCHEMA, options=options) as writer:
-        for batch in _range(s3, bucket, prefix, keys):
-            if stopped.is_set():
-                break
-            writer.write_batch(batch)
-    return path
+@dataclass
+class _Listed:
+    """A range that is being listed, or waits on disk."""
+
+    keys: KeyRange
+    path: Path
+    done: "Future[None]" = field(default_factory=Future)
+    rest: "_Listed | None" = None
+    """The range after it that it has handed on, known once it is done."""
 
 
-def _range(s3: Any, bucket: str, prefix: str, keys: KeyRange) -> Iterator[pa.RecordBatch]:
-    last = keys.after
-    start = {"StartAfter": keys.after} if keys.after else {}
-    for page in _pages(s3, Bucket=bucket, Prefix=prefix, **start):
-        entries = page.get("Contents", [])
-        # Python compares strings by code point, which is the order of their UTF-8 bytes.
-        names = [last, *(entry["Key"] for entry in entries)]
-        if names != sorted(names):
-            raise ListingError(
-                f"Bucket {bucket!r} does not list its keys in the bytes' order: use a general purpose "
-                "bucket, or an inventory report."
-            )
-        last = names[-1]
-        if keys.until is not None and last > keys.until:
-            yield _batch(entries[: bisect_right(names, keys.until) - 1])
-            return
-        yield _batch(entries)
+class _Work:
+    """The ranges under way. Each is a thread's, which hands on the rest of its range when others are idle."""
+
+    def __init__(
+        self, s3: Any, bucket: str, prefix: str, folder: Path, pool: ThreadPoolExecutor, in_flight: int
+    ) -> None:
+        self._s3, self._of = s3, {"Bucket": bucket, "Prefix": prefix}
+        self._folder, self._pool, self._in_flight = folder, pool, in_flight
+        self._numbers, self._lock, self.stopped = count(), threading.RLock(), threading.Event()
+        self._running, self._unread, self._pages, self._cuts = 0, 0, 0, 0
+
+    def begin(self, keys: KeyRange) -> _Listed:
+        with self._lock:
+            self._running += 1
+            self._unread += 1
+            listed = _Listed(keys, self._folder / f"{next(self._numbers)}.arrow")
+            listed.done = self._pool.submit(self._list, listed)
+            return listed
+
+    def taken(self, listed: _Listed | None) -> Iterator[pa.RecordBatch]:
+        """Of a range and of what it has handed on, once they are listed."""
+        while listed is not None:
+            listed.done.result()
+            with pa.ipc.open_stream(str(listed.path)) as batches:
+                yield from (batch for batch in batches if batch.num_rows)
+            listed.path.unlink()
+            with self._lock:
+                self._unread -= 1
+            listed = listed.rest
+
+    def _list(self, listed: _Listed) -> None:
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        try:
+            with pa.ipc.new_stream(str(listed.path), OBJECT_SCHEMA, options=options) as writer:
+                for batch in self._batches(listed):
+                    writer.write_batch(batch)
+                    if self.stopped.is_set():
+                        break
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def _batches(self, listed: _Listed) -> Iterator[pa.RecordBatch]:
+        last = listed.keys.after
+        start = {"StartAfter": last} if last else {}
+        for number, page in enumerate(_pages(self._s3, **self._of, **start)):
+            entries = page.get("Contents", [])
+            # Python compares strings by code point, which is the order of their UTF-8 bytes.
+            names = [last, *(entry["Key"] for entry in entries)]
+            if names != sorted(names):
+                raise ListingError(
+                    f"Bucket {self._of['Bucket']!r} does not list its keys in the bytes' order: use a "
+                    "general purpose bucket, or an inventory report."
+                )
+            last, until = names[-1], listed.keys.until
+            if until is not None and last >= until:
+                yield _batch(entries[: bisect_right(names, until) - 1])
+                return
+            yield _batch(entries)
+            with self._lock:
+                self._pages += 1
+                if entries and page["IsTruncated"] and number % _PAGES_AHEAD == 0 and self._has_room():
+                    self._hand_on(listed, names[1:])
+
+    def _has_room(self) -> bool:
+        """Whether a thread is idle, the disk is not behind, and a request more is within the bounds."""
+        return (
+            self._running < self._in_flight
+            and self._unread < self._in_flight * _AHEAD
+            and self._cuts < _FREE_CUTS + self._pages // _PAGES_A_CUT
+        )
+
+    def _hand_on(self, listed: _Listed, names: list[str]) -> None:
+        """Cut a range some pages ahead of ``names``, its last ones, and begin with what lies behind."""
+        # The later half: the first names of a folder may lie far from the others.
+        cut = key_ahead(names[len(names) // 2 :], 2 * _PAGES_AHEAD)
+        keys = listed.keys
+        if cut is not None and (keys.until is None or cut < keys.until):
+            rest = self.begin(KeyRange(cut, keys.until))
+            listed.keys, listed.rest, rest.rest = KeyRange(keys.after, cut), rest, listed.rest
+            self._cuts += 1
 
 
 def _pages(s3: Any, **arguments: str) -> Iterable[dict[str, Any]]:
@@ -173,10 +237,3 @@ def _batch(entries: list[dict[str, Any]]) -> pa.RecordBatch:
         [entry["Size"] for entry in entries],
     ]
     return pa.RecordBatch.from_arrays(list(map(pa.array, columns, OBJECT_SCHEMA.types)), schema=OBJECT_SCHEMA)
-
-
-def _taken(listed: "Future[Path]") -> Iterator[pa.RecordBatch]:
-    path = listed.result()
-    with pa.ipc.open_stream(str(path)) as batches:
-        yield from (batch for batch in batches if batch.num_rows)
-    path.unlink()
