@@ -1,5 +1,6 @@
 """The listing holds every photo once, in the order of its key's bytes, however the keys are laid out."""
 
+import hashlib
 import itertools
 import tempfile
 import threading
@@ -14,6 +15,7 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fruit_pipeline.photos import bucket_listing
 from fruit_pipeline.photos.bucket_listing import OBJECT_SCHEMA, ListingError, ranges
 from fruit_pipeline.photos.listing import listed
 from fruit_pipeline.photos.manifest_merge import Changes
@@ -25,7 +27,10 @@ _prefixes = (f"{number}/" for number in itertools.count())
 
 
 @pytest.fixture
-def small_pages(s3: Any) -> Any:
+def small_pages(s3: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Few keys are many pages, and a range is cut wherever a thread is idle."""
+    monkeypatch.setattr(bucket_listing, "_PAGES_AHEAD", 1)
+    monkeypatch.setattr(bucket_listing, "_FREE_CUTS", 1_000)
     s3.meta.events.register(
         "provide-client-params.s3.ListObjectsV2", lambda params, **_: {**params, "MaxKeys": PAGE}
     )
@@ -95,6 +100,67 @@ def test_any_legal_keys_are_listed_once_and_in_order(small_pages: Any, names: se
     there = {prefix + name for name in names}
     put(small_pages, there)
     assert keys(small_pages, prefix) == by_bytes(there)
+
+
+def names_of_one_kind() -> st.SearchStrategy[set[str]]:
+    """As photos of one folder are named: counted, drawn at random, by label; or anything at all."""
+    anything = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="/"), max_size=8)
+    kinds = [
+        st.integers(0, 10**6).map("img_{:06}.jpg".format),
+        st.integers(0, 500).map("{}.jpg".format),
+        st.uuids().map("{}.jpg".format),
+        st.builds("{} {:03}.jpg".format, st.sampled_from(["Kiwi", "Pear", "Épi"]), st.integers(0, 999)),
+        anything.map("{}.jpg".format),
+    ]
+    return st.one_of(st.sets(kind, max_size=25) for kind in kinds)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=names_of_one_kind())
+def test_any_names_in_one_folder_are_listed_once_and_in_order(small_pages: Any, names: set[str]) -> None:
+    prefix = next(_prefixes)
+    there = {f"{prefix}Kiwi/{name}" for name in names}
+    put(small_pages, there)
+    assert keys(small_pages, prefix) == by_bytes(there)
+
+
+COUNT = 300
+ONE_FOLDER: dict[str, Iterable[str]] = {
+    "counted": (f"img_{n:06}" for n in range(COUNT)),
+    "counted without zeros": (f"img_{n}" for n in range(COUNT)),
+    "hashes": (hashlib.sha256(bytes([n % 256, n // 256])).hexdigest() for n in range(COUNT)),
+    "times": (f"IMG_202611{1 + n // 24:02}_{n % 24:02}{n % 60:02}00" for n in range(COUNT)),
+    "labels": (f"{('Apple', 'Kiwi', 'Pear', 'Plum', 'Zucchini')[n % 5]} {n:04}" for n in range(COUNT)),
+}
+
+
+@pytest.mark.parametrize("names", ONE_FOLDER.values(), ids=ONE_FOLDER)
+def test_one_folder_is_listed_from_several_places(
+    s3: Any, names: Iterable[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_listing, "_PAGES_AHEAD", 10)
+    s3.meta.events.register(
+        "provide-client-params.s3.ListObjectsV2", lambda params, **_: {**params, "MaxKeys": PAGE}
+    )
+    there = [f"Test/Kiwi/{name}.jpg" for name in names]
+    put(s3, there)
+    made = requests_of(s3)
+    assert keys(s3) == by_bytes(there)
+    begun = [request for request in made if "start-after" in request["query_string"]]
+    pages = COUNT // PAGE
+    assert len(begun) >= 3
+    # Two requests ask for folders. Each cut costs one at most.
+    assert len(made) <= 2 + pages + 8 + pages // 100
+
+
+def test_a_small_folder_costs_few_requests_more(s3: Any) -> None:
+    s3.meta.events.register(
+        "provide-client-params.s3.ListObjectsV2", lambda params, **_: {**params, "MaxKeys": PAGE}
+    )
+    put(s3, [f"Test/Kiwi/{n:03}.jpg" for n in range(4 * PAGE)])
+    made = requests_of(s3)
+    assert len(keys(s3)) == 4 * PAGE
+    assert len(made) <= 2 + 4 + 2
 
 
 def test_a_row_says_what_s3_says(s3: Any) -> None:
