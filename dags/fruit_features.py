@@ -79,9 +79,11 @@ to do. The result of the last green run stays current. Fix the cause, then trigg
     tags=["fruits", "emr"],
 ) as dag:
     with group("prepare", "What to do, whether it may cost that much, and what it needs on S3."):
-        plan = task(multiple_outputs=False, on_execute_callback=[*NOTES, started_by.note_started_by])(
-            tasks.plan
-        )()
+        plan = task(
+            multiple_outputs=False,
+            execution_timeout=timedelta(minutes=DEPLOYMENT.plan_minutes),
+            on_execute_callback=[*NOTES, started_by.note_started_by],
+        )(tasks.plan)()
         # Returns nothing where nothing is new: then all that follows is skipped, but for the teardowns.
         guards = task.short_circuit(task_id="guards", multiple_outputs=False)(tasks.check_guards)()
         publish_artifacts = task(multiple_outputs=True)(tasks.publish_artifacts)()

@@ -47,5 +47,9 @@ task that failed says why. A run whose tasks are skipped found nothing to do.
         inlets=[PHOTO_EVENTS, drop_assets.PHOTO_CHECK],
         doc_md=runbook.WAIT_UNTIL_COMPLETE,
     ).output
-    drop = task(multiple_outputs=False, outlets=[drop_assets.PHOTO_CHECK])(drop_tasks.look_into_bucket)(heard)
+    drop = task(
+        multiple_outputs=False,
+        outlets=[drop_assets.PHOTO_CHECK],
+        execution_timeout=timedelta(minutes=DEPLOYMENT.plan_minutes),
+    )(drop_tasks.look_into_bucket)(heard)
     task(outlets=[drop_assets.PHOTO_DROP])(drop_tasks.announce_drop)(drop)

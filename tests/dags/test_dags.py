@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from copy import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from fruit_pipeline.dag.operators import (
     StepSensor,
 )
 from fruit_pipeline.security.regions import EU_REGIONS
+from fruit_pipeline.settings.deployment import MOST_PHOTOS, PLANNED_A_MINUTE, Deployment
 from tests.conftest import REPOSITORY
 from tests.dags.conftest import HEAVY_MODULES
 
@@ -126,6 +127,16 @@ def test_every_task_has_an_owner_and_a_time_limit(dagbag: Any) -> None:
         for task in dag.tasks:
             assert task.owner not in ("", "airflow"), f"{task.task_id}: set owner"
             assert task.execution_timeout, f"{task.task_id}: set execution_timeout"
+
+
+def test_what_lists_the_bucket_has_the_time_for_it(dagbag: Any) -> None:
+    deployment = Deployment()
+    lists = {"fruit_features": "plan", "photo_drops": "look_into_bucket"}
+    for dag_id, task_id in lists.items():
+        limit = dagbag.dags[dag_id].get_task(task_id).execution_timeout
+        assert limit == timedelta(minutes=deployment.plan_minutes)
+        assert limit > timedelta(minutes=deployment.listing_minutes)
+    assert deployment.plan_minutes >= 2 * MOST_PHOTOS / PLANNED_A_MINUTE
 
 
 def test_the_dag_has_the_tasks_of_the_design_in_their_order(dag: Any) -> None:

@@ -111,7 +111,8 @@ def look_into_bucket(heard: dict[str, Any]) -> dict[str, Any]:
 
     parameters = RunParameters()
     check_residency(parameters.region, parameters.bucket)
-    waiting = changes.count(client("s3", parameters.region), parameters.bucket, parameters.input_prefix)
+    s3, minutes = client("s3", parameters.region), Deployment().listing_minutes
+    waiting = changes.count(s3, parameters.bucket, parameters.input_prefix, minutes)
     counts = {"new": waiting.new, "changed": waiting.changed, "deleted": waiting.deleted}
     log.info("%d new photos wait, %d changed, %d deleted.", *counts.values())
     # Stored with this task's success, and not without it: what it has seen starts no further look.

@@ -1,5 +1,6 @@
 """What is new since the current result, read from S3 and never from an event."""
 
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,26 +22,32 @@ WORK_LIST_SCHEMA: Final = pa.schema(
 )
 
 
-def count(s3: Any, bucket: str, prefix: str) -> Changes:
+def count(s3: Any, bucket: str, prefix: str, minutes: float = math.inf) -> Changes:
     """What waits under a prefix: how the photos differ from those of the current result.
 
-    Nothing is written. Without a result of this prefix, all photos are new.
+    Nothing is written. Without a result of this prefix, all photos are new. ``ListingError`` after so many
+    ``minutes``.
     """
     changes, current = Changes(), read_pointer(s3, bucket)
     same_prefix = current.pointer and current.pointer.get("features", {}).get("input_prefix") == prefix
     known = KnownFeatures(current.manifest(bucket) if same_prefix else None)
-    for _ in merged(_photos(s3, bucket, prefix, changes), known.rows(s3, bucket), "", changes):
+    for _ in merged(_photos(s3, bucket, prefix, changes, None, minutes), known.rows(s3, bucket), "", changes):
         pass
     return changes
 
 
 def write_lists(
-    s3: Any, layout: RunLayout, prefix: str, known: KnownFeatures = NONE_KNOWN, inventory: str | None = None
+    s3: Any,
+    layout: RunLayout,
+    prefix: str,
+    known: KnownFeatures = NONE_KNOWN,
+    inventory: str | None = None,
+    minutes: float = math.inf,
 ) -> Changes:
     """List the photos, write the run's draft of a manifest, and the work list where there is work.
 
     What is ``known`` is no work. Without a photo nothing is written. ``inventory`` is the address of a
-    report's manifest.json to list from, if any.
+    report's manifest.json to list from, if any. ``ListingError`` after so many ``minutes``.
     """
     changes = Changes()
     rows = known.rows(s3, layout.bucket)
@@ -49,7 +56,7 @@ def write_lists(
             RowWriter(Path(folder, "work.parquet"), WORK_LIST_SCHEMA) as work,
             RowWriter(Path(folder, "draft.parquet"), MANIFEST_SCHEMA) as draft,
         ):
-            photos = _photos(s3, layout.bucket, prefix, changes, inventory)
+            photos = _photos(s3, layout.bucket, prefix, changes, inventory, minutes)
             for row in merged(photos, rows, layout.source, changes, known.lost, known.unpublished):
                 draft.write(row)
                 if row.source == layout.source:
@@ -62,6 +69,6 @@ def write_lists(
 
 
 def _photos(
-    s3: Any, bucket: str, prefix: str, changes: Changes, inventory: str | None = None
+    s3: Any, bucket: str, prefix: str, changes: Changes, inventory: str | None, minutes: float
 ) -> Iterator[Photo]:
-    return map(Photo._make, rows_of(listed(s3, bucket, prefix, changes, inventory), Photo._fields))
+    return map(Photo._make, rows_of(listed(s3, bucket, prefix, changes, inventory, minutes), Photo._fields))

@@ -7,13 +7,15 @@ out. An upload in progress is nothing that S3 lists. Keys that differ only in ca
 different photos.
 """
 
+import math
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 
 import pyarrow as pa
 
 from fruit_contract.layout import is_image_key, suffix_of
-from fruit_pipeline.photos.bucket_listing import bucket_objects
+from fruit_pipeline.photos.bucket_listing import ListingError, bucket_objects
 from fruit_pipeline.photos.inventory import inventory_objects
 from fruit_pipeline.photos.manifest_merge import Changes
 
@@ -22,20 +24,34 @@ _BATCH_ROWS: Final = 30_000
 
 
 def listed(
-    s3: Any, bucket: str, prefix: str, changes: Changes, inventory: str | None = None
+    s3: Any,
+    bucket: str,
+    prefix: str,
+    changes: Changes,
+    inventory: str | None = None,
+    minutes: float = math.inf,
 ) -> Iterator[pa.RecordBatch]:
     """The photos under ``prefix`` as batches of ``OBJECT_SCHEMA``, sorted by the UTF-8 bytes of the key.
 
     ``inventory`` is the address of a report's manifest.json, which is then read and not the bucket.
     ``changes.ignored`` and ``left_out`` are counted up. Memory does not grow with the number of keys.
-    ``ListingError`` in one sentence where the listing cannot be used.
+    ``ListingError`` in one sentence where the listing cannot be used, or is not done after so many
+    ``minutes``, what is made of it included.
     """
+    latest, seen = time.monotonic() + minutes * 60, 0
     waiting: list[pa.RecordBatch] = []
     if inventory:
         objects = inventory_objects(s3, inventory, bucket, prefix)
     else:
         objects = bucket_objects(s3, bucket, prefix)
     for batch in objects:
+        seen += batch.num_rows
+        if time.monotonic() > latest:
+            report = "" if inventory else "give inventory the manifest.json of an S3 Inventory report, or "
+            raise ListingError(
+                f"s3://{bucket}/{prefix} has more than the {seen:,} objects that were listed in {minutes:g} "
+                f"minutes: {report}raise FRUITS_PLAN_MINUTES."
+            )
         keys = batch.column("key").to_pylist()
         named = list(map(is_image_key, keys))
         photos = batch.filter(pa.array(named, pa.bool_()))

@@ -64,7 +64,9 @@ def plan(
     known, damage = KnownFeatures(), dict[str, int]()
     if not refresh:
         known, damage = _known(s3, bucket, current if reusable else None, finished, identity)
-    changes = write_lists(s3, layout, parameters.input_prefix, known, parameters.inventory)
+    changes = write_lists(
+        s3, layout, parameters.input_prefix, known, parameters.inventory, deployment.listing_minutes
+    )
     left_out = dict(changes.left_out.most_common(_SUFFIXES_TOLD))
     components = components_kept(changes.found, parameters.components, unattended)
     waits = components == 0 and current.pointer is None

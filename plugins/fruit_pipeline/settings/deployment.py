@@ -4,6 +4,7 @@ Parameters of a run are in :mod:`fruit_pipeline.settings.parameters`; here is wh
 once: names of roles, where the artifacts lie, how often to ask EMR.
 """
 
+import math
 import os
 from datetime import date
 from pathlib import Path
@@ -24,6 +25,13 @@ PROJECT: Final = "fruit-features"
 """The tag by which AWS knows what belongs to this project, of every installation."""
 MOST_KEPT_RUNS: Final = 100
 """Published runs that the pointer to the current result names, itself first; clean-up keeps some of them."""
+MOST_PHOTOS: Final = 100_000_000
+"""What ``plan`` has time for by default."""
+PLANNED_A_MINUTE: Final = 1_200_000
+"""Photos that ``plan`` lists, compares and writes, the work of one core: a million in 49 s, by ``make bench``
+(docs/evidence/performance.md, "plan over 1,000,000 keys")."""
+LISTING_SHARE: Final = 0.9
+"""Of the time of ``plan``: the rest is for its lists to go to S3, 20 bytes a photo each."""
 PERSISTED_SECONDS: Final = 5.0
 """How long the watcher keeps messages that it has told Airflow of: a triggerer that dies before it has stored
 the event finds them again. Airflow's triggerer and its supervisor exchange events about once a second."""
@@ -62,6 +70,8 @@ class Deployment(BaseSettings):
     """Seconds between two questions of a sensor to EMR, which itself refreshes twice a minute."""
     task_minutes: float = Field(30.0, gt=0)
     """Longest run of a task in a worker, in minutes; the waits for EMR have limits of their own."""
+    plan_minutes: float = Field(float(math.ceil(2 * MOST_PHOTOS / PLANNED_A_MINUTE)), gt=0)
+    """Longest run of `plan` and of a look for drops, in minutes; half of it is for 100 million photos."""
     keep_runs: int = Field(7, ge=1, le=MOST_KEPT_RUNS)
     """Number of published runs whose files are kept, the current one included; all reports are kept."""
     code_dir: Path = _REPOSITORY / "spark"
@@ -92,6 +102,11 @@ class Deployment(BaseSettings):
     """Fewer new, changed or deleted photos than this start no run."""
     notify: str = ""
     """SNS topic (its ARN) or notifier (class, JSON arguments) that tells people; when empty, none does."""
+
+    @property
+    def listing_minutes(self) -> float:
+        """After so many minutes a listing gives up, in time to say what it has seen."""
+        return LISTING_SHARE * self.plan_minutes
 
     @model_validator(mode="after")
     def _is_in_the_eu(self) -> Self:

@@ -33,6 +33,17 @@ def test_plan_goes_as_far_as_the_photos_where_all_is_right(params: dict[str, Any
         tasks.plan()
 
 
+def test_plan_gives_up_before_its_time_is_over(
+    s3: Any, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRUITS_PLAN_MINUTES", "1e-9")
+    s3.put_object(Bucket=BUCKET, Key="Test/Kiwi/1.jpg", Body=b"a photo")
+    with pytest.raises(
+        AirflowFailException, match=r"has more than the 1 objects .* raise FRUITS_PLAN_MINUTES"
+    ):
+        tasks.plan()
+
+
 @pytest.mark.parametrize("run_id", ["spare~1", "a#b", "r" * 257])
 def test_plan_refuses_a_run_id_that_no_tag_of_emr_can_be(
     params: dict[str, Any], run_id: str, in_task: InTask

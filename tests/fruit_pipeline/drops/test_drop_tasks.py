@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
 from fruit_pipeline.drops import drop_tasks
 from fruit_pipeline.drops.drop_assets import PHOTO_CHECK, PHOTO_DROP
 from fruit_pipeline.drops.drop_tasks import DropCompleteSensor
+from fruit_pipeline.settings.parameters import RunParameters
+from tests.fruit_pipeline.conftest import BUCKET
 
 EVENTS = Asset("photo_events")
 
@@ -113,3 +115,16 @@ def test_enough_photos_are_announced_with_all_that_is_known(announced: Any) -> N
 def test_fewer_than_the_least_are_not_announced(announced: Any) -> None:
     with pytest.raises(AirflowSkipException, match="2 photos wait, fewer than min_new_images 3"):
         announced({"new": 1, "changed": 1, "deleted": 0})
+
+
+def test_the_look_into_the_bucket_gives_up_before_its_time_is_over(
+    s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
+    monkeypatch.setenv("FRUITS_PLAN_MINUTES", "1e-9")
+    monkeypatch.setattr(drop_tasks, "RunParameters", lambda: RunParameters(bucket=BUCKET))
+    s3.put_object(Bucket=BUCKET, Key="Test/Kiwi/1.jpg", Body=b"a photo")
+    with pytest.raises(
+        AirflowFailException, match=r"has more than the 1 objects .* raise FRUITS_PLAN_MINUTES"
+    ):
+        drop_tasks.look_into_bucket({"seen_until": None})

@@ -211,6 +211,12 @@ def test_a_report_that_cannot_be_used_is_one_sentence(s3: Any) -> None:
         rows_of(s3)
 
 
+def test_a_report_that_takes_too_long_asks_for_more_time(s3: Any) -> None:
+    report(s3, "CSV", [row("Test/a/1.jpg")])
+    with pytest.raises(ListingError, match=r"1 objects that were listed in 0 minutes: raise FRUITS_PLAN_MIN"):
+        list(listed(s3, BUCKET, "Test/", Changes(), URI, minutes=0))
+
+
 def test_a_data_file_that_is_gone_or_another_is_refused(s3: Any) -> None:
     report(s3, "CSV", [row("Test/a/1.jpg")])
     s3.put_object(Bucket=BUCKET, Key="inventory/fruits/daily/data/0", Body=b"another")
@@ -231,6 +237,7 @@ def test_batches_of_any_keys_are_sorted_by_their_bytes(
 ) -> None:
     monkeypatch.setattr(external_sort, "RUN_ROWS", 7)
     monkeypatch.setattr(external_sort, "_STEP_ROWS", 2)
+    monkeypatch.setattr(external_sort, "MOST_RUNS", 3)
     schema, batches, at = pa.schema([("key", pa.string()), ("size", pa.int64())]), [], 0
     while at < len(names):
         some = names[at : at + cuts[at]]
@@ -239,3 +246,20 @@ def test_batches_of_any_keys_are_sorted_by_their_bytes(
     found = [each for batch in external_sort.by_key(batches, schema, tmp_path) for each in batch.to_pylist()]
     assert [each["key"] for each in found] == sorted(names, key=str.encode)
     assert {each["size"]: each["key"] for each in found} == dict(enumerate(names))
+
+
+def test_few_files_are_open_however_many_rows_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(external_sort, "RUN_ROWS", 1)
+    schema = pa.schema([("key", pa.string())])
+    count = 20 * external_sort.MOST_RUNS
+    batches = (pa.RecordBatch.from_pydict({"key": [f"{n * 7 % count:05}"]}, schema) for n in range(count))
+    descriptors = Path("/proc/self/fd")
+    before, most, found = len(list(descriptors.iterdir())), 0, []
+    for batch in external_sort.by_key(batches, schema, tmp_path):
+        found += batch.column("key").to_pylist()
+        most = max(most, len(list(descriptors.iterdir())) - before)
+    assert found == [f"{n:05}" for n in range(count)]
+    assert most <= external_sort.MOST_RUNS
+    assert list(tmp_path.iterdir()) == []

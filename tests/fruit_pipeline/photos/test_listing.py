@@ -284,3 +284,13 @@ def test_a_client_with_one_connection_will_do(s3: Any) -> None:
     one = boto3.client("s3", region_name="eu-west-1", config=Config(max_pool_connections=1))
     put(s3, [f"Test/{label}/1.jpg" for label in range(200)])
     assert len(keys(one)) == 200
+
+
+def test_a_listing_that_takes_too_long_says_how_far_it_came_and_the_way_out(s3: Any) -> None:
+    put(s3, [f"Test/{label}/1.jpg" for label in "abc"])
+    with pytest.raises(
+        ListingError,
+        match=r"^s3://fruits-test/Test/ has more than the 1 objects that were listed in 0 minutes: give "
+        r"inventory the manifest\.json of an S3 Inventory report, or raise FRUITS_PLAN_MINUTES\.$",
+    ):
+        list(listed(s3, BUCKET, "Test/", Changes(), minutes=0))
