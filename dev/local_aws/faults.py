@@ -31,6 +31,8 @@ class Throttle(_Effect):
     RequestThrottled (403)."""
 
     kind: Literal["throttle"] = "throttle"
+    above: int | None = Field(default=None, ge=0)
+    """How many calls go through in each second; None for none."""
 
 
 class Error(_Effect):
@@ -118,6 +120,10 @@ class FaultRecord(Record):
     hits: int = 0
     """Calls it acted on."""
     first_hit_at: float | None = None
+    second: int = 0
+    """The second of the last call that matched, since 1970."""
+    in_second: int = 0
+    """Calls in it that went through."""
 
 
 @dataclass
@@ -168,6 +174,12 @@ class Faults(NumberedRecords[FaultRecord]):
 
     def _acts(self, record: FaultRecord) -> bool:
         fault, now = record.fault, self._clock.now()
+        if isinstance(fault.effect, Throttle) and fault.effect.above is not None:
+            if record.second != int(now):
+                record.second, record.in_second = int(now), 0
+            if record.in_second < fault.effect.above:
+                record.in_second += 1
+                return False
         if record.matched < fault.first or (fault.calls is not None and record.hits >= fault.calls):
             return False
         if record.first_hit_at is None:

@@ -16,6 +16,7 @@ from fruit_contract.partitions import (
     most_feature_files,
     output_partitions,
 )
+from fruit_contract.s3_limits import READS_A_SECOND
 from fruit_pipeline.cost import prices as price_list
 from fruit_pipeline.cost import substitutes
 from fruit_pipeline.cost.invoice import ON_DEMAND, SPOT, InvoiceLine, NodeUse, S3Use, invoice_lines, total_usd
@@ -156,8 +157,25 @@ def expected_hours(parameters: RunParameters, workload: Workload) -> float:
 def step_seconds(parameters: RunParameters, workload: Workload) -> float:
     """The steps together, in seconds."""
     solver = SPARK_SOLVER_SECONDS / GRAVITON_SHARE if parameters.solver == "spark" else 0.0
-    work = core_seconds(parameters, workload) / cores(parameters.fleet)
-    return workload.steps * STEP_SECONDS + work + solver
+    return workload.steps * STEP_SECONDS + work_seconds(parameters, workload) + solver
+
+
+def work_seconds(parameters: RunParameters, workload: Workload) -> float:
+    """What all cores together need for the photos, or what S3 needs to give them, if that is more."""
+    return max(_computing(parameters, workload), _reading(parameters, workload))
+
+
+def reads_bind(parameters: RunParameters, workload: Workload) -> bool:
+    """Whether S3 gives the photos more slowly than the cores could take them."""
+    return _reading(parameters, workload) > _computing(parameters, workload)
+
+
+def _computing(parameters: RunParameters, workload: Workload) -> float:
+    return core_seconds(parameters, workload) / cores(parameters.fleet)
+
+
+def _reading(parameters: RunParameters, workload: Workload) -> float:
+    return workload.images * READS_PER_IMAGE[parameters.reader] / READS_A_SECOND
 
 
 def cores(fleet: Fleet) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fruit_contract.report_schema import ChosenFleet, ExpectedSizing
+from fruit_contract.s3_limits import READS_A_SECOND
 from fruit_pipeline.cost import estimate as arithmetic
 from fruit_pipeline.cost import prices as price_list
 from fruit_pipeline.cost import substitutes
@@ -230,14 +231,16 @@ def explained(parameters: RunParameters, workload: Workload) -> str:
     """The arithmetic of a run with a known fleet, in one line for the log and the run's page."""
     fleet = parameters.fleet
     working = arithmetic.cores(fleet)
-    photos = arithmetic.core_seconds(parameters, workload) / working / 60
+    photos = arithmetic.work_seconds(parameters, workload) / 60
     rate = arithmetic.images_per_core_second(parameters)
     minutes = arithmetic.expected_hours(parameters, workload) * 60
     cores = f"{working} core{'s' * (working > 1)}"
+    binds = arithmetic.reads_bind(parameters, workload)
+    bound = f", at S3's {READS_A_SECOND:,} reads a second" if binds else ""
     return (
         f"{fleet}: {workload.images:,} images at {rate:.0f} a second and core on {cores} take {photos:.1f} "
-        f"minutes; with start, steps and end the cluster lives {minutes:.1f} minutes, deadline_minutes is "
-        f"{parameters.deadline_minutes:g}."
+        f"minutes{bound}; with start, steps and end the cluster lives {minutes:.1f} minutes, "
+        f"deadline_minutes is {parameters.deadline_minutes:g}."
     )
 
 

@@ -11,6 +11,7 @@ from fruit_spark.model.engines import FEATURE_DIM, Engine, Features
 from fruit_spark.model.model_broadcast import BroadcastModel
 from fruit_spark.photos.decode import Pixels, resize
 from fruit_spark.photos.fetch import read_images
+from fruit_spark.photos.read_rate import ReadRate
 from fruit_spark.photos.work_items import ReadImage, WorkItem
 from fruit_spark.step_errors import RejectedImage
 from fruit_spark.storage.part_files import Batches
@@ -23,14 +24,18 @@ Decoded = tuple[str, Pixels | None, str | None]
 """Path, pixels (uint8 [size, size, 3] RGB) or None, reason or None."""
 
 
-def featurize_work_list(model: BroadcastModel, batch_size: int) -> Callable[[Batches], Batches]:
-    """For ``mapInArrow`` over the work list: batches of work items to batches of features."""
+def featurize_work_list(
+    model: BroadcastModel, batch_size: int, reads_a_second: float
+) -> Callable[[Batches], Batches]:
+    """For ``mapInArrow`` over the work list: batches of work items to batches of features.
+
+    Each Python worker makes at most so many ``reads_a_second``.
+    """
 
     def featurize(batches: Batches) -> Batches:
         engine = model.load()
-        yield from to_feature_batches(
-            _decode(read_images(work_items(batches)), engine, model.image_size), engine, batch_size
-        )
+        images = read_images(work_items(batches), rate=ReadRate(reads_a_second))
+        yield from to_feature_batches(_decode(images, engine, model.image_size), engine, batch_size)
 
     return featurize
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from fruit_contract.layout import split_uri
 from fruit_contract.manifest import CHANGED, GONE
+from fruit_spark.photos.read_rate import ReadRate
 from fruit_spark.photos.work_items import ReadImage, WorkItem
 from fruit_spark.step_errors import RejectedImage, StepError
 from fruit_spark.storage.s3 import is_s3, s3_endpoint, s3_file_system, store_for
@@ -30,9 +31,14 @@ ATTEMPTS: Final = 4
 
 
 def read_images(
-    items: Iterable[WorkItem], fetch: Callable[[WorkItem], bytes] | None = None
+    items: Iterable[WorkItem],
+    fetch: Callable[[WorkItem], bytes] | None = None,
+    rate: ReadRate | None = None,
 ) -> Iterator[ReadImage]:
     """Every item once, in the order in which they arrive: a slow photo stalls none of the others.
+
+    They are asked for at ``rate``, or as fast as they are taken. What S3 throttles all the same, its client
+    asks for again, ever later.
 
     At most ``AHEAD`` items, of ``BYTES_AHEAD``, are under way or unread. An exception other than
     ``RejectedImage`` ends the iteration and fails the task.
@@ -44,6 +50,8 @@ def read_images(
 
     def work() -> None:
         while (item := asked.get()) is not None:
+            if rate is not None:
+                rate.wait()
             try:
                 answered.put(ReadImage(item, one(item)))
             except RejectedImage as reason:

@@ -12,6 +12,7 @@ from fruit_spark.features.spark_image_reader import featurize_with_spark_images
 from fruit_spark.model.engines import FEATURE_DIM
 from fruit_spark.model.model_broadcast import BroadcastModel, broadcast_model
 from fruit_spark.model.model_source import ModelSource, read_model
+from fruit_spark.photos.read_rate import reads_a_second
 from fruit_spark.photos.work_reader import WorkList, listed_work, read_work_list
 from fruit_spark.session.spark_session import seconds_since_launch, versions
 from fruit_spark.step_errors import StepError
@@ -91,7 +92,9 @@ def _write_features(
         rows.write.mode("append").parquet(hadoop.hadoop_uri(spark, settings.features))
         return
     # Round robin: every task gets the same number of images, whatever folders they lie in.
-    featurizing = featurize_work_list(model, settings.batch_size)
+    context = spark.sparkContext
+    rate = reads_a_second(context.getConf(), context.defaultParallelism)
+    featurizing = featurize_work_list(model, settings.batch_size, rate)
     write_by_task(images.repartition(tasks), featurizing, settings.features)
 
 

@@ -76,6 +76,19 @@ def test_emr_throttles_as_emr_does_and_boto3_tries_again(
     assert [each.status for each in control.logged_calls(operation="ListClusters").calls] == [400, 400, 200]
 
 
+def test_so_many_calls_go_through_in_each_second() -> None:
+    clock = ManualClock()
+    faults = Faults(clock)
+    faults.add(Fault(service="s3", operation="GetObject", effect=Throttle(above=2)))
+
+    def refused() -> bool:
+        return faults.plan("s3", "GetObject", "a").ending is not None
+
+    assert [refused() for _ in range(4)] == [False, False, True, True]
+    clock.advance(1)
+    assert [refused() for _ in range(3)] == [False, False, True]
+
+
 def test_s3_throttles_as_s3_does_by_key(once_s3: Any, control: Control, bucket: str) -> None:
     control.add_fault(Fault(service="s3", operation="PutObject", key_prefix="Results/", effect=Throttle()))
     control.add_fault(Fault(service="s3", operation="*", key_pattern=r"\.parquet$", effect=Throttle()))

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fruit_contract.partitions import image_partitions, most_feature_files, output_partitions
-from fruit_pipeline.cost import billing, estimate, speeds, substitutes
+from fruit_contract.s3_limits import READS_A_SECOND
+from fruit_pipeline.cost import billing, estimate, sizing, speeds, substitutes
 from fruit_pipeline.cost.budget import BudgetError, check_budget
 from fruit_pipeline.cost.estimate import Workload
 from fruit_pipeline.cost.invoice import NodeUse, invoice_lines, total_usd
@@ -106,6 +107,18 @@ def test_a_life_longer_than_the_limit_is_told_as_it_is() -> None:
     found = estimate.estimate(parameters, many, IRELAND)
     assert found.expected_hours == estimate.expected_hours(parameters, many) > 1.5
     assert total_usd(found.expected) < total_usd(found.worst)
+
+
+def test_no_fleet_is_expected_to_read_more_than_s3_gives() -> None:
+    many = Workload(images=10_000_000, image_bytes=10_000_000 * 6_000)
+    seconds = {
+        workers: estimate.work_seconds(RunParameters(workers=workers), many) for workers in (50, 53, 54, 100)
+    }
+    assert seconds[50] > seconds[53] > seconds[54] == seconds[100] == 10_000_000 / READS_A_SECOND
+    assert "minutes, at S3's 5,500 reads a second; with" in sizing.explained(RunParameters(workers=54), many)
+    assert "reads a second" not in sizing.explained(RunParameters(workers=53), many)
+    # The documentation names the number.
+    assert "54 workers of 4 cores" in (REPOSITORY / "docs/reference/steps.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fruit_spark.photos.fetch import AHEAD, BYTES_AHEAD, IN_FLIGHT, MAX_BYTES, fetch_image, read_images
+from fruit_spark.photos.read_rate import ReadRate
 from fruit_spark.photos.work_items import WorkItem
 from fruit_spark.step_errors import RejectedImage, StepError
 from fruit_spark.storage import s3
@@ -114,6 +115,18 @@ def test_a_failing_store_fails_the_task() -> None:
 
     with pytest.raises(StepError, match="S3 refused"):
         list(read_images(items(10), fetch))
+
+
+def test_every_photo_waits_for_its_turn() -> None:
+    class Counted(ReadRate):
+        turns = 0
+
+        def wait(self) -> None:
+            with self._lock:
+                self.turns += 1
+
+    rate = Counted(1)
+    assert len(list(read_images(items(100), lambda item: b"x", rate))) == rate.turns == 100
 
 
 def test_a_local_file_that_vanished_or_changed_is_rejected(tmp_path: Path) -> None:
