@@ -46,8 +46,8 @@ def plan() -> RunPlan:
     work list to S3 as Parquet. First it checks that the run stays in the EU, and that the bucket refuses
     requests without TLS.
 
-    **When it fails:** the message names the parameter, bucket, address or prefix that is wrong. Nothing was
-    created. Fix it and trigger a new run.
+    **When it fails:** the message names the parameter, bucket, address or prefix that is wrong, or how far
+    the listing came in its time. Nothing was created. Fix it and trigger a new run.
     """
     from fruit_pipeline.photos import planner  # pyarrow is slow to import, so not at parse
 
