@@ -111,7 +111,7 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class RunLayout:
-    """The keys of one run in one bucket. Nothing outside ``latest.json`` is ever overwritten."""
+    """The keys of one run in one bucket. Nothing but ``latest.json`` and ``progress`` is ever overwritten."""
 
     bucket: str
     run_key: str
@@ -128,6 +128,14 @@ class RunLayout:
     def draft(self) -> str:
         """Parquet of the manifest as it will be if no photo is rejected."""
         return f"{WORK_LISTS_PREFIX}{self.run_key}/manifest.parquet"
+
+    @property
+    def progress(self) -> str:
+        """JSON of how far the featurize step is: see :mod:`fruit_contract.progress`.
+
+        It lies with what is temporary. No result records it, as it does all files beside the features.
+        """
+        return f"{WORK_LISTS_PREFIX}{self.run_key}/progress.json"
 
     @property
     def manifest(self) -> str:

@@ -12,6 +12,7 @@ from fruit_pipeline.results.run_plan import RunPlan
 from fruit_pipeline.settings.parameters import RunParameters
 from fruit_pipeline.settings.releases import PYTHON_FOLDER
 
+_PROGRESS: Final = "--progress"
 _RUNTIME_FOLDER: Final = "runtime"
 
 
@@ -32,6 +33,7 @@ def featurize_step(
             "--features": layout.uri(layout.features),
             "--rejected": layout.uri(layout.rejected),
             "--metrics": layout.uri(layout.featurize_metrics),
+            _PROGRESS: layout.uri(layout.progress),
             "--model": artifacts.model,
             "--image-size": parameters.image_size,
             "--batch-size": parameters.batch_size,
@@ -75,6 +77,12 @@ def reduce_step(
         parameters,
         ["--fewer-components"] if plan["fewer_components"] else [],
     )
+
+
+def progress_of(step: dict[str, Any]) -> str | None:
+    """The S3 address where a step says how far it is; None for one that does not."""
+    arguments: list[str] = step["HadoopJarStep"]["Args"]
+    return arguments[arguments.index(_PROGRESS) + 1] if _PROGRESS in arguments else None
 
 
 def _spark_step(

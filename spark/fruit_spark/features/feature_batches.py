@@ -1,7 +1,7 @@
 """The one pass over the images of a task: read, decode, predict, and out as Arrow."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,9 @@ from fruit_spark.photos.read_rate import ReadRate
 from fruit_spark.photos.work_items import ReadImage, WorkItem
 from fruit_spark.step_errors import RejectedImage
 from fruit_spark.storage.part_files import Batches
+
+if TYPE_CHECKING:
+    from pyspark.accumulators import Accumulator
 
 FEATURES_DDL: Final = "path string, label string, features array<float>, reason string"
 """The features of a run as Spark sees them. ``features`` has 1,280 values and is null for a rejected
@@ -38,6 +41,19 @@ def featurize_work_list(
         yield from to_feature_batches(_decode(images, engine, model.image_size), engine, batch_size)
 
     return featurize
+
+
+def counting(
+    function: Callable[[Batches], Batches], done: "Accumulator[int]"
+) -> Callable[[Batches], Batches]:
+    """``function``, whose rows are added to ``done`` when their task has succeeded, and then once."""
+
+    def counted(batches: Batches) -> Batches:
+        for batch in function(batches):
+            done.add(batch.num_rows)
+            yield batch
+
+    return counted
 
 
 def featurize_spark_images(model: BroadcastModel, batch_size: int) -> Callable[[Batches], Batches]:

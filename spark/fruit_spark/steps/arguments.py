@@ -87,6 +87,9 @@ def featurize_parser() -> argparse.ArgumentParser:
         "Java (no EXIF orientation, CMYK or WebP). Default: fast",
     )
     parser.add_argument(
+        "--progress", metavar="ADDRESS", help="JSON file written meanwhile: how many images are done"
+    )
+    parser.add_argument(
         "--allow-no-features",
         action="store_true",
         help="succeed when all images are rejected: the result has others beside them",

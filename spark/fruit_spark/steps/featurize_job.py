@@ -7,7 +7,7 @@ from fruit_contract.partitions import image_partitions
 from fruit_contract.report_schema import FeaturizeMetrics
 from fruit_spark.features.attempts import Plan, forget_attempt, not_done_yet, write_by_task
 from fruit_spark.features.carried_rows import write_finished
-from fruit_spark.features.feature_batches import featurize_work_list
+from fruit_spark.features.feature_batches import counting, featurize_work_list
 from fruit_spark.features.spark_image_reader import featurize_with_spark_images
 from fruit_spark.model.engines import FEATURE_DIM
 from fruit_spark.model.model_broadcast import BroadcastModel, broadcast_model
@@ -16,11 +16,13 @@ from fruit_spark.photos.read_rate import reads_a_second
 from fruit_spark.photos.work_reader import WorkList, listed_work, read_work_list
 from fruit_spark.session.spark_session import seconds_since_launch, versions
 from fruit_spark.step_errors import StepError
+from fruit_spark.steps.progress_file import told
 from fruit_spark.storage import hadoop
 from fruit_spark.storage.driver_tables import open_table
 from fruit_spark.storage.part_files import mark_complete, write_table
 
 if TYPE_CHECKING:
+    from pyspark.accumulators import Accumulator
     from pyspark.sql import DataFrame, SparkSession
 
 
@@ -45,6 +47,8 @@ class FeaturizeSettings:
     """Seconds after which the step ends itself; None for never."""
     allow_no_features: bool = False
     """Whether it is right that all images are rejected: others are known already."""
+    progress: str | None = None
+    """Where to say how far the step is, see :class:`fruit_contract.progress.Progress`; None for nowhere."""
 
 
 def featurize(spark: "SparkSession", settings: FeaturizeSettings) -> FeaturizeMetrics:
@@ -65,9 +69,12 @@ def featurize(spark: "SparkSession", settings: FeaturizeSettings) -> FeaturizeMe
     )
     missing = not_done_yet(spark, work.rows, settings.features, plan)
     left = plan.images if missing is work.rows else missing.count()
-    if left:
-        tasks = settings.partitions or image_partitions(left, spark.sparkContext.defaultParallelism)
-        _write_features(spark, settings, missing, model, tasks)
+    done = spark.sparkContext.accumulator(plan.images - left)
+    with told(settings.progress, lambda: done.value, plan.images):
+        if left:
+            tasks = settings.partitions or image_partitions(left, spark.sparkContext.defaultParallelism)
+            _write_features(spark, settings, missing, model, tasks, done)
+            done.value = plan.images  # Spark's own reader is counted only here
     metrics = _write_rejected_and_metrics(spark, settings, source, model, plan.images, plan.images - left)
     if not metrics["processed"] and not settings.allow_no_features:
         raise StepError(
@@ -85,8 +92,14 @@ def _work(spark: "SparkSession", settings: FeaturizeSettings) -> WorkList:
 
 
 def _write_features(
-    spark: "SparkSession", settings: FeaturizeSettings, images: "DataFrame", model: BroadcastModel, tasks: int
+    spark: "SparkSession",
+    settings: FeaturizeSettings,
+    images: "DataFrame",
+    model: BroadcastModel,
+    tasks: int,
+    done: "Accumulator[int]",
 ) -> None:
+    """``done`` counts the images of each finished task, but not with Spark's own reader."""
     if settings.reader == "spark-image":
         rows = featurize_with_spark_images(spark, images, model, settings.batch_size)
         rows.write.mode("append").parquet(hadoop.hadoop_uri(spark, settings.features))
@@ -94,7 +107,7 @@ def _write_features(
     # Round robin: every task gets the same number of images, whatever folders they lie in.
     context = spark.sparkContext
     rate = reads_a_second(context.getConf(), context.defaultParallelism)
-    featurizing = featurize_work_list(model, settings.batch_size, rate)
+    featurizing = counting(featurize_work_list(model, settings.batch_size, rate), done)
     write_by_task(images.repartition(tasks), featurizing, settings.features)
 
 

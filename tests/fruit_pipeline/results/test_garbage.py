@@ -35,6 +35,7 @@ def put_run(s3: Any, name: str, sources: tuple[str, ...] = (), dead: tuple[str, 
 def leave_files(s3: Any, layout: RunLayout) -> None:
     for key in (
         layout.work_list,
+        layout.progress,
         f"{layout.features}part-0.parquet",
         f"{layout.rejected}part-0.parquet",
         f"{layout.pca_output}part-0.parquet",
@@ -58,9 +59,9 @@ def test_runs_beyond_the_kept_ones_go_and_their_reports_stay(s3: Any) -> None:
     done = garbage.collect(s3, BUCKET, keep_runs=2)
     assert of_run(s3, "a") == {layouts[0].report}
     assert of_run(s3, "b") == {layouts[1].report}
-    assert all(len(of_run(s3, name)) == 7 for name in "cd")
+    assert all(len(of_run(s3, name)) == 8 for name in "cd")
     assert len(done.removed) == 12
-    assert (done.objects, done.kept) == (12, 12)
+    assert (done.objects, done.kept) == (14, 12)
     assert LATEST_KEY in keys(s3)
 
 
@@ -96,7 +97,7 @@ def test_a_run_that_may_be_under_way_is_left_alone_for_two_days(
     monkeypatch.setattr(garbage, "_now", lambda s3, bucket: later)
     garbage.collect(s3, BUCKET, keep_runs=1)
     assert of_run(s3, "unpublished") == {other.report}
-    assert len(of_run(s3, "a")) == 7
+    assert len(of_run(s3, "a")) == 8
 
 
 def test_a_dry_run_says_the_same_and_removes_nothing(s3: Any) -> None:
@@ -106,7 +107,7 @@ def test_a_dry_run_says_the_same_and_removes_nothing(s3: Any) -> None:
     dry = garbage.collect(s3, BUCKET, keep_runs=1, dry_run=True)
     assert keys(s3) == before
     assert dry == garbage.collect(s3, BUCKET, keep_runs=1)
-    assert str(dry).startswith("12 folders that no kept result refers to, with 12 objects")
+    assert str(dry).startswith("12 folders that no kept result refers to, with 14 objects")
 
 
 def test_without_a_result_nothing_is_removed(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,3 +54,12 @@ def test_of_a_result_without_a_record_a_prefix_without_files_is_damaged(
     assert damage(s3, layout, recorded=False) == {}
     s3.delete_object(Bucket=BUCKET, Key=f"{layout.pca_output}b/c")
     assert damage(s3, layout, recorded=False) == {layout.pca_output: 1}
+
+
+def test_how_far_the_step_was_is_no_part_of_a_result(s3: Any, layout: RunLayout, keys: list[str]) -> None:
+    before = s3.get_object(Bucket=BUCKET, Key=layout.files)["Body"].read()
+    s3.put_object(Bucket=BUCKET, Key=layout.progress, Body=b"{}")
+    record(s3, layout, [SOURCE])
+    assert s3.get_object(Bucket=BUCKET, Key=layout.files)["Body"].read() == before
+    s3.put_object(Bucket=BUCKET, Key=layout.progress, Body=b"{...}")
+    assert damage(s3, layout) == {}
