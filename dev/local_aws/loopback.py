@@ -3,6 +3,8 @@
 Any page on the Web reaches loopback too, by way of its reader's browser. A browser says so by Origin or
 Sec-Fetch-Site. It says nothing if the site's name was made to mean 127.0.0.1 (DNS rebinding): the name is in
 Host then.
+
+A page may be open to links. A person comes to it from any site, and the site sees nothing of it.
 """
 
 import logging
@@ -33,8 +35,11 @@ class LoopbackServer:
     Listens from construction on, answers from :meth:`start` on.
     """
 
-    def __init__(self, app: WsgiApp, port: int, handler: type[WSGIRequestHandler]) -> None:
-        self._server = _listening_server(own_pages_only(app), port, handler)
+    def __init__(
+        self, app: WsgiApp, port: int, handler: type[WSGIRequestHandler], linked: str | None = None
+    ) -> None:
+        """Paths that begin with ``linked`` are open to links of other sites."""
+        self._server = _listening_server(own_pages_only(app, linked), port, handler)
         self.port: int = self._server.server_address[1]
         self.url = f"http://{HOST}:{self.port}"
         self._thread = Thread(
@@ -69,16 +74,30 @@ def _listening_server(app: WsgiApp, port: int, handler: type[WSGIRequestHandler]
     return server
 
 
-def own_pages_only(app: WsgiApp) -> WsgiApp:
-    """The application for programs and its own pages alone; any other page gets a 403."""
+def own_pages_only(app: WsgiApp, linked: str | None = None) -> WsgiApp:
+    """The application for programs and its own pages alone; any other page gets a 403.
+
+    But a browser may follow a link to what begins with ``linked``.
+    """
 
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if _is_own(environ):
+        if _is_own(environ) or (linked and _follows_a_link(environ, linked)):
             return app(environ, start_response)
         refusal = "Local AWS answers programs of this machine, and no page of another site.\n"
         return Response(refusal, status=403)(environ, start_response)
 
     return guarded
+
+
+def _follows_a_link(environ: dict[str, Any], linked: str) -> bool:
+    """Whether a browser opens a page of its own for the answer: in no frame, and for no script."""
+    return (
+        host_is_trusted(environ.get("HTTP_HOST", ""), _OWN_NAMES)
+        and environ["REQUEST_METHOD"] == "GET"
+        and environ.get("PATH_INFO", "").startswith(linked)
+        and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
+        and environ.get("HTTP_SEC_FETCH_DEST") == "document"
+    )
 
 
 def _is_own(environ: dict[str, Any]) -> bool:

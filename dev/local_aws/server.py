@@ -16,9 +16,10 @@ import boto3
 from botocore.client import BaseClient
 from botocore.config import Config
 
-from local_aws import moto_server, persistence
+from local_aws import console, moto_server, persistence
 from local_aws.call_log import CallLog
 from local_aws.clock import Clock, Factors
+from local_aws.console import Console
 from local_aws.control_api import ControlApi, UnknownClusterError
 from local_aws.emr.bootstrap import LocalBootstrap
 from local_aws.emr.cluster_data import Cluster
@@ -166,7 +167,8 @@ class LocalAws:
     ) -> LoopbackServer:
         settings = self.settings
         environment: dict[str, str] = {}
-        runner = LocalStepRunner(s3, localizer, sparks, environment, settings.state_dir / "steps")
+        steps = settings.state_dir / "steps"
+        runner = LocalStepRunner(s3, localizer, sparks, environment, steps)
         bootstrap = LocalBootstrap(s3, localizer, environment, settings.state_dir / "nodes")
         engine = Engine(store, runner, self.clock, settings.durations, bootstrap, self._pending_events)
         service = EmrService(engine, store)
@@ -175,7 +177,9 @@ class LocalAws:
         control = ControlApi(
             emr, self._faults, self._pending_events, self._call_log, apply_event, engine.set_factors
         )
-        server = LoopbackServer(control, settings.emr_port, QuietHandler)
+        server = LoopbackServer(
+            Console(control, steps), settings.emr_port, QuietHandler, linked=console.PREFIX
+        )
         self.emr_url = server.url
         environment.update(self.environment)
         engine.start()

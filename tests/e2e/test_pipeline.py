@@ -90,6 +90,28 @@ def test_a_right_run_is_green_and_everything_adds_up(good: Any) -> None:
     assert good.report["model_loads"] >= 1
 
 
+def test_the_log_of_the_waiting_task_says_how_far_the_step_was(good: Any, system: System) -> None:
+    [task] = [
+        each for each in system.api.task_instances(DAG_ID, "green") if each["task_id"] == "wait_for_featurize"
+    ]
+    entries = system.api.log(DAG_ID, "green", task["task_id"], task["try_number"])
+    assert any(str(entry.get("event")).startswith("27 of 27 photos, ") for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [("wait_for_featurize", "27 images: 24 processed, 3 rejected"), ("wait_for_pca", "8 components")],
+)
+def test_the_page_of_a_waiting_task_links_to_the_log_of_its_step(
+    good: Any, system: System, task: str, said: str
+) -> None:
+    answer = system.api.call("GET", f"/dags/{DAG_ID}/dagRuns/green/taskInstances/{task}/links")
+    links = answer.raise_for_status().json()["extra_links"]
+    assert links.keys() == {"Step log", "Spark history server"}
+    assert links["Spark history server"] is None, "local AWS has none"
+    assert said in httpx.get(links["Step log"]).raise_for_status().text
+
+
 def test_the_report_names_every_task_before_it(good: Any) -> None:
     names = [task["name"] for task in good.report["tasks"]]
     assert names[:5] == ["plan", "guards", "publish_artifacts", "create_cluster", "wait_for_cluster"]

@@ -16,6 +16,7 @@ from evidence.dag_picture import PAGE_MS, chromium
 from fruit_contract.layout import DAG_ID
 from local_run import generated_photos
 from local_run.follow import follow
+from tests.dev.local_aws.emr_client import eventually
 from tests.e2e.conftest import System
 
 PHOTOS = 300
@@ -111,7 +112,18 @@ def test_a_wrong_value_is_refused_with_its_name_and_a_sentence(form: Locator) ->
 
 
 def test_a_run_as_the_form_comes_up_is_green(system: System, page: Page, form: Locator, photos: Path) -> None:
+    """Meanwhile one click on the page of the task that waits opens the log of the step that runs."""
     run_id = submit(form)["dag_run_id"]
+    task = f"{run_id}/taskInstances/wait_for_featurize"
+    links = lambda: system.api.call("GET", f"/dags/{DAG_ID}/dagRuns/{task}/links").json()  # noqa: E731
+    waits = lambda: system.api.call("GET", f"/dags/{DAG_ID}/dagRuns/{task}").json()["state"]  # noqa: E731
+    eventually(lambda: links().get("extra_links", {}).get("Step log"), "the task waits for the step")
+    page.goto(f"{system.stack.airflow.url}/dags/{DAG_ID}/runs/{run_id}/tasks/wait_for_featurize")
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Step log").click()
+    expect(opened.value.get_by_text("=== controller ===")).to_be_visible()
+    assert waits() in ("running", "deferred", "scheduled", "queued"), "the step still runs"
+    opened.value.close()
     assert ended(system, page, run_id) == "success"
     expect(page.get_by_text("Success", exact=True).first).to_be_visible()
 

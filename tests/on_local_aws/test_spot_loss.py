@@ -14,6 +14,7 @@ from fruit_contract.report_schema import ChosenFleet, ExpectedSizing
 from fruit_pipeline.cluster import spot_loss
 from fruit_pipeline.cluster.cluster_request import job_flow
 from fruit_pipeline.cluster.identity import tags_of
+from fruit_pipeline.dag.links import StepLogLink
 from fruit_pipeline.dag.operators import (
     AddStepOperator,
     ClusterReadySensor,
@@ -133,6 +134,25 @@ def test_a_step_that_is_lost_with_its_cluster_runs_on_another(
     assert run.add(cluster_id, "true") == (second, again["Id"])
     run.end()
     assert alive(emr) == []
+
+
+def test_the_link_to_the_log_follows_the_step_to_the_other_cluster(aws: LocalAws, emr: BaseClient) -> None:
+    run = Run("link-follows")
+    cluster_id, step_id = run.add(run.created, "sleep", "600")
+    step_in(emr, cluster_id, step_id, "RUNNING")
+    of = {"job_flow_id": cluster_id, "step_id": step_id, "step": step("sleep", "600")}
+    waiting = run._task(StepSensor, **of, poke_interval=0)
+    links = []
+    for _ in range(2):
+        with pytest.raises(TaskDeferred):
+            waiting.execute(run._context())
+        links.append(StepLogLink().get_link(waiting, ti_key=None))
+        if len(links) == 1:
+            lose(aws, emr, cluster_id)
+    second = second_of(emr, lost=cluster_id)
+    [again] = emr.list_steps(ClusterId=second)["Steps"]
+    assert links[0].endswith(f"prefix=logs/{cluster_id}/steps/{step_id}/")
+    assert links[1].endswith(f"prefix=logs/{second}/steps/{again['Id']}/")
 
 
 def test_a_step_whose_driver_was_lost_with_a_worker_runs_on_another(aws: LocalAws, emr: BaseClient) -> None:

@@ -17,11 +17,12 @@ from airflow.providers.amazon.aws.operators.emr import (
     EmrTerminateJobFlowOperator,
 )
 from airflow.providers.amazon.aws.sensors.emr import EmrBaseSensor, EmrJobFlowSensor, EmrStepSensor
-from airflow.providers.amazon.aws.triggers.emr import EmrCreateJobFlowTrigger, EmrStepSensorTrigger
+from airflow.providers.amazon.aws.triggers.emr import EmrCreateJobFlowTrigger
 from airflow.sdk import Context
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import BaseTrigger
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
@@ -29,12 +30,15 @@ from fruit_pipeline.aws import clients, retries
 from fruit_pipeline.cluster import interactive, spot_loss
 from fruit_pipeline.cluster.cluster_request import job_flow
 from fruit_pipeline.cluster.identity import BILLABLE_STATES, ENDED_STATES, clusters_of_run, creation_time
+from fruit_pipeline.cluster.step_requests import progress_of
 from fruit_pipeline.cluster.termination import terminate, terminate_and_wait
+from fruit_pipeline.dag.links import HistoryServerLink, StepLogLink
 from fruit_pipeline.dag.run_context import CREATE_CLUSTER, PUBLISH_ARTIFACTS, RunContext
+from fruit_pipeline.dag.step_trigger import StepProgressTrigger
 from fruit_pipeline.errors import without_retry
 from fruit_pipeline.notices import messages
 from fruit_pipeline.notices.telling import tell
-from fruit_pipeline.results import claims
+from fruit_pipeline.results import claims, progress
 from fruit_pipeline.settings.deployment import Deployment
 
 log = logging.getLogger(__name__)
@@ -372,6 +376,8 @@ class ClusterReadySensor(EmrAnswerSensor, EmrJobFlowSensor):
     waiter used here takes TERMINATED for success, which asking once more puts right.
     """
 
+    operator_extra_links = (HistoryServerLink(),)
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             target_states=["RUNNING", "WAITING"],
@@ -398,10 +404,15 @@ class ClusterReadySensor(EmrAnswerSensor, EmrJobFlowSensor):
 class StepSensor(EmrAnswerSensor, EmrStepSensor):
     """Waits for one step, at most ``max_step_hours``; on failure says its name, id, state and why.
 
-    ``step`` is what to add to another cluster, where Spot has taken the first.
+    ``step`` is what to add to another cluster, where Spot has taken the first. Its arguments say where the
+    step tells its progress, which is logged while the task waits. The task links to the log of the step.
     """
 
     template_fields: Sequence[str] = (*EmrStepSensor.template_fields, "step")
+    operator_extra_links = (StepLogLink(), HistoryServerLink())
+    log_bucket = ""
+    since: datetime
+    """When the step was added: what was said of its progress before is of another one."""
 
     def __init__(self, *, step: Any, **kwargs: Any) -> None:
         super().__init__(deferrable=True, **kwargs)
@@ -422,8 +433,28 @@ class StepSensor(EmrAnswerSensor, EmrStepSensor):
         )
         return True
 
+    def get_emr_response(self, context: Context) -> dict[str, Any]:
+        self.log_bucket = str(context["params"]["bucket"])
+        response = super().get_emr_response(context)
+        self.since = response["Step"]["Status"]["Timeline"]["CreationDateTime"]
+        if self.progress_address:
+            # Tried once: the task wakes again, and nothing waits for this.
+            s3 = clients.client("s3", str(self.region_name), Config(**retries.ONCE))
+            if said := progress.read(s3, self.progress_address, self.since):
+                self.log.info("%s", said)
+        return response
+
+    @property
+    def progress_address(self) -> str | None:
+        return progress_of(self.step) if self.step else None
+
     def trigger(self) -> BaseTrigger:
-        return EmrStepSensorTrigger(step_id=self.step_id, **self._trigger_arguments())
+        return StepProgressTrigger(
+            step_id=self.step_id,
+            progress=self.progress_address,
+            since=self.since.isoformat(),
+            **self._trigger_arguments(),
+        )
 
     def failure(self, response: dict[str, Any]) -> str:
         step = response["Step"]

@@ -63,7 +63,7 @@ def check_endpoint(url: str, what: str) -> None:
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").lower().rstrip(".")
-    if _is_loopback(host):
+    if is_loopback(host):
         return
     region = _region_of_host(host)
     if host not in GLOBAL_HOSTS and region not in EU_REGIONS:
@@ -76,7 +76,8 @@ def check_endpoint(url: str, what: str) -> None:
         raise ResidencyError(f"{what} is {url}, which is not encrypted in transit: write it with https.")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -50,6 +50,7 @@ def test_a_page_of_another_site_gets_nothing(
         (aws.emr_url, "POST", "/_control/faults"),
         (aws.emr_url, "PUT", "/_control/clock"),
         (aws.emr_url, "POST", "/"),
+        (aws.emr_url, "GET", "/s3/buckets/b"),
     ]
     for url, method, path in asked:
         status, got = answer(url, method, path, headers)
@@ -65,3 +66,35 @@ def test_programs_and_its_own_pages_are_answered(aws: LocalAws, headers: dict[st
             host = f"{name}:{urlsplit(url).port}"
             status, _ = answer(url, "GET", path, {"Host": host, "Origin": f"http://{host}", **headers})
             assert status == 200
+
+
+A_LINK = {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+"""What a browser says when a person follows a link of Airflow's page."""
+
+
+def test_a_link_leads_to_the_page_of_a_log(aws: LocalAws) -> None:
+    status, got = answer(aws.emr_url, "GET", "/s3/buckets/b", A_LINK)
+    assert status == 404, "no step has this log"
+    assert [name for name in got if name.lower().startswith("access-control-")] == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        A_LINK | {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
+        A_LINK | {"Sec-Fetch-Dest": "iframe"},
+        A_LINK | {"Host": "site.example"},
+    ],
+    ids=["a script", "a frame", "another name"],
+)
+def test_nothing_but_a_link_leads_there(aws: LocalAws, headers: dict[str, str]) -> None:
+    assert answer(aws.emr_url, "GET", "/s3/buckets/b", headers)[0] == 403
+
+
+def test_a_link_leads_nowhere_else(aws: LocalAws) -> None:
+    for url, method, path in (
+        (aws.aws_url, "GET", "/moto-api/"),
+        (aws.emr_url, "GET", "/_control/faults"),
+        (aws.emr_url, "POST", "/s3/buckets/b"),
+    ):
+        assert answer(url, method, path, A_LINK)[0] == 403
