@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from rich.markup import escape
 
 from fruit_contract.layout import DAG_ID, INPUT_PREFIX, RunLayout, run_key
 from fruit_pipeline import command_line
+from fruit_pipeline.results import progress
 from fruit_pipeline.settings.parameters import ParameterError, RunParameters
 from local_aws import real_account
 from local_run import bucket_sync, drops_rehearsal, generated_photos, local_account, preflight, results, seed
@@ -119,8 +121,10 @@ def run(
         console.print(f"Airflow is up at {stack.airflow.door} after {time.monotonic() - began:.0f} s")
         run_id = f"local__{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}"
         api.trigger(DAG_ID, run_id, parameters)
-        state = follow(api, DAG_ID, run_id, stack.children, console)
-        report = results.fetch(s3, RunLayout(bucket, run_key(run_id)), paths.out)
+        layout, since = RunLayout(bucket, run_key(run_id)), datetime.now(UTC)
+        said = partial(progress.read, s3, layout.uri(layout.progress), since)
+        state = follow(api, DAG_ID, run_id, stack.children, console, said)
+        report = results.fetch(s3, layout, paths.out)
         left = stack.end_clusters()
     if report is None:
         raise UserError(f"The run {state} and left no report: see {stack.airflow.home / 'logs'}.")

@@ -1,31 +1,48 @@
-"""A DAG run as it goes: one line when a task starts, one when it ends."""
+"""A DAG run as it goes: a line when a task starts or ends, and how far the step is that runs."""
 
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from rich.console import Console
 
+from fruit_contract.progress import Progress
 from local_run.airflow_server import AirflowApi
 from local_run.processes import Child
+from local_run.progress_bar import ProgressBar
 
 _POLL_SECONDS: Final = 0.5
+_TELLING: Final = "wait_for_featurize"
 _ENDED: Final = {"success", "failed", "upstream_failed", "skipped", "removed"}
 _STYLES: Final = {"success": "green", "failed": "bold red", "upstream_failed": "dim", "skipped": "dim"}
 
 
-def follow(api: AirflowApi, dag_id: str, run_id: str, children: list[Child], console: Console) -> str:
-    """Print the tasks until the run has ended; return its state. Raises when a component dies."""
+def follow(
+    api: AirflowApi,
+    dag_id: str,
+    run_id: str,
+    children: list[Child],
+    console: Console,
+    progress: Callable[[], Progress | None] = lambda: None,
+) -> str:
+    """Print the tasks until the run has ended; return its state. Raises when a component dies.
+
+    ``progress`` is asked for while the task waits whose step tells it.
+    """
     seen: dict[str, str] = {}
-    while True:
-        for child in children:
-            child.check()
-        state = api.run_state(dag_id, run_id)
-        for task in sorted(api.task_instances(dag_id, run_id), key=lambda ti: ti["start_date"] or "9"):
-            _show_change(task, seen, console)
-        if state in ("success", "failed"):
-            _show_failures(api, dag_id, run_id, console)
-            return state
-        time.sleep(_POLL_SECONDS)
+    with ProgressBar(console) as bar:
+        while True:
+            for child in children:
+                child.check()
+            state = api.run_state(dag_id, run_id)
+            for task in sorted(api.task_instances(dag_id, run_id), key=lambda ti: ti["start_date"] or "9"):
+                _show_change(task, seen, console)
+            bar.show(progress() if seen.get(_TELLING) == "running" else None)
+            if state in ("success", "failed"):
+                break
+            time.sleep(_POLL_SECONDS)
+    _show_failures(api, dag_id, run_id, console)
+    return state
 
 
 def _show_change(task: dict[str, Any], seen: dict[str, str], console: Console) -> None:
