@@ -112,13 +112,13 @@ def test_a_wrong_value_is_refused_with_its_name_and_a_sentence(form: Locator) ->
 
 
 def test_a_run_as_the_form_comes_up_is_green(system: System, page: Page, form: Locator, photos: Path) -> None:
-    """Meanwhile one click on the page of the task that waits opens the log of the step that runs."""
+    """Meanwhile one click on the details of the task that waits opens the log of the step that runs."""
     run_id = submit(form)["dag_run_id"]
     task = f"{run_id}/taskInstances/wait_for_featurize"
     links = lambda: system.api.call("GET", f"/dags/{DAG_ID}/dagRuns/{task}/links").json()  # noqa: E731
     waits = lambda: system.api.call("GET", f"/dags/{DAG_ID}/dagRuns/{task}").json()["state"]  # noqa: E731
     eventually(lambda: links().get("extra_links", {}).get("Step log"), "the task waits for the step")
-    page.goto(f"{system.stack.airflow.url}/dags/{DAG_ID}/runs/{run_id}/tasks/wait_for_featurize")
+    page.goto(f"{system.stack.airflow.url}/dags/{DAG_ID}/runs/{run_id}/tasks/wait_for_featurize/details")
     with page.expect_popup() as opened:
         page.get_by_role("link", name="Step log").click()
     expect(opened.value.get_by_text("=== controller ===")).to_be_visible()

@@ -35,7 +35,7 @@ the EU (the message names what and where).
 WAIT_FOR_FEATURIZE: Final = """
 Waits for the featurize step, without a worker slot, at most `max_step_hours` (and a twentieth of it).
 Where Spot takes the cluster, it adds the step to one more, on demand (`on_spot_loss`). The log says how many
-photos are done; **Step log** opens the log of the step.
+photos are done; **Step log** among the task's details opens the log of the step.
 
 **When it fails:** the log names EMR's reason and the step's log file on S3; its last line says
 what was wrong. The cluster is terminated, the old result stays current.
