@@ -309,4 +309,5 @@ def _outputs(layout: RunLayout) -> tuple[str, ...]:
         layout.featurize_metrics,
         layout.reduce_metrics,
         layout.variance_plot,
+        layout.overview,
     )

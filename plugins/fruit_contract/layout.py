@@ -188,6 +188,16 @@ class RunLayout:
         return f"{self.reports}{REPORT_NAME}"
 
     @property
+    def page(self) -> str:
+        """The page of the result as one HTML file."""
+        return f"{self.reports}report.html"
+
+    @property
+    def overview(self) -> str:
+        """JSON for the page of the result: see :mod:`fruit_contract.overview`."""
+        return f"{self.reports}overview.json"
+
+    @property
     def variance_plot(self) -> str:
         return f"{self.reports}variance.png"
 

@@ -97,6 +97,8 @@ class StepTime(TypedDict):
 
     name: str
     state: str
+    started_after: float | None
+    """Seconds from the start of the run to the start of the step."""
     queued: float | None
     """From AddJobFlowSteps to its start."""
     seconds: float | None
@@ -158,7 +160,10 @@ class ClusterFacts(TypedDict):
 
 
 class CostLine(TypedDict):
+    group: str
+    """``EC2 Spot``, ``EC2 on demand``, ``EMR``, ``EBS`` or ``S3``."""
     service: str
+    """What was counted, in words."""
     amount: float
 
 
@@ -265,6 +270,8 @@ class Report(TypedDict):
     ended_at: str
     region: str
     bucket: str
+    parameters: dict[str, object]
+    """As they were given, with the fleet that was chosen."""
     images: ImageCounts
     left_out: dict[str, int]
     """Files below the prefix that are not named like images, by their suffixes: the ten most frequent."""

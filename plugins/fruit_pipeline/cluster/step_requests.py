@@ -70,6 +70,7 @@ def reduce_step(
             "--model-output": layout.uri(layout.pca_model),
             "--metrics": layout.uri(layout.reduce_metrics),
             "--plot": layout.uri(layout.variance_plot),
+            "--overview": layout.uri(layout.overview),
             "--components": parameters.components,
             "--min-variance": parameters.minimum_variance,
             "--solver": parameters.solver,

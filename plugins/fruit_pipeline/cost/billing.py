@@ -60,7 +60,7 @@ def cost_of(run: RunRecord, deployment: Deployment, pricing: Any, ec2: Any, now:
         lines, facts = bill(run.clusters, run.parameters, run.plan, pricing, ec2, now)
     except PipelineError as error:
         lines, facts = [], PriceFacts(source=str(error), date=None, stale=False)
-    amounts = [CostLine(service=line.service, amount=line.usd / rate) for line in lines]
+    amounts = [CostLine(group=line.group, service=line.service, amount=line.usd / rate) for line in lines]
     return Cost(
         currency="EUR",
         estimate=run.estimate["estimate"] if run.estimate else None,

@@ -145,7 +145,11 @@ def worst_lines(parameters: RunParameters, workload: Workload, prices: Prices) -
 
 
 def _spent(workload: Workload) -> list[InvoiceLine]:
-    return [InvoiceLine("Earlier clusters of this run", workload.spent_usd)] if workload.spent_usd else []
+    return (
+        [InvoiceLine("Earlier", "Earlier clusters of this run", workload.spent_usd)]
+        if workload.spent_usd
+        else []
+    )
 
 
 def expected_hours(parameters: RunParameters, workload: Workload) -> float:

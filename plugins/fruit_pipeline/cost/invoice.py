@@ -24,7 +24,10 @@ _LEAST_SECONDS: Final = 60
 class InvoiceLine:
     """One line of an estimate or an invoice, in USD."""
 
+    group: str
+    """The service of AWS, and for EC2 the market."""
     service: str
+    """What is counted, in words."""
     usd: float
 
 
@@ -68,16 +71,21 @@ def invoice_lines(nodes: Iterable[NodeUse], s3: S3Use, prices: Prices) -> list[I
         lines += _node_lines(instance_type, market, len(alike), hours, prices)
     lines.append(
         InvoiceLine(
-            f"EBS gp3: {gb_hours:.0f} GB-hours", gb_hours * prices.ebs_gb_month / price_list.HOURS_PER_MONTH
+            "EBS",
+            f"EBS gp3: {gb_hours:.0f} GB-hours",
+            gb_hours * prices.ebs_gb_month / price_list.HOURS_PER_MONTH,
         )
     )
     lines.append(
         InvoiceLine(
+            "S3",
             f"S3 requests, counted by rule: {s3.puts:.0f} PUT and LIST, {s3.gets:.0f} GET",
             (s3.puts * prices.s3.put_1000 + s3.gets * prices.s3.get_1000) / 1000,
         )
     )
-    lines.append(InvoiceLine(f"S3 storage: {s3.gb_months:.2f} GB-months", s3.gb_months * prices.s3.gb_month))
+    lines.append(
+        InvoiceLine("S3", f"S3 storage: {s3.gb_months:.2f} GB-months", s3.gb_months * prices.s3.gb_month)
+    )
     return lines
 
 
@@ -87,15 +95,16 @@ def _node_lines(
     on_demand, fee = prices.on_demand.get(instance_type), prices.emr_fee.get(instance_type)
     if on_demand is None or fee is None:
         raise price_list.unknown_price(instance_type, prices.region)
-    usd, how = on_demand, "on demand"
+    group, usd, how = "EC2 on demand", on_demand, "on demand"
     if market == SPOT:
+        group = "EC2 Spot"
         usd, how = on_demand, "Spot, at most the on-demand price"
         if instance_type in prices.spot:
             usd, how = prices.spot[instance_type], "at the Spot price"
     nodes = f"{instance_type}, {count} node{'s' * (count > 1)}, {hours:.2f} h"
     return [
-        InvoiceLine(f"EC2 {nodes}, {how} {usd:.4f} USD/h", usd * hours),
-        InvoiceLine(f"EMR fee {nodes}, {fee:.4f} USD/h", fee * hours),
+        InvoiceLine(group, f"EC2 {nodes}, {how} {usd:.4f} USD/h", usd * hours),
+        InvoiceLine("EMR", f"EMR fee {nodes}, {fee:.4f} USD/h", fee * hours),
     ]
 
 

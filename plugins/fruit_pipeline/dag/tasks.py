@@ -25,7 +25,7 @@ from fruit_pipeline.errors import without_retry
 from fruit_pipeline.notices import messages
 from fruit_pipeline.notices.telling import harmless, tell
 from fruit_pipeline.results import claims, publication, reporting, timing
-from fruit_pipeline.results.run_plan import RunEstimate, RunPlan
+from fruit_pipeline.results.run_plan import PLACE, Place, RunEstimate, RunPlan
 from fruit_pipeline.results.run_record import RunRecord
 from fruit_pipeline.security import encryption
 from fruit_pipeline.security.regions import EU_REGIONS
@@ -52,6 +52,7 @@ def plan() -> RunPlan:
     from fruit_pipeline.photos import planner  # pyarrow is slow to import, so not at parse
 
     run = RunContext.current()
+    run.airflow["ti"].xcom_push(PLACE, Place(bucket=run.layout.bucket, region=run.region))
     parameters = run.parameters
     identity.check_run_id(run.run_id)
     artifacts_are = f"s3://{parameters.bucket}/{artifact_key('', '')}"
@@ -271,6 +272,7 @@ def report() -> str:
     uri = run.layout.uri(run.layout.report)
     if not (document["failure"] and _is_of_a_result(run)):
         publication.write_json(run.s3, run.layout.bucket, run.layout.report, document)
+        _write_page(run, document)
     if run.deployment.notify:
         _hand_to_people(run, document, uri)
     if document["failure"]:
@@ -287,6 +289,22 @@ def _hand_to_people(run: RunContext, document: Report, uri: str) -> None:
         if billing.is_high(document["cost"], run.given["budget_eur"]):
             # Another cluster is another bill.
             tell(run.airflow, messages.high_bill(document, known, uri), f"bill {document['cluster']['id']}")
+
+
+def _write_page(run: RunContext, document: Report) -> None:
+    """The report as a page. That it cannot be written is no failure of the run."""
+    from fruit_pipeline.pages import stored_page
+
+    try:
+        page = stored_page.as_file(run.s3, run.layout, document)
+        run.s3.put_object(
+            Bucket=run.layout.bucket,
+            Key=run.layout.page,
+            Body=page.encode(),
+            ContentType="text/html; charset=utf-8",
+        )
+    except Exception:
+        log.warning("The page of the report was not written.", exc_info=True)
 
 
 def _is_of_a_result(run: RunContext) -> bool:

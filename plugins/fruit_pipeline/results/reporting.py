@@ -56,6 +56,7 @@ def build_report(
         ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
         region=str(parameters.get("region")),
         bucket=str(parameters.get("bucket")),
+        parameters=parameters,
         images=_images(run),
         left_out=plan["left_out"] if plan else {},
         feature_dim=steps[0]["feature_dim"] if steps else None,

@@ -1,9 +1,19 @@
 """What the tasks ``plan`` and ``guards`` hand on to later tasks."""
 
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from fruit_contract.report_schema import ExpectedSizing, ModelFacts
 from fruit_pipeline.results.publication import FeatureIdentity
+
+PLACE: Final = "place"
+"""Key of the XCom in which ``plan`` leaves, before all else, where the run was asked to work."""
+
+
+class Place(TypedDict):
+    """As it was given, valid or not."""
+
+    bucket: str
+    region: str
 
 
 class Base(TypedDict):

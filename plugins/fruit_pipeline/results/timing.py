@@ -85,17 +85,18 @@ def run_timing(
         to_cluster=_seconds(run_started, created),
         provisioning=_seconds(created, ready),
         to_first_step=_seconds(run_started, first),
-        steps=[_step_time(step, ends.get(sensors.get(step["Name"], ""))) for step in ordered],
+        steps=[_step_time(step, run_started, ends.get(sensors.get(step["Name"], ""))) for step in ordered],
         after_last_step=_seconds(last, ended),
     )
 
 
-def _step_time(step: Mapping[str, Any], noticed: datetime | None) -> StepTime:
+def _step_time(step: Mapping[str, Any], run_started: datetime, noticed: datetime | None) -> StepTime:
     line = step["Status"]["Timeline"]
     added, begun, done = (line.get(f"{name}DateTime") for name in ("Creation", "Start", "End"))
     return StepTime(
         name=step["Name"],
         state=step["Status"]["State"],
+        started_after=_seconds(run_started, begun),
         queued=_seconds(added, begun),
         seconds=_seconds(begun, done),
         noticed_after=_seconds(done, noticed),

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from fruit_contract.variance import TOLERANCE
 from fruit_spark.features.feature_files import FEATURES, FeatureFiles, as_block, map_features
 from fruit_spark.pca.moments import Float64, Moments
+from fruit_spark.pca.overview import RowSummary
 from fruit_spark.session.without_pandas import array_to_vector
 from fruit_spark.step_errors import StepError
 from fruit_spark.storage import hadoop
@@ -122,15 +123,17 @@ def components_for(ratio: Float64, minimum: float) -> int | None:
 
 
 def write_projection(
-    spark: "SparkSession", features: FeatureFiles, model: "PCAModel", output: str, files: int
-) -> int:
+    spark: "SparkSession", features: FeatureFiles, model: "PCAModel", output: str, files: int, rows: int
+) -> list[str]:
     """path, label, features (k float32) of the rows that count, into ``files`` files of ``output``.
 
-    The vectors times the model's ``pc``, as its transform does it. Returns the number of rows.
+    The vectors times the model's ``pc``, as its transform does it. ``rows`` is their number. Returns each
+    task's :class:`~fruit_spark.pca.overview.RowSummary` as JSON.
     """
     matrix: npt.NDArray[np.float64] = model.pc.toArray()
     # Multiplied in float64, as Spark ML does it: in float32 the sum of 1,280 products is off by 2e-6.
     shared = spark.sparkContext.broadcast(np.ascontiguousarray(matrix))
+    summary = RowSummary(rows)
 
     def multiply(batches: Batches) -> Batches:
         import pyarrow as pa
@@ -142,13 +145,14 @@ def write_projection(
             if not np.isfinite(projected).all():
                 raise StepError("The components of a photo are not finite: its features are damaged.")
             offsets = np.arange(0, projected.size + 1, projected.shape[1], dtype=np.int32)
+            summary.add(batch.column("path").to_pylist(), batch.column("label").to_pylist(), projected)
             column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(projected.reshape(-1)))
             yield pa.RecordBatch.from_arrays(
                 [batch.column("path"), batch.column("label"), column], names=["path", "label", FEATURES]
             )
 
     hadoop.delete(spark, output)
-    writing = write_parts(multiply, output, repetitive=("label",))
+    writing = write_parts(multiply, output, ("label",), summary.as_json)
     written = map_features(spark, features, ["path", "label", FEATURES], files, writing, ROWS_DDL).collect()
     mark_complete(spark, output)
-    return sum(row["rows"] for row in written)
+    return [row["summary"] for row in written]

@@ -1,6 +1,7 @@
 """Features to principal components: the job behind ``spark/reduce.py``."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,7 @@ from fruit_spark.features.carried_rows import Draft, read_draft, read_rejected, 
 from fruit_spark.features.feature_files import LIVE_DDL, FeatureFiles, list_features, live_rows, source_of
 from fruit_spark.model.engines import FEATURE_DIM
 from fruit_spark.pca.moments import Float64, Moments, moments_of
+from fruit_spark.pca.overview import overview
 from fruit_spark.pca.solvers import (
     SOLVERS,
     components_for,
@@ -30,6 +32,7 @@ from fruit_spark.pca.variance_plot import draw_variance
 from fruit_spark.session.spark_session import seconds_since_launch, versions
 from fruit_spark.step_errors import StepError
 from fruit_spark.storage import hadoop
+from fruit_spark.storage.driver_tables import open_table
 
 if TYPE_CHECKING:
     from pyspark.ml.feature import PCAModel
@@ -54,6 +57,7 @@ class ReduceSettings:
     model_output: str
     metrics: str
     plot: str
+    overview: str
     components: int
     min_variance: float
     solver: str
@@ -119,11 +123,14 @@ def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:
         raise StepError(_too_little_variance(fit.moments, settings, metrics["explained_variance"]))
     _write_model(spark, settings, fit)
     cores = spark.sparkContext.defaultParallelism
-    write_projection(spark, features, fit.model, settings.output, output_partitions(fit.rows, cores))
+    files = output_partitions(fit.rows, cores)
+    summaries = write_projection(spark, features, fit.model, settings.output, files, fit.rows)
     if carried is not None:
         if fit.reused:  # otherwise they were counted when it was fitted
             _check_rows(spark, settings, carried)
         metrics = _write_manifest(spark, settings, features, carried, metrics)
+    rejected = _rejected(settings) if carried else ()
+    hadoop.write_json(spark, settings.overview, overview(summaries, rejected, settings.root))
     # Written again: now the seconds are those of the whole step.
     return _write_metrics(spark, settings, metrics)
 
@@ -234,6 +241,13 @@ def _write_manifest(
     if compacted is None:
         return metrics
     return {**metrics, "compacted": True, "files_after": len(compacted.files)}
+
+
+def _rejected(settings: ReduceSettings) -> Iterator[tuple[str, str]]:
+    """Path and reason of all rejected photos, those of earlier runs included."""
+    assert settings.rejected is not None
+    for batch in open_table(settings.rejected).to_batches(columns=["path", "reason"]):
+        yield from zip(batch.column("path").to_pylist(), batch.column("reason").to_pylist(), strict=True)
 
 
 def _is_time(features: FeatureFiles, carried: Carried) -> bool:

@@ -25,19 +25,24 @@ from fruit_spark.storage.s3 import is_s3, store_for
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-ROWS_DDL: Final = "rows long"
+ROWS_DDL: Final = "rows long, summary string"
 ROW_GROUP_BYTES: Final = 32 * 2**20
 """What a task holds in memory before it goes to the disk: small beside its vectors, large for a reader."""
+_WRITTEN: Final = pa.schema([("rows", pa.int64()), ("summary", pa.string())])
 Batches = Iterator[pa.RecordBatch]
 
 
 def write_parts(
-    function: Callable[[Batches], Batches], folder: str, repetitive: tuple[str, ...] = ()
+    function: Callable[[Batches], Batches],
+    folder: str,
+    repetitive: tuple[str, ...] = (),
+    summary: Callable[[], str] | None = None,
 ) -> Callable[[Batches], Batches]:
     """For ``mapInArrow``: writes what ``function`` yields into ``folder``, and yields the number of rows.
 
     ``folder`` is an S3 address or a local path, ``repetitive`` the columns whose values repeat. Two uses
-    of the same folder never share a file's name. A task without a row leaves no file.
+    of the same folder never share a file's name. A task without a row leaves no file. ``summary`` says
+    at a task's end, beside the number, what else the driver shall know of its rows.
     """
     job = uuid4().hex[:12]
 
@@ -48,7 +53,8 @@ def write_parts(
         assert context is not None  # it runs in a task
         name = f"part-{context.partitionId():05d}-{job}.parquet"
         rows = _write(function(batches), folder, name, repetitive)
-        yield pa.RecordBatch.from_pydict({"rows": [rows]}, schema=pa.schema([("rows", pa.int64())]))
+        told = summary() if summary else None
+        yield pa.RecordBatch.from_pydict({"rows": [rows], "summary": [told]}, schema=_WRITTEN)
 
     return write
 

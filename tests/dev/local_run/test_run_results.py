@@ -52,7 +52,14 @@ def report() -> Any:
             provisioning=0.5,
             to_first_step=16.5,
             steps=[
-                StepTime(name="featurize", state="COMPLETED", queued=0.125, seconds=30.5, noticed_after=2.5)
+                StepTime(
+                    name="featurize",
+                    state="COMPLETED",
+                    started_after=40.0,
+                    queued=0.125,
+                    seconds=30.5,
+                    noticed_after=2.5,
+                )
             ],
             after_last_step=3.0,
         ),

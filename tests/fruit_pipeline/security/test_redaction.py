@@ -111,7 +111,11 @@ def test_a_report_shows_neither_account_nor_keys_whatever_it_is_told() -> None:
             to_cluster=None,
             provisioning=None,
             to_first_step=None,
-            steps=[StepTime(name=dirty, state=KEY, queued=None, seconds=None, noticed_after=None)],
+            steps=[
+                StepTime(
+                    name=dirty, state=KEY, started_after=None, queued=None, seconds=None, noticed_after=None
+                )
+            ],
             after_last_step=None,
         ),
         cost=Cost(currency="EUR", estimate=1.0, actual=None, lines=[{"service": dirty, "amount": 1.0}]),

@@ -1,6 +1,7 @@
 """Promise: a result that builds on earlier ones is the same as one from nothing, whatever went before."""
 
 import dataclasses
+import json
 import random
 import shutil
 from pathlib import Path
@@ -262,3 +263,13 @@ def test_after_random_drops_crashes_and_retries_every_photo_has_exactly_one_row(
                 history.run(files=chance.randrange(1, 3))
     history.run()
     np.testing.assert_allclose(np.abs(history.matrix()), np.abs(history.from_nothing()[1]), atol=1e-6)
+
+
+def test_the_overview_has_the_photos_of_earlier_runs_and_what_they_rejected(history: History) -> None:
+    history.photos["Test/new/1.jpg"] = "1"
+    metrics = history.run()
+    seen = json.loads(Path(history.settings(history.runs).overview).read_text())
+    assert sum(label["processed"] for label in seen["labels"].values()) == metrics["rows"] == 40
+    assert [one["key"] for one in seen["rejected"]] == ["Test/0/0.jpg"]
+    assert seen["labels"]["0"]["rejected"] == 1
+    assert sorted(photo["key"] for photo in seen["sample"]) == sorted(each.key for each in history.valid())

@@ -59,6 +59,7 @@ def settings(
         model_output=str(tmp_path / "model"),
         metrics=str(tmp_path / "reduce.json"),
         plot=str(tmp_path / "variance.png"),
+        overview=str(tmp_path / "overview.json"),
         components=16,
         min_variance=0.5,
         solver=request.param,
@@ -87,6 +88,8 @@ def test_components_model_and_variance_are_those_of_the_data(
     assert metrics["components_for_minimum"] == components_for(expected, 0.5)
     assert Path(settings.plot).read_bytes().startswith(b"\x89PNG")
     output = pq.read_table(settings.output)
+    sample = json.loads(Path(settings.overview).read_text())["sample"]
+    assert sorted(photo["key"] for photo in sample) == sorted(output.column("path").to_pylist())
     assert output.column_names == ["path", "label", "features"]
     assert output.schema.field("features").type.value_type == pa.float32()
     reduced = np.array(output.column("features").to_pylist())
@@ -138,6 +141,7 @@ def test_more_components_than_images_end_the_command_with_one_sentence(
 ) -> None:
     arguments = ["--features", settings.features, "--output", settings.output, "--metrics", settings.metrics]
     arguments += ["--model-output", settings.model_output, "--plot", settings.plot, "--components", "256"]
+    arguments += ["--overview", settings.overview]
     done = subprocess.run(
         [sys.executable, str(ROOT / "spark" / "reduce.py"), *arguments],
         env={**os.environ, **spark_environment},

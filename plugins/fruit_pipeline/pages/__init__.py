@@ -1,0 +1,1 @@
+"""What people see of runs: HTML pages, in Airflow's UI and as a file."""

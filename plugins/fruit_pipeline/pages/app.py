@@ -1,0 +1,162 @@
+"""The pages inside Airflow's API server: a FastAPI app below ``PREFIX``.
+
+A mounted app inherits no authentication from Airflow (apache/airflow#72655). Each of its routes asks for
+the permission that Airflow asks for a run of this DAG, and there is none without it: no docs, no schema.
+"""
+
+import csv
+import io
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Annotated, Any, Final
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.responses import HTMLResponse, StreamingResponse
+
+from fruit_contract.layout import DAG_ID, RunLayout
+from fruit_pipeline.aws import clients
+from fruit_pipeline.errors import PipelineError
+from fruit_pipeline.pages import photos, stored_page
+from fruit_pipeline.pages.rendering import content_security_policy, rendered
+from fruit_pipeline.pages.result_page import PageError
+from fruit_pipeline.pages.stored_runs import StoredRun, stored_run
+from fruit_pipeline.security.regions import check_region
+
+PREFIX: Final = "/fruits"
+_REFRESH_SECONDS: Final = 5
+_S3_CONFIG: Final = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
+"""The API server serves the tasks, too: a bucket that does not answer must not hold it."""
+_HEADERS: Final = {
+    "Content-Security-Policy": content_security_policy(),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, no-store",
+}
+_DOWNLOADS: Final = {
+    "report.json": "application/json",
+    "report.html": "text/html; charset=utf-8",
+    "variance.png": "image/png",
+}
+
+log = logging.getLogger(__name__)
+RunId = Annotated[str, Query(min_length=1, max_length=250)]
+
+
+class NotFoundError(PageError):
+    """What was asked for is not there."""
+
+
+def create_app() -> FastAPI:
+    """The app, whose every route is closed to whoever may not see the DAG's runs."""
+    allowed = requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG_ID)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(allowed)])
+    app.get("/result", response_class=HTMLResponse)(result)
+    app.get("/photo")(photo)
+    app.get("/download")(download)
+    app.middleware("http")(_with_headers)
+    app.exception_handler(PipelineError)(_refused)
+    app.exception_handler(ClientError)(_unreachable)
+    app.exception_handler(BotoCoreError)(_unreachable)
+    return app
+
+
+def result(session: SessionDep, run_id: RunId, dag_id: str = DAG_ID) -> str:
+    """The page of a run: its result, or how far it is."""
+    if dag_id != DAG_ID:
+        raise NotFoundError(f"Runs of {dag_id} have no result of their own: open one of {DAG_ID}.")
+    run = _run(session, run_id)
+    if run.state in ("queued", "running"):
+        return _under_way(run)
+    if run.layout is None:
+        raise PageError(f"The run {run.state} before it had looked at its photos. {run.note or ''}")
+    return stored_page.as_served(_s3(run), run.layout)
+
+
+def photo(session: SessionDep, run_id: RunId, key: Annotated[str, Query(min_length=1)]) -> Response:
+    """One photo of the run, if it stands in the run's own files and is a picture by its bytes."""
+    run = _run(session, run_id)
+    body, media_type = photos.photo(_s3(run), _result_of(run), key)
+    return Response(body, media_type=media_type)
+
+
+def download(session: SessionDep, run_id: RunId, file: str) -> Response:
+    """One of the run's files."""
+    run = _run(session, run_id)
+    s3, layout = _s3(run), _layout(run)
+    attachment = {"Content-Disposition": f'attachment; filename="{layout.run_key}-{file}"'}
+    if file == "rejected.csv":
+        rows = _csv(photos.rejected(s3, _result_of(run)))
+        return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=attachment)
+    if file not in _DOWNLOADS:
+        raise NotFoundError(
+            f"There is no file {file!r} here: choose {', '.join(_DOWNLOADS)} or rejected.csv."
+        )
+    try:
+        answer = s3.get_object(Bucket=layout.bucket, Key=f"{layout.reports}{file}")
+    except s3.exceptions.NoSuchKey:
+        raise NotFoundError(f"The run has left no {file}.") from None
+    return StreamingResponse(answer["Body"].iter_chunks(), media_type=_DOWNLOADS[file], headers=attachment)
+
+
+def _run(session: Any, run_id: str) -> StoredRun:
+    run = stored_run(session, run_id)
+    if run is None:
+        raise NotFoundError(f"There is no run {run_id!r} of {DAG_ID}.")
+    return run
+
+
+def _layout(run: StoredRun) -> RunLayout:
+    if run.layout is None:
+        raise NotFoundError("The run has not looked at its photos yet.")
+    return run.layout
+
+
+def _result_of(run: StoredRun) -> RunLayout:
+    return stored_page.result_of(_s3(run), _layout(run))
+
+
+def _s3(run: StoredRun) -> Any:
+    assert run.region is not None
+    check_region(run.region, "The run's region")
+    return clients.client("s3", run.region, _S3_CONFIG)
+
+
+def _under_way(run: StoredRun) -> str:
+    return rendered(
+        "under_way.html", title=f"Run {run.run_id} is {run.state}", run=run, refresh=_REFRESH_SECONDS
+    )
+
+
+def _csv(rows: Iterator[tuple[str, str]]) -> Iterator[str]:
+    line = io.StringIO()
+    writer = csv.writer(line)
+    for row in (("key", "reason"), *rows):
+        writer.writerow(row)
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()
+
+
+async def _with_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await call_next(request)
+    response.headers.update(_HEADERS)
+    return response
+
+
+def _message(sentence: str, status: int) -> HTMLResponse:
+    page = rendered("message.html", title="Result", message=sentence, refresh=None)
+    return HTMLResponse(page, status_code=status, headers=_HEADERS)
+
+
+def _refused(_: Request, error: Exception) -> HTMLResponse:
+    return _message(str(error), 404 if isinstance(error, NotFoundError) else 409)
+
+
+def _unreachable(_: Request, error: Exception) -> HTMLResponse:
+    log.warning("A page was asked for, and S3 could not be: %s", error)
+    return _message(f"S3 does not answer as it should ({error}): try again later.", 502)

@@ -1,0 +1,128 @@
+"""Charts of a result as SVG. Foreign text in them is escaped; colours come from the page's style sheet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
+
+from markupsafe import Markup
+
+from fruit_contract.report_schema import StepTime, TaskTime
+
+SHARES: Final = (0.80, 0.90, 0.95, 0.99)
+_WIDTH: Final = 720
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 12, 28
+_LANE: Final = 22
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A task or a step on the time axis, in seconds from the start of the run."""
+
+    name: str
+    start: float
+    seconds: float
+    state: str
+    """Airflow's word, or ``step``."""
+
+
+def components_for_shares(ratio: Sequence[float]) -> list[tuple[float, int | None]]:
+    """For each of ``SHARES`` the fewest components that keep so much; None where all of them do not."""
+    kept = list(accumulate(ratio))
+    return [
+        (share, next((k for k, total in enumerate(kept, 1) if total >= share - 1e-9), None))
+        for share in SHARES
+    ]
+
+
+def variance(ratio: Sequence[float], minimum: float | None) -> Markup:
+    """Cumulative and by component, each a share of the whole variance, with the minimum as a line."""
+    height, kept = 280, list(accumulate(ratio))
+    inner_height = height - _TOP - _BOTTOM
+    step = (_WIDTH - _LEFT - _RIGHT) / max(1, len(ratio))
+
+    def x(component: float) -> float:
+        return _LEFT + step * component
+
+    def y(share: float) -> float:
+        return _TOP + inner_height * (1 - share)
+
+    line = " ".join(f"{x(k + 0.5):.1f},{y(total):.1f}" for k, total in enumerate(kept))
+    largest = max(ratio, default=0) or 1
+    # Bars are drawn against the largest one: beside the whole variance most would not show.
+    bars = "".join(
+        f"M{x(k + 0.1):.1f},{y(0):.1f}V{y(share / largest):.1f}H{x(k + 0.9):.1f}V{y(0):.1f}"
+        for k, share in enumerate(ratio)
+        if share > 0
+    )
+    parts = [
+        *(_rule(y(share), f"{share:.0%}") for share in (0.0, 0.25, 0.5, 0.75, 1.0)),
+        f'<path class="bar" d="{bars}"/>',
+        f'<polyline class="line" points="{line}"/>',
+    ]
+    if minimum is not None:
+        parts.append(f'<path class="limit" d="M{_LEFT},{y(minimum):.1f}H{_WIDTH - _RIGHT}"/>')
+    parts += [
+        f'<text x="{x(k):.0f}" y="{height - 8}" text-anchor="middle">{k}</text>' for k in _ticks(len(ratio))
+    ]
+    parts.append(f'<path class="mark" id="variance-mark" d="M0,{_TOP}V{y(0):.1f}" visibility="hidden"/>')
+    said = f"{len(ratio)} components keep {kept[-1]:.1%} of the variance" if kept else "No component"
+    return _svg(height, said, parts, f'id="variance" data-left="{_LEFT}" data-step="{step:.4f}"')
+
+
+def lanes(rows: Sequence[Lane]) -> Markup:
+    """One line each, from the start of the run to its end."""
+    end = max((lane.start + lane.seconds for lane in rows), default=0) or 1
+    left = 150
+    scale = (_WIDTH - left - _RIGHT) / end
+    height = _TOP + _LANE * len(rows) + _BOTTOM
+    parts: list[str] = []
+    for number, lane in enumerate(rows):
+        top = _TOP + _LANE * number
+        parts.append(
+            Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(left - 8, top + 14, lane.name)
+        )
+        bar = '<rect class="lane {}" x="{:.1f}" y="{}" width="{:.1f}" height="14"><title>{}</title></rect>'
+        took = f"{lane.name}: {lane.state}, {lane.seconds:.1f} s from {lane.start:.1f} s on"
+        parts.append(
+            Markup(bar).format(
+                lane.state, left + lane.start * scale, top + 3, max(1, lane.seconds * scale), took
+            )
+        )
+    parts += [
+        f'<text x="{left + end * scale * share:.0f}" y="{height - 8}" text-anchor="middle">'
+        f"{end * share / 60:.1f} min</text>"
+        for share in (0, 0.5, 0.96)
+    ]
+    return _svg(height, f"{len(rows)} tasks and steps over {end / 60:.1f} minutes", parts)
+
+
+def lanes_of(tasks: Sequence[TaskTime], steps: Sequence[StepTime]) -> list[Lane]:
+    """The tasks and steps that ran, in the order in which they began."""
+    times = [(f"step {step['name']}", step, "step") for step in steps]
+    rows = [
+        Lane(name, time["started_after"], time["seconds"], state)
+        for name, time, state in [*((task["name"], task, task["state"]) for task in tasks), *times]
+        if time["started_after"] is not None and time["seconds"] is not None
+    ]
+    return sorted(rows, key=lambda lane: lane.start)
+
+
+def _rule(y: float, word: str) -> str:
+    return (
+        f'<path class="rule" d="M{_LEFT},{y:.1f}H{_WIDTH - _RIGHT}"/>'
+        f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{word}</text>'
+    )
+
+
+def _ticks(count: int) -> list[int]:
+    """Round numbers below the axis, some six of them."""
+    step = next((each for each in (1, 2, 5, 10, 20, 50, 100, 200, 500) if count / each <= 7), 1000)
+    return list(range(step, count + 1, step))
+
+
+def _svg(height: int, said: str, parts: Sequence[str], attributes: str = "") -> Markup:
+    body = "".join(parts)
+    return Markup(
+        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{said}" {attributes}>{body}</svg>'
+    )

@@ -1,0 +1,54 @@
+"""The photos of a run, one at a time, and the list of those that it has rejected."""
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Final
+
+from fruit_contract.layout import RunLayout
+from fruit_pipeline.pages.result_page import PageError
+
+MOST_BYTES: Final = 8 * 2**20
+"""A photo from a phone has 2 to 6 MB; the API server holds it whole."""
+_BEGINNINGS: Final = {
+    b"\xff\xd8\xff": "image/jpeg",
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"BM": "image/bmp",
+}
+
+
+def photo(s3: Any, result: RunLayout, key: str) -> tuple[bytes, str]:
+    """Bytes and media type of a photo that the result's overview names; ``PageError`` for any other key."""
+    if key not in _keys(s3.get_object(Bucket=result.bucket, Key=result.overview)["Body"].read()):
+        raise PageError("This photo is not among those that the page shows.")
+    answer = s3.get_object(Bucket=result.bucket, Key=key)
+    if answer["ContentLength"] > MOST_BYTES:
+        raise PageError(f"The photo has {answer['ContentLength']:,} bytes; at most {MOST_BYTES:,} are shown.")
+    body = answer["Body"].read()
+    media_type = _media_type(body)
+    if media_type is None:
+        raise PageError("The object is no JPEG, PNG, BMP or WebP.")
+    return body, media_type
+
+
+def rejected(s3: Any, result: RunLayout) -> Iterator[tuple[str, str]]:
+    """Key and reason of every photo without a row, file by file."""
+    from fruit_pipeline.results.tables import batches_under, rows_of  # pyarrow is slow to import
+
+    batches = batches_under(s3, result.bucket, result.rejected, ["path", "reason"])
+    root = result.uri("")
+    for path, reason in rows_of(batches, ("path", "reason")):
+        yield path.removeprefix(root), reason
+
+
+@lru_cache(maxsize=8)
+def _keys(overview: bytes) -> frozenset[str]:
+    document = json.loads(overview)
+    return frozenset(photo["key"] for photo in [*document["sample"], *document["rejected"]])
+
+
+def _media_type(body: bytes) -> str | None:
+    """By the bytes: what the object says of itself, or its name, may be anything."""
+    if body[:4] == b"RIFF" and body[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for begin, kind in _BEGINNINGS.items() if body.startswith(begin)), None)
