@@ -1,4 +1,4 @@
-"""Airflow plugin: the page of a run's result, as a tab of the run.
+"""Airflow plugin: the page of a run's result as a tab of the run, and the page of all runs.
 
 Scheduler, workers and triggerer load it, too: the app and what it imports are made when the API server
 is asked for the first page.
@@ -33,5 +33,17 @@ class ResultPagesPlugin(AirflowPlugin):  # type: ignore[misc]
             "href": f"{PREFIX}/result?dag_id={{DAG_ID}}&run_id={{RUN_ID}}",
             "destination": "dag_run",
             "url_route": "result",
-        }
+        },
+        {
+            "name": "Runs and results",
+            "href": f"{PREFIX}/runs",
+            "destination": "dag",
+            "url_route": "fruit-runs",
+        },
+        {
+            "name": "Fruit runs",
+            "href": f"{PREFIX}/runs",
+            "destination": "nav",
+            "url_route": "fruits",
+        },
     ]

@@ -3,16 +3,18 @@
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import boto3
 import typer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from fruit_contract.layout import RUN_INDEX_KEY
 from fruit_pipeline import command_line
 from fruit_pipeline.aws import retries
 from fruit_pipeline.cluster import reaper
+from fruit_pipeline.results import run_index
 from fruit_pipeline.security import residency
 from fruit_pipeline.security.regions import EU_REGIONS, ResidencyError
 from fruit_pipeline.settings.deployment import MOST_KEPT_RUNS, Deployment
@@ -84,9 +86,7 @@ def clean(
     """
     from fruit_pipeline.results import garbage  # pyarrow is slow to import
 
-    if region not in EU_REGIONS:
-        raise typer.BadParameter(f"{region!r} is not in the EU: choose among {', '.join(EU_REGIONS)}.")
-    s3 = boto3.client("s3", region_name=region, config=Config(**retries.REPEATED))
+    s3 = _s3(region)
     try:
         residency.check_client(s3, "s3")
         done = garbage.collect(s3, bucket, keep_runs or Deployment().keep_runs, dry_run=dry_run)
@@ -96,6 +96,31 @@ def clean(
     for folder in done.removed:
         typer.echo(folder)
     typer.echo(f"{done}{' (dry run)' if dry_run else ''}.")
+
+
+@cli.command()
+def index(
+    bucket: Annotated[str, typer.Option(help="the bucket of the results")],
+    region: Annotated[str, typer.Option(help="the EU region in which it lies")],
+) -> None:
+    """Write the index of all runs anew from their reports.
+
+    Exit code 0: done. 1: S3 refused something.
+    """
+    s3 = _s3(region)
+    try:
+        residency.check_client(s3, "s3")
+        lines = run_index.rebuild(s3, bucket)
+    except (ResidencyError, BotoCoreError, ClientError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{lines} runs are in s3://{bucket}/{RUN_INDEX_KEY}.")
+
+
+def _s3(region: str) -> Any:
+    if region not in EU_REGIONS:
+        raise typer.BadParameter(f"{region!r} is not in the EU: choose among {', '.join(EU_REGIONS)}.")
+    return boto3.client("s3", region_name=region, config=Config(**retries.REPEATED))
 
 
 def run() -> int:

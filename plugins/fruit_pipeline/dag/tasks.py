@@ -24,7 +24,7 @@ from fruit_pipeline.dag.run_context import CREATE_CLUSTER, RunContext
 from fruit_pipeline.errors import without_retry
 from fruit_pipeline.notices import messages
 from fruit_pipeline.notices.telling import harmless, tell
-from fruit_pipeline.results import claims, publication, reporting, timing
+from fruit_pipeline.results import claims, publication, reporting, run_index, timing
 from fruit_pipeline.results.run_plan import PLACE, Place, RunEstimate, RunPlan
 from fruit_pipeline.results.run_record import RunRecord
 from fruit_pipeline.security import encryption
@@ -292,10 +292,11 @@ def _hand_to_people(run: RunContext, document: Report, uri: str) -> None:
 
 
 def _write_page(run: RunContext, document: Report) -> None:
-    """The report as a page. That it cannot be written is no failure of the run."""
+    """The report as a page, and its line among all runs. That they cannot be written fails no run."""
     from fruit_pipeline.pages import stored_page
 
     try:
+        run_index.add(run.s3, run.layout.bucket, run_index.summary(document, run.layout.run_key))
         page = stored_page.as_file(run.s3, run.layout, document)
         run.s3.put_object(
             Bucket=run.layout.bucket,
@@ -304,7 +305,7 @@ def _write_page(run: RunContext, document: Report) -> None:
             ContentType="text/html; charset=utf-8",
         )
     except Exception:
-        log.warning("The page of the report was not written.", exc_info=True)
+        log.warning("The page of the report, or its line in the index, was not written.", exc_info=True)
 
 
 def _is_of_a_result(run: RunContext) -> bool:

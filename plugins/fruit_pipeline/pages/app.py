@@ -24,7 +24,9 @@ from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.pages import photos, stored_page
 from fruit_pipeline.pages.rendering import content_security_policy, rendered
 from fruit_pipeline.pages.result_page import PageError
-from fruit_pipeline.pages.stored_runs import StoredRun, stored_run
+from fruit_pipeline.pages.runs_pages import comparison_page, runs_page
+from fruit_pipeline.pages.stored_runs import StoredRun, stored_run, stored_runs
+from fruit_pipeline.results import run_index
 from fruit_pipeline.security.regions import check_region
 
 PREFIX: Final = "/fruits"
@@ -44,6 +46,7 @@ _DOWNLOADS: Final = {
 }
 
 log = logging.getLogger(__name__)
+_UNDER_WAY: Final = ("queued", "running")
 RunId = Annotated[str, Query(min_length=1, max_length=250)]
 
 
@@ -56,6 +59,8 @@ def create_app() -> FastAPI:
     allowed = requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=DAG_ID)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(allowed)])
     app.get("/result", response_class=HTMLResponse)(result)
+    app.get("/runs", response_class=HTMLResponse)(runs)
+    app.get("/compare", response_class=HTMLResponse)(compare)
     app.get("/photo")(photo)
     app.get("/download")(download)
     app.middleware("http")(_with_headers)
@@ -70,11 +75,31 @@ def result(session: SessionDep, run_id: RunId, dag_id: str = DAG_ID) -> str:
     if dag_id != DAG_ID:
         raise NotFoundError(f"Runs of {dag_id} have no result of their own: open one of {DAG_ID}.")
     run = _run(session, run_id)
-    if run.state in ("queued", "running"):
+    if run.state in _UNDER_WAY:
         return _under_way(run)
     if run.layout is None:
         raise PageError(f"The run {run.state} before it had looked at its photos. {run.note or ''}")
     return stored_page.as_served(_s3(run), run.layout)
+
+
+def runs(session: SessionDep) -> str:
+    """The page of all runs: those that Airflow knows, and those that their bucket's index has besides."""
+    known = stored_runs(session)
+    places = {(run.region, run.layout.bucket): run for run in known if run.layout}
+    lines = [line for run in places.values() for line in run_index.read(_s3(run), _layout(run).bucket)]
+    lines.sort(key=lambda line: line["started_at"], reverse=True)
+    under_way = [(run.run_id, run.state) for run in known if run.state in _UNDER_WAY]
+    return runs_page(lines, under_way)
+
+
+def compare(session: SessionDep, run_id: Annotated[list[str], Query()]) -> str:
+    """Two runs side by side."""
+    if len(run_id) != 2:
+        raise PageError(f"{len(run_id)} runs are chosen: choose two to compare.")
+    one, other = (
+        stored_page.report_of(_s3(run), _layout(run)) for run in (_run(session, each) for each in run_id)
+    )
+    return comparison_page(one, other)
 
 
 def photo(session: SessionDep, run_id: RunId, key: Annotated[str, Query(min_length=1)]) -> Response:

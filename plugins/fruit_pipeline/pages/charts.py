@@ -26,6 +26,16 @@ class Lane:
     """Airflow's word, or ``step``."""
 
 
+@dataclass(frozen=True)
+class Bar:
+    """A run in a chart over time."""
+
+    value: float
+    state: str
+    said: str
+    """What a person reads of it."""
+
+
 def components_for_shares(ratio: Sequence[float]) -> list[tuple[float, int | None]]:
     """For each of ``SHARES`` the fewest components that keep so much; None where all of them do not."""
     kept = list(accumulate(ratio))
@@ -95,6 +105,27 @@ def lanes(rows: Sequence[Lane]) -> Markup:
         for share in (0, 0.5, 0.96)
     ]
     return _svg(height, f"{len(rows)} tasks and steps over {end / 60:.1f} minutes", parts)
+
+
+def bars_over_time(title: str, bars: Sequence[Bar]) -> Markup:
+    """One bar a run, the oldest first, against the largest of them."""
+    height, largest = 72, max((bar.value for bar in bars), default=0) or 1
+    step = (_WIDTH - 2 * _RIGHT) / max(12, len(bars))
+    parts = [
+        Markup(
+            '<rect class="run {}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}">'
+            "<title>{}</title></rect>"
+        ).format(
+            bar.state,
+            _RIGHT + place * step,
+            height - 4 - (length := max(1.0, bar.value / largest * (height - 12))),
+            step * 0.8,
+            length,
+            bar.said,
+        )
+        for place, bar in enumerate(bars)
+    ]
+    return _svg(height, f"{title} of {len(bars)} runs", parts)
 
 
 def lanes_of(tasks: Sequence[TaskTime], steps: Sequence[StepTime]) -> list[Lane]:

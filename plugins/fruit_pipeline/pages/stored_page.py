@@ -15,10 +15,15 @@ def as_file(s3: Any, layout: RunLayout, report: Report) -> str:
 
 def as_served(s3: Any, layout: RunLayout) -> str:
     """The page as Airflow's UI shows it; ``PageError`` for a run that has left no report."""
-    report = read_json(s3, layout.bucket, layout.report)
+    return _page(s3, layout, report_of(s3, layout), served=True)
+
+
+def report_of(s3: Any, layout: RunLayout) -> Report:
+    """The report of a run; ``PageError`` where there is none."""
+    report: Report | None = read_json(s3, layout.bucket, layout.report)
     if report is None:
         raise PageError(f"There is no report at {layout.uri(layout.report)}: the run has not written one.")
-    return _page(s3, layout, report, served=True)
+    return report
 
 
 def result_of(s3: Any, layout: RunLayout) -> RunLayout:

@@ -61,6 +61,16 @@ def stored_run(session: "Session", run_id: str) -> StoredRun | None:
     )
 
 
+def stored_runs(session: "Session", most: int = 25) -> list[StoredRun]:
+    """The newest runs of the DAG that are still there, the newest first."""
+    from airflow.models.dagrun import DagRun
+    from sqlalchemy import select
+
+    newest = select(DagRun.run_id).where(DagRun.dag_id == DAG_ID).order_by(DagRun.id.desc()).limit(most)
+    runs = (stored_run(session, run_id) for run_id in session.scalars(newest).all())
+    return [run for run in runs if run]
+
+
 def _left(session: "Session", run_id: str, key: str) -> Any | None:
     """What the task ``plan`` has left under a key."""
     from airflow.models.xcom import XComModel
