@@ -223,7 +223,7 @@ browser:  ## Chromium, in which tests use Airflow's UI: installed where it is mi
 .PHONY: test
 test: setup browser  ## unit, DAG integrity, Spark, local AWS and end to end, with the lines that they cover
 	@$(AIRFLOW_PYTEST) $(IN_TWO) -m "$$RUNS" tests/e2e/test_pipeline.py tests/e2e/test_make_run.py \
-	  tests/e2e/test_trigger_form.py
+	  tests/e2e/test_ui.py
 	@rm -rf .state/coverage && mkdir -p .state/coverage
 	@$(AIRFLOW_VENV)/bin/python $(MEASURED) $(IN_TWO) tests/on_local_aws tests/dev/local_aws $(UNIT_TESTS)
 	@$(SPARK_VENV)/bin/python $(MEASURED) $(SPARK_TESTS)

@@ -133,6 +133,9 @@ def run(
     if left:
         wrong.append(f"{left} clusters were still there after the run.")
     console.print(f"Results are in {paths.out.name}/latest, {time.monotonic() - began:.0f} s in all")
+    page = paths.out / "latest" / "report.html"
+    if page.exists():
+        console.print(f"Open {page} in a browser to see them", highlight=False, soft_wrap=True)
     if wrong:
         raise UserError(" ".join(wrong))
 

@@ -58,6 +58,7 @@ def test_a_run_leaves_its_results_and_nothing_else(place: Path, monkeypatch: pyt
     latest = place / "out" / "latest"
     assert {"report.json", "variance.png", "pca_output"} <= {path.name for path in latest.iterdir()}
     assert (latest / "variance.png").read_bytes().startswith(b"\x89PNG")
+    assert "components keep" in (latest / "report.html").read_text()
     assert pq.read_table(latest / "pca_output").num_rows == 24
 
 

@@ -129,7 +129,8 @@ def download(session: SessionDep, run_id: RunId, file: str) -> Response:
 
 
 def _run(session: Any, run_id: str) -> StoredRun:
-    run = stored_run(session, run_id)
+    # A plus that was not encoded, as in most ids of Airflow, has come as a blank.
+    run = stored_run(session, run_id) or stored_run(session, run_id.replace(" ", "+"))
     if run is None:
         raise NotFoundError(f"There is no run {run_id!r} of {DAG_ID}.")
     return run

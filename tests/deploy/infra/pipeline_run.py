@@ -42,6 +42,8 @@ from fruit_pipeline.dag.operators import (
 from fruit_pipeline.dag.run_context import CREATE_CLUSTER
 from fruit_pipeline.drops.queue_trigger import PhotoEventsTrigger
 from fruit_pipeline.notices import messages, telling
+from fruit_pipeline.pages import photos, stored_page
+from fruit_pipeline.results import publication, run_index
 from fruit_pipeline.results.claims import Claim, Owner
 from fruit_pipeline.results.publication import write_json
 from fruit_pipeline.settings.deployment import Deployment
@@ -285,6 +287,7 @@ class PipelineRun:
         yield "publish", tasks.publish
         yield "clean", tasks.clean
         yield "report", tasks.report
+        yield "the page of the result", self._look
         yield "cluster_reaper", self._reap
         yield "photo notifications", self._hear
         yield "a message to people", self._tell
@@ -327,6 +330,13 @@ class PipelineRun:
             if len(guard.refused) > before:
                 raise PermissionError("its pieces stay in the bucket") from error
         self.control.remove_fault(fault)
+
+    def _look(self) -> None:
+        """Somebody opens the page of the result, with its photos."""
+        s3, layout = clients.client("s3", REGION), RunLayout(BUCKET, self._results["plan"]["run_key"])
+        assert run_index.read(s3, BUCKET)
+        assert "Rejected photos" in stored_page.as_served(s3, layout)
+        photos.photo(s3, layout, publication.read_json(s3, BUCKET, layout.overview)["sample"][0]["key"])
 
     def _reap(self) -> None:
         context = {**self._context(), "params": {"dry_run": False}}

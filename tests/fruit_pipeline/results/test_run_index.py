@@ -47,7 +47,7 @@ def test_the_index_is_made_again_from_the_reports_that_can_be_read(s3: Any) -> N
 
 def test_an_index_that_is_none_is_one_sentence(s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key=RUN_INDEX_KEY, Body=b'{"run_key": "a"')
-    with pytest.raises(run_index.RunIndexError, match="cannot be read.*fruit_pipeline index"):
+    with pytest.raises(run_index.RunIndexError, match=r"cannot be read.*fruit_pipeline index"):
         run_index.read(s3, BUCKET)
 
 

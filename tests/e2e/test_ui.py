@@ -1,0 +1,207 @@
+"""Airflow's UI in a real browser: the form that starts a run, and the pages that show what came of it.
+
+Airflow's own page decides whether the form's button can be pressed; no schema of ours tells that.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from fastapi.routing import APIRoute
+from playwright.sync_api import BrowserContext, FrameLocator, Locator, Page, expect, sync_playwright
+from rich.console import Console
+
+from evidence.dag_picture import PAGE_MS, chromium
+from fruit_contract.layout import DAG_ID
+from fruit_pipeline.pages.app import create_app
+from local_run import generated_photos
+from local_run.follow import follow
+from tests.e2e.conftest import System
+
+PHOTOS = 300
+"""More than the 256 components that the form comes up with."""
+SEVEN = ("bucket", "input_prefix", "components", "minimum_variance", "workers", "budget_eur", "full_refresh")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[BrowserContext]:
+    """One for all pages: Airflow's script of 7 MB is fetched once."""
+    if not shutil.which("chromium") and not shutil.which("apt-get"):
+        pytest.skip("Chromium is missing, and so is apt, with which `make browser` installs it")
+    expect.set_options(timeout=PAGE_MS)
+    with sync_playwright() as playwright, chromium(playwright) as browser:
+        yield browser.new_context(viewport={"width": 1200, "height": 1600})
+
+
+@pytest.fixture(scope="module")
+def photos(system: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = generated_photos.generate(tmp_path_factory.mktemp("form"), PHOTOS)
+    system.upload(folder)
+    return folder
+
+
+@pytest.fixture
+def page(system: System, browser: BrowserContext) -> Iterator[Page]:
+    """Signed in, as after Airflow's login."""
+    browser.add_cookies([{"name": "_token", "value": system.api.token, "url": system.stack.airflow.url}])
+    page = browser.new_page()
+    page.set_default_timeout(PAGE_MS)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def form(system: System, page: Page) -> Locator:
+    """The form as it comes up."""
+    page.goto(f"{system.stack.airflow.url}/dags/{DAG_ID}")
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.get_by_role("dialog")
+    field(form, "bucket").wait_for()
+    return form
+
+
+def field(form: Locator, name: str) -> Locator:
+    return form.locator(f"[name=element_{name}]")
+
+
+def submit(form: Locator) -> dict[str, Any]:
+    """Press the button; what Airflow's API answers the page."""
+    with form.page.expect_response(lambda answer: answer.request.method == "POST") as answered:
+        form.get_by_role("button", name="Trigger").click()
+    return dict(answered.value.json())
+
+
+def ended(system: System, page: Page, run_id: str) -> str:
+    """Wait for the end of a run, and open its page; the run's state."""
+    state = follow(system.api, DAG_ID, run_id, system.stack.children, Console(quiet=True))
+    page.goto(f"{system.stack.airflow.url}/dags/{DAG_ID}/runs/{run_id}")
+    return state
+
+
+def test_the_form_opens_with_seven_fields_and_folds_the_others(form: Locator) -> None:
+    names = [str(each.get_attribute("name")) for each in form.locator("[name^=element_]:visible").all()]
+    assert {name.removeprefix("element_") for name in names} >= set(SEVEN) - {"full_refresh"}
+    for title in ("Photos", "Result", "Cluster", "Cost and limits", "Expert"):
+        expect(form.get_by_role("button", name=title, exact=True)).to_have_attribute("aria-expanded", "false")
+    expect(field(form, "batch_size")).to_be_hidden()
+    form.get_by_role("button", name="Expert").click()
+    expect(field(form, "batch_size")).to_be_visible()
+
+
+def test_a_number_that_airflow_changes_has_its_range_beside_it(form: Locator) -> None:
+    field(form, "components").fill("5000")
+    field(form, "components").blur()
+    expect(field(form, "components")).to_have_value("1280")
+    expect(form.get_by_text("components: from 1 to 1,280.")).to_be_visible()
+
+
+def test_only_a_required_field_that_is_empty_holds_the_button(form: Locator) -> None:
+    button = form.get_by_role("button", name="Trigger")
+    expect(button).to_be_enabled()
+    field(form, "workers").fill("")
+    expect(button).to_be_enabled()
+    field(form, "components").fill("")
+    expect(button).to_be_disabled()
+
+
+def test_a_wrong_value_is_refused_with_its_name_and_a_sentence(form: Locator) -> None:
+    field(form, "bucket").fill("Not a bucket")
+    submit(form)
+    expect(form.get_by_text("Invalid input for param bucket: 'Not a bucket'").first).to_be_visible()
+
+
+def test_a_run_as_the_form_comes_up_is_green_and_shows_its_result(
+    system: System, page: Page, form: Locator, photos: Path
+) -> None:
+    run_id = submit(form)["dag_run_id"]
+    page.goto(f"{system.stack.airflow.url}/dags/{DAG_ID}/runs/{run_id}")
+    page.get_by_role("tab", name="Result").or_(page.get_by_role("link", name="Result")).first.click()
+    inside = page.frame_locator("iframe")
+    expect(inside.get_by_role("heading", name=f"Run {run_id} is")).to_be_visible()
+    # It looks again by itself, until the result is there.
+    assert follow(system.api, DAG_ID, run_id, system.stack.children, Console(quiet=True)) == "success"
+    expect(inside.get_by_role("heading", name=f"Result of {run_id}")).to_be_visible()
+    headline = inside.get_by_role("list", name="The run at a glance")
+    expect(headline).to_contain_text(f"{PHOTOS} photos")
+    expect(headline).to_contain_text("result current since")
+
+    inside.locator("#variance").hover()
+    expect(inside.locator("#variance-told")).to_contain_text(re.compile(r"\d+ components keep \d"))
+    inside.get_by_label("label", exact=True).select_option(label="Kiwi")
+    points_at_a_photo(inside)
+    expect(inside.locator("#map-told")).to_contain_text("Kiwi: Test/Kiwi/")
+    shown = inside.locator("#map-photo")
+    expect(shown).to_be_visible()
+    expect(shown).to_have_js_property("naturalWidth", 100)
+    with page.expect_download() as downloaded:
+        inside.get_by_role("link", name="report.json").click()
+    assert json.loads(Path(downloaded.value.path()).read_text())["run_id"] == run_id
+
+
+def points_at_a_photo(inside: FrameLocator) -> None:
+    """Move the mouse over the map until a photo is near."""
+    canvas = inside.locator("#map")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    told = inside.locator("#map-told")
+    for across in range(5, int(box["width"]), 12):
+        for down in range(5, int(box["height"]), 12):
+            canvas.hover(position={"x": across, "y": down})
+            if told.text_content():
+                return
+    pytest.fail("no photo is on the map")
+
+
+def test_the_page_of_a_red_run_says_why(system: System, page: Page, form: Locator, photos: Path) -> None:
+    field(form, "components").fill(str(PHOTOS))
+    run_id = submit(form)["dag_run_id"]
+    assert ended(system, page, run_id) == "failed"
+    expect(page.get_by_text(f"lower components to at most {PHOTOS - 1}").first).to_be_visible()
+    page.goto(f"{system.stack.airflow.url}/fruits/result?run_id={run_id}")
+    expect(page.get_by_role("heading", name="Why it is red")).to_be_visible()
+    expect(page.get_by_text("is still current")).to_be_visible()
+
+
+def test_all_runs_stand_in_a_table_and_two_side_by_side(system: System, page: Page, photos: Path) -> None:
+    page.goto(f"{system.stack.airflow.url}/fruits/runs")
+    expect(page.locator("figure")).to_have_count(5)
+    boxes = page.get_by_role("checkbox")
+    boxes.nth(0).check()
+    boxes.nth(1).check()
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_role("heading", name="Two runs side by side")).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("^components"))).to_have_count(2)
+
+
+def routes() -> list[str]:
+    return [route.path for route in create_app().routes if isinstance(route, APIRoute)]
+
+
+@pytest.mark.parametrize("path", routes())
+def test_a_page_is_shown_to_those_who_may_see_the_runs_and_to_nobody_else(system: System, path: str) -> None:
+    url = f"{system.stack.airflow.url}/fruits{path}?run_id=x&run_id=y&key=k&file=f"
+    secret = (system.stack.airflow.home / "jwt_secret").read_text()
+
+    def status(token: str | None) -> int:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.get(url, headers=headers).status_code
+
+    assert status(None) == httpx.codes.UNAUTHORIZED
+    assert status("not.a.token") == httpx.codes.FORBIDDEN
+    assert status(system.api.token + "x") == httpx.codes.FORBIDDEN
+    claims = jwt.decode(system.api.token, options={"verify_signature": False})
+    roles = {role: jwt.encode(claims | {"role": role}, secret, "HS512") for role in ("VIEWER", None)}
+    assert status(roles[None]) == httpx.codes.FORBIDDEN
+    assert status(roles["VIEWER"]) in (httpx.codes.OK, httpx.codes.NOT_FOUND)
+
+
+def test_the_pages_have_no_door_beside_their_routes(system: System) -> None:
+    for path in ("/docs", "/redoc", "/openapi.json", "/", "/static/page.js"):
+        assert httpx.get(f"{system.stack.airflow.url}/fruits{path}").status_code == httpx.codes.NOT_FOUND
