@@ -190,6 +190,11 @@ class RunLayout:
         return f"{self.reports}{REPORT_NAME}"
 
     @property
+    def neighbours(self) -> str:
+        """Parquet of key and vector (int8, as bytes) of at most 100,000 photos, to find the nearest ones."""
+        return f"{self.pca_model}neighbours/"
+
+    @property
     def page(self) -> str:
         """The page of the result as one HTML file."""
         return f"{self.reports}report.html"

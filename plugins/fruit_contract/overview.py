@@ -5,6 +5,8 @@ from typing import Final, TypedDict
 SAMPLED_PHOTOS: Final = 5_000
 """At most: so many points can be told apart on a map, and their keys are some 300 kB."""
 SAMPLED_COMPONENTS: Final = 6
+INDEXED_PHOTOS: Final = 100_000
+"""Photos among which the nearest ones are looked for, at most: 26 MB at 256 components, whatever the run."""
 MOST_LABELS: Final = 500
 LISTED_REJECTIONS: Final = 200
 MOST_REASONS: Final = 50

@@ -76,6 +76,7 @@ class History:
             "model_output": str(self.folder / f"model/run={run}"),
             "metrics": str(self.folder / f"reports/run={run}/reduce.json"),
             "plot": str(self.folder / f"reports/run={run}/variance.png"),
+            "neighbours": str(self.folder / f"model/run={run}/neighbours/"),
             "overview": str(self.folder / f"reports/run={run}/overview.json"),
             "components": 8,
             "min_variance": 0.3,

@@ -71,6 +71,7 @@ def reduce_step(
             "--metrics": layout.uri(layout.reduce_metrics),
             "--plot": layout.uri(layout.variance_plot),
             "--overview": layout.uri(layout.overview),
+            "--neighbours": layout.uri(layout.neighbours),
             "--components": parameters.components,
             "--min-variance": parameters.minimum_variance,
             "--solver": parameters.solver,

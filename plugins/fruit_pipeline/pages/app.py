@@ -18,10 +18,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 
-from fruit_contract.layout import DAG_ID, RunLayout
+from fruit_contract.layout import DAG_ID, RunLayout, label_of
 from fruit_pipeline.aws import clients
 from fruit_pipeline.errors import PipelineError
-from fruit_pipeline.pages import photos, stored_page
+from fruit_pipeline.pages import near_photos, photos, stored_page
 from fruit_pipeline.pages.rendering import content_security_policy, rendered
 from fruit_pipeline.pages.result_page import PageError
 from fruit_pipeline.pages.runs_pages import comparison_page, runs_page
@@ -47,6 +47,7 @@ _DOWNLOADS: Final = {
 
 log = logging.getLogger(__name__)
 _UNDER_WAY: Final = ("queued", "running")
+Key = Annotated[str, Query(min_length=1)]
 RunId = Annotated[str, Query(min_length=1, max_length=250)]
 
 
@@ -61,7 +62,8 @@ def create_app() -> FastAPI:
     app.get("/result", response_class=HTMLResponse)(result)
     app.get("/runs", response_class=HTMLResponse)(runs)
     app.get("/compare", response_class=HTMLResponse)(compare)
-    app.get("/photo")(photo)
+    app.get("/photo", response_class=HTMLResponse)(photo)
+    app.get("/image")(image)
     app.get("/download")(download)
     app.middleware("http")(_with_headers)
     app.exception_handler(PipelineError)(_refused)
@@ -102,7 +104,24 @@ def compare(session: SessionDep, run_id: Annotated[list[str], Query()]) -> str:
     return comparison_page(one, other)
 
 
-def photo(session: SessionDep, run_id: RunId, key: Annotated[str, Query(min_length=1)]) -> Response:
+def photo(session: SessionDep, run_id: RunId, key: Key) -> str:
+    """The page of one photo, with those that look most like it."""
+    run = _run(session, run_id)
+    s3, result = _s3(run), _result_of(run)
+    if not photos.is_known(s3, result, key):
+        raise NotFoundError(photos.NOT_KNOWN)
+    index = near_photos.index_of(s3, result)
+    return rendered(
+        "photo.html",
+        title=key.rpartition("/")[2],
+        run_id=run.run_id,
+        key=key,
+        label=label_of(key),
+        near=index.nearest(key) if index else None,
+    )
+
+
+def image(session: SessionDep, run_id: RunId, key: Key) -> Response:
     """One photo of the run, if it stands in the run's own files and is a picture by its bytes."""
     run = _run(session, run_id)
     body, media_type = photos.photo(_s3(run), _result_of(run), key)

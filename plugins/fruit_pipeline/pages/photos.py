@@ -6,8 +6,12 @@ from functools import lru_cache
 from typing import Any, Final
 
 from fruit_contract.layout import RunLayout
+from fruit_pipeline.pages import near_photos
 from fruit_pipeline.pages.result_page import PageError
 
+NOT_KNOWN: Final = (
+    "This photo is not among those that the run has shown or indexed (100,000 at most): check its key."
+)
 MOST_BYTES: Final = 8 * 2**20
 """A photo from a phone has 2 to 6 MB; the API server holds it whole."""
 _BEGINNINGS: Final = {
@@ -18,9 +22,9 @@ _BEGINNINGS: Final = {
 
 
 def photo(s3: Any, result: RunLayout, key: str) -> tuple[bytes, str]:
-    """Bytes and media type of a photo that the result's overview names; ``PageError`` for any other key."""
-    if key not in _keys(s3.get_object(Bucket=result.bucket, Key=result.overview)["Body"].read()):
-        raise PageError("This photo is not among those that the page shows.")
+    """Bytes and media type of a photo that the result's own files name; ``PageError`` for any other key."""
+    if not is_known(s3, result, key):
+        raise PageError(NOT_KNOWN)
     answer = s3.get_object(Bucket=result.bucket, Key=key)
     if answer["ContentLength"] > MOST_BYTES:
         raise PageError(f"The photo has {answer['ContentLength']:,} bytes; at most {MOST_BYTES:,} are shown.")
@@ -39,6 +43,14 @@ def rejected(s3: Any, result: RunLayout) -> Iterator[tuple[str, str]]:
     root = result.uri("")
     for path, reason in rows_of(batches, ("path", "reason")):
         yield path.removeprefix(root), reason
+
+
+def is_known(s3: Any, result: RunLayout, key: str) -> bool:
+    """Whether the result's overview, or its index of near photos, has the photo."""
+    if key in _keys(s3.get_object(Bucket=result.bucket, Key=result.overview)["Body"].read()):
+        return True
+    index = near_photos.index_of(s3, result)
+    return index is not None and key in index.places
 
 
 @lru_cache(maxsize=8)

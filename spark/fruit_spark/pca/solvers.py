@@ -18,7 +18,7 @@ import numpy.typing as npt
 from fruit_contract.variance import TOLERANCE
 from fruit_spark.features.feature_files import FEATURES, FeatureFiles, as_block, map_features
 from fruit_spark.pca.moments import Float64, Moments
-from fruit_spark.pca.overview import RowSummary
+from fruit_spark.pca.overview import RowSummary, Summary
 from fruit_spark.session.without_pandas import array_to_vector
 from fruit_spark.step_errors import StepError
 from fruit_spark.storage import hadoop
@@ -124,11 +124,11 @@ def components_for(ratio: Float64, minimum: float) -> int | None:
 
 def write_projection(
     spark: "SparkSession", features: FeatureFiles, model: "PCAModel", output: str, files: int, rows: int
-) -> list[str]:
+) -> list[Summary]:
     """path, label, features (k float32) of the rows that count, into ``files`` files of ``output``.
 
     The vectors times the model's ``pc``, as its transform does it. ``rows`` is their number. Returns each
-    task's :class:`~fruit_spark.pca.overview.RowSummary` as JSON.
+    task's :class:`~fruit_spark.pca.overview.Summary`.
     """
     matrix: npt.NDArray[np.float64] = model.pc.toArray()
     # Multiplied in float64, as Spark ML does it: in float32 the sum of 1,280 products is off by 2e-6.
@@ -152,7 +152,7 @@ def write_projection(
             )
 
     hadoop.delete(spark, output)
-    writing = write_parts(multiply, output, ("label",), summary.as_json)
+    writing = write_parts(multiply, output, ("label",), summary.as_bytes)
     written = map_features(spark, features, ["path", "label", FEATURES], files, writing, ROWS_DDL).collect()
     mark_complete(spark, output)
-    return [row["summary"] for row in written]
+    return [Summary.of(row["summary"]) for row in written]

@@ -143,6 +143,12 @@ def reduce_parser() -> argparse.ArgumentParser:
         help="JSON file written: counts by label, a sample, rejections",
     )
     parser.add_argument(
+        "--neighbours",
+        metavar="ADDRESS",
+        required=True,
+        help="folder written: Parquet of key and short vector",
+    )
+    parser.add_argument(
         "--components", type=at_least_one, default=256, help="principal components. Default: 256"
     )
     parser.add_argument(

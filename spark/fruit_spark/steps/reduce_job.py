@@ -19,7 +19,7 @@ from fruit_spark.features.carried_rows import Draft, read_draft, read_rejected, 
 from fruit_spark.features.feature_files import LIVE_DDL, FeatureFiles, list_features, live_rows, source_of
 from fruit_spark.model.engines import FEATURE_DIM
 from fruit_spark.pca.moments import Float64, Moments, moments_of
-from fruit_spark.pca.overview import overview
+from fruit_spark.pca.overview import neighbours, overview
 from fruit_spark.pca.solvers import (
     SOLVERS,
     components_for,
@@ -33,6 +33,7 @@ from fruit_spark.session.spark_session import seconds_since_launch, versions
 from fruit_spark.step_errors import StepError
 from fruit_spark.storage import hadoop
 from fruit_spark.storage.driver_tables import open_table
+from fruit_spark.storage.part_files import write_table
 
 if TYPE_CHECKING:
     from pyspark.ml.feature import PCAModel
@@ -58,6 +59,7 @@ class ReduceSettings:
     metrics: str
     plot: str
     overview: str
+    neighbours: str
     components: int
     min_variance: float
     solver: str
@@ -131,6 +133,7 @@ def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:
         metrics = _write_manifest(spark, settings, features, carried, metrics)
     rejected = _rejected(settings) if carried else ()
     hadoop.write_json(spark, settings.overview, overview(summaries, rejected, settings.root))
+    write_table(neighbours(summaries, settings.root), settings.neighbours)
     # Written again: now the seconds are those of the whole step.
     return _write_metrics(spark, settings, metrics)
 

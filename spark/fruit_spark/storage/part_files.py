@@ -25,10 +25,10 @@ from fruit_spark.storage.s3 import is_s3, store_for
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-ROWS_DDL: Final = "rows long, summary string"
+ROWS_DDL: Final = "rows long, summary binary"
 ROW_GROUP_BYTES: Final = 32 * 2**20
 """What a task holds in memory before it goes to the disk: small beside its vectors, large for a reader."""
-_WRITTEN: Final = pa.schema([("rows", pa.int64()), ("summary", pa.string())])
+_WRITTEN: Final = pa.schema([("rows", pa.int64()), ("summary", pa.binary())])
 Batches = Iterator[pa.RecordBatch]
 
 
@@ -36,7 +36,7 @@ def write_parts(
     function: Callable[[Batches], Batches],
     folder: str,
     repetitive: tuple[str, ...] = (),
-    summary: Callable[[], str] | None = None,
+    summary: Callable[[], bytes] | None = None,
 ) -> Callable[[Batches], Batches]:
     """For ``mapInArrow``: writes what ``function`` yields into ``folder``, and yields the number of rows.
 

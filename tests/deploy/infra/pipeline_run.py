@@ -42,7 +42,7 @@ from fruit_pipeline.dag.operators import (
 from fruit_pipeline.dag.run_context import CREATE_CLUSTER
 from fruit_pipeline.drops.queue_trigger import PhotoEventsTrigger
 from fruit_pipeline.notices import messages, telling
-from fruit_pipeline.pages import photos, stored_page
+from fruit_pipeline.pages import near_photos, photos, stored_page
 from fruit_pipeline.results import publication, run_index
 from fruit_pipeline.results.claims import Claim, Owner
 from fruit_pipeline.results.publication import write_json
@@ -336,7 +336,9 @@ class PipelineRun:
         s3, layout = clients.client("s3", REGION), RunLayout(BUCKET, self._results["plan"]["run_key"])
         assert run_index.read(s3, BUCKET)
         assert "Rejected photos" in stored_page.as_served(s3, layout)
-        photos.photo(s3, layout, publication.read_json(s3, BUCKET, layout.overview)["sample"][0]["key"])
+        key = publication.read_json(s3, BUCKET, layout.overview)["sample"][0]["key"]
+        photos.photo(s3, layout, key)
+        assert near_photos.index_of(s3, layout).nearest(key)
 
     def _reap(self) -> None:
         context = {**self._context(), "params": {"dry_run": False}}

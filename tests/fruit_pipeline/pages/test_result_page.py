@@ -111,7 +111,7 @@ def test_the_page_has_the_figures_that_people_ask_for() -> None:
         assert heading in page.text
     assert "more than 3" in page.text, "no 3 components keep 99 %"
     photos = [attrs["src"] for tag, attrs in page.tags if tag == "img" and attrs.get("src")]
-    assert "photo?run_id=r&key=Test/Apple/0_100.jpg" in photos
+    assert "image?run_id=r&key=Test/Apple/0_100.jpg" in photos
     assert all(attrs.get("alt") is not None for tag, attrs in page.tags if tag == "img")
 
 

@@ -6,21 +6,26 @@ import numpy as np
 import pytest
 
 from fruit_contract.overview import LISTED_REJECTIONS, SAMPLED_PHOTOS, Overview
-from fruit_spark.pca.overview import RowSummary, overview
+from fruit_spark.pca import overview as module
+from fruit_spark.pca.overview import RowSummary, Summary, neighbours, overview, short_vectors
 
 ROOT = "s3://bucket/"
 
 
-def summarized(photos: list[str], tasks: int, rejected: list[tuple[str, str]] | None = None) -> Overview:
-    """The overview of photos that so many tasks have written, each component of a photo its own number."""
+def summaries_of(photos: list[str], tasks: int) -> list[Summary]:
+    """Of photos that so many tasks have written, each component of a photo its own number."""
     summaries = []
     for task in range(tasks):
         mine = photos[task::tasks]
         summary = RowSummary(len(photos))
         components = np.array([[len(path), 0.123456, *range(8)] for path in mine], np.float32).reshape(-1, 10)
         summary.add(mine, [path.split("/")[-2] for path in mine], components)
-        summaries.append(summary.as_json())
-    return overview(summaries, rejected or [], ROOT)
+        summaries.append(Summary.of(summary.as_bytes()))
+    return summaries
+
+
+def summarized(photos: list[str], tasks: int, rejected: list[tuple[str, str]] | None = None) -> Overview:
+    return overview(summaries_of(photos, tasks), rejected or [], ROOT)
 
 
 def paths(count: int) -> list[str]:
@@ -69,3 +74,30 @@ def test_of_very_many_labels_the_largest_are_named() -> None:
     assert seen["label_count"] == 2000
     assert len(seen["labels"]) == 500
     assert next(iter(seen["labels"].items())) == ("7", {"processed": 2, "rejected": 0})
+
+
+def test_the_index_has_each_photo_once_and_no_more_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = paths(50)
+    whole = neighbours(summaries_of(photos, 3), ROOT)
+    assert sorted(whole.column("key").to_pylist()) == sorted(path.removeprefix(ROOT) for path in photos)
+    monkeypatch.setattr(module, "INDEXED_PHOTOS", 20)
+    some = neighbours(summaries_of(photos, 3), ROOT)
+    assert (
+        some.column("key").to_pylist()
+        == neighbours(summaries_of(photos[::-1], 7), ROOT).column("key").to_pylist()
+    )
+    assert some.num_rows == 20
+    assert neighbours(summaries_of([], 1), ROOT).num_rows == 0
+
+
+def test_short_vectors_keep_cosines_to_some_thousandths() -> None:
+    vectors = np.random.default_rng(1).normal(size=(200, 256)).astype(np.float32)
+    vectors *= 0.98 ** np.arange(256, dtype=np.float32)
+
+    def cosines(rows: np.ndarray) -> np.ndarray:
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return unit @ unit.T
+
+    short = short_vectors(vectors).astype(np.float32)
+    assert np.abs(cosines(short) - cosines(vectors)).max() < 0.005
+    assert not short_vectors(np.zeros((1, 4), np.float32)).any()

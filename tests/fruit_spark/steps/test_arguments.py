@@ -27,6 +27,8 @@ REDUCE = [
     "v",
     "--overview",
     "w",
+    "--neighbours",
+    "n",
 ]
 
 

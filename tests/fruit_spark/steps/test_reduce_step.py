@@ -60,6 +60,7 @@ def settings(
         metrics=str(tmp_path / "reduce.json"),
         plot=str(tmp_path / "variance.png"),
         overview=str(tmp_path / "overview.json"),
+        neighbours=str(tmp_path / "model" / "neighbours"),
         components=16,
         min_variance=0.5,
         solver=request.param,
@@ -90,6 +91,9 @@ def test_components_model_and_variance_are_those_of_the_data(
     output = pq.read_table(settings.output)
     sample = json.loads(Path(settings.overview).read_text())["sample"]
     assert sorted(photo["key"] for photo in sample) == sorted(output.column("path").to_pylist())
+    indexed = pq.read_table(settings.neighbours)
+    assert sorted(indexed.column("key").to_pylist()) == sorted(output.column("path").to_pylist())
+    assert {len(vector) for vector in indexed.column("vector").to_pylist()} == {16}
     assert output.column_names == ["path", "label", "features"]
     assert output.schema.field("features").type.value_type == pa.float32()
     reduced = np.array(output.column("features").to_pylist())
@@ -141,7 +145,7 @@ def test_more_components_than_images_end_the_command_with_one_sentence(
 ) -> None:
     arguments = ["--features", settings.features, "--output", settings.output, "--metrics", settings.metrics]
     arguments += ["--model-output", settings.model_output, "--plot", settings.plot, "--components", "256"]
-    arguments += ["--overview", settings.overview]
+    arguments += ["--overview", settings.overview, "--neighbours", settings.neighbours]
     done = subprocess.run(
         [sys.executable, str(ROOT / "spark" / "reduce.py"), *arguments],
         env={**os.environ, **spark_environment},

@@ -63,6 +63,8 @@
   if (map && canvas) {
     for (const id of ["map-x", "map-y", "map-label"]) byId(id).addEventListener("change", draw);
     const photo = byId("map-photo");
+    const of = (key) => new URLSearchParams({ run_id: new URLSearchParams(location.search).get("run_id"), key });
+    let at = null;
     canvas.addEventListener("pointermove", (event) => {
       const scale = canvas.width / canvas.clientWidth, chosen = byId("map-label").value;
       let nearest = null, least = 400;
@@ -75,11 +77,12 @@
       const key = map.prefixes[nearest.label] + map.keys[nearest.photo];
       byId("map-told").textContent = `${map.labels[nearest.label] || "(none)"}: ${key}`;
       if (photo) {
-        const address = new URLSearchParams(location.search);
-        photo.src = `photo?run_id=${encodeURIComponent(address.get("run_id"))}&key=${encodeURIComponent(key)}`;
+        photo.src = `image?${of(key)}`;
         photo.alt = key; photo.hidden = false;
       }
+      at = key;
     });
+    if (photo) canvas.addEventListener("click", () => { if (at !== null) location.assign(`photo?${of(at)}`); });
     draw();
   }
 })();
