@@ -10,6 +10,7 @@ from airflow.plugins_manager import get_import_errors
 
 dags = DagBag(conf.get("core", "dags_folder"))
 
+from fruit_pipeline.pages.app import create_app  # noqa: E402
 from fruit_pipeline.settings.deployment import Deployment  # noqa: E402 - on the path once Airflow has read its settings
 
 deployment = Deployment()
@@ -25,6 +26,7 @@ print(
             "airflow": airflow.__version__,
             "files": sorted({Path(dag.fileloc).name for dag in dags.dags.values()}),
             "errors": {**dags.import_errors, **get_import_errors()},
+            "pages": sorted(getattr(route, "path", "") for route in create_app().routes),
             "bucket": deployment.bucket,
             "missing": [str(path) for path in artifacts if not path.exists()],
         }

@@ -68,6 +68,10 @@ def probe(python: Path, dags: Path, plugins: Path, home: Path, **variables: str)
     return found
 
 
+PAGES = ["/compare", "/download", "/image", "/photo", "/result", "/runs"]
+"""What the plugin adds to Airflow's UI."""
+
+
 def dag_files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.py"))
 
@@ -104,6 +108,7 @@ def test_the_dags_import_with_what_mwaa_installs(bundle: Path, tmp_path: Path) -
     assert found["airflow"] == AIRFLOW_VERSION
     assert found["errors"] == {}
     assert found["files"] == dag_files(REPOSITORY / "dags")
+    assert found["pages"] == PAGES
     assert found["missing"] == []
     assert found["bucket"] == OUTPUTS["Bucket"]
 
@@ -114,6 +119,7 @@ def test_the_dags_import_on_the_oldest_airflow(tmp_path: Path) -> None:
     assert found["airflow"] == "3.2.0"
     assert found["errors"] == {}
     assert found["files"] == dag_files(REPOSITORY / "dags")
+    assert found["pages"] == PAGES
 
 
 def variables_of(script: Path) -> dict[str, str]:

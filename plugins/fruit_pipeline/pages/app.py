@@ -7,7 +7,7 @@ the permission that Airflow asks for a run of this DAG, and there is none withou
 import csv
 import io
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any, Final
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -44,6 +44,7 @@ _DOWNLOADS: Final = {
     "report.html": "text/html; charset=utf-8",
     "variance.png": "image/png",
 }
+_TABLES: Final = {"rejected.csv": photos.rejected, "result.csv": photos.components}
 
 log = logging.getLogger(__name__)
 _UNDER_WAY: Final = ("queued", "running")
@@ -133,13 +134,11 @@ def download(session: SessionDep, run_id: RunId, file: str) -> Response:
     run = _run(session, run_id)
     s3, layout = _s3(run), _layout(run)
     attachment = {"Content-Disposition": f'attachment; filename="{layout.run_key}-{file}"'}
-    if file == "rejected.csv":
-        rows = _csv(photos.rejected(s3, _result_of(run)))
+    if file in _TABLES:
+        rows = _csv(_TABLES[file](s3, _result_of(run)))
         return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=attachment)
     if file not in _DOWNLOADS:
-        raise NotFoundError(
-            f"There is no file {file!r} here: choose {', '.join(_DOWNLOADS)} or rejected.csv."
-        )
+        raise NotFoundError(f"There is no file {file!r} here: choose {', '.join([*_DOWNLOADS, *_TABLES])}.")
     try:
         answer = s3.get_object(Bucket=layout.bucket, Key=f"{layout.reports}{file}")
     except s3.exceptions.NoSuchKey:
@@ -177,10 +176,10 @@ def _under_way(run: StoredRun) -> str:
     )
 
 
-def _csv(rows: Iterator[tuple[str, str]]) -> Iterator[str]:
+def _csv(rows: Iterable[Sequence[object]]) -> Iterator[str]:
     line = io.StringIO()
     writer = csv.writer(line)
-    for row in (("key", "reason"), *rows):
+    for row in rows:
         writer.writerow(row)
         yield line.getvalue()
         line.seek(0)

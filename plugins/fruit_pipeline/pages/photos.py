@@ -1,7 +1,7 @@
 """The photos of a run, one at a time, and the list of those that it has rejected."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -14,6 +14,8 @@ NOT_KNOWN: Final = (
 )
 MOST_BYTES: Final = 8 * 2**20
 """A photo from a phone has 2 to 6 MB; the API server holds it whole."""
+MOST_ROWS: Final = 20_000
+"""Of a result that is given as CSV: 50 MB at 256 components."""
 _BEGINNINGS: Final = {
     b"\xff\xd8\xff": "image/jpeg",
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -35,14 +37,42 @@ def photo(s3: Any, result: RunLayout, key: str) -> tuple[bytes, str]:
     return body, media_type
 
 
-def rejected(s3: Any, result: RunLayout) -> Iterator[tuple[str, str]]:
-    """Key and reason of every photo without a row, file by file."""
+def rejected(s3: Any, result: RunLayout) -> Iterator[Sequence[object]]:
+    """Key and reason of every photo without a row, below a line with their names."""
     from fruit_pipeline.results.tables import batches_under, rows_of  # pyarrow is slow to import
 
     batches = batches_under(s3, result.bucket, result.rejected, ["path", "reason"])
     root = result.uri("")
+    yield "key", "reason"
     for path, reason in rows_of(batches, ("path", "reason")):
         yield path.removeprefix(root), reason
+
+
+def components(s3: Any, result: RunLayout) -> Iterator[Sequence[object]]:
+    """Key, label and components of every row, below a line with their names.
+
+    ``PageError`` for a large result.
+    """
+    overview = json.loads(s3.get_object(Bucket=result.bucket, Key=result.overview)["Body"].read())
+    rows = sum(label["processed"] for label in overview["labels"].values())
+    if rows > MOST_ROWS:
+        raise PageError(
+            f"The result has more than {MOST_ROWS:,} rows: read {result.uri(result.pca_output)} itself."
+        )
+    return _components(s3, result)
+
+
+def _components(s3: Any, result: RunLayout) -> Iterator[Sequence[object]]:
+    from fruit_pipeline.results.tables import batches_under, rows_of  # pyarrow is slow to import
+
+    columns = ("path", "label", "features")
+    root, count = result.uri(""), 0
+    batches = batches_under(s3, result.bucket, result.pca_output, list(columns))
+    for path, label, features in rows_of(batches, columns):
+        if not count:
+            count = len(features)
+            yield "key", "label", *(f"component_{place}" for place in range(1, count + 1))
+        yield path.removeprefix(root), label, *features
 
 
 def is_known(s3: Any, result: RunLayout, key: str) -> bool:

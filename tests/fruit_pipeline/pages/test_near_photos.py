@@ -81,3 +81,24 @@ def test_only_photos_of_the_runs_own_files_are_shown_and_only_as_what_they_are(s
             photos.photo(s3, RESULT, key)
     put_index(s3, {"Test/secret.jpg": [1]})
     assert photos.photo(s3, RESULT, "Test/secret.jpg")[1] == "image/jpeg"
+
+
+def test_a_small_result_is_given_as_a_table_and_a_large_one_is_named(
+    s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_json(s3, BUCKET, RESULT.overview, {"labels": {"Kiwi": {"processed": 2, "rejected": 0}}})
+    rows = {
+        "path": [f"s3://{BUCKET}/Test/Kiwi/{name}.jpg" for name in 'a"b'],
+        "label": ["Kiwi"] * 3,
+        "features": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
+    }
+    file = io.BytesIO()
+    pq.write_table(pa.table(rows), file)
+    s3.put_object(Bucket=BUCKET, Key=f"{RESULT.pca_output}part-0.parquet", Body=file.getvalue())
+    table = list(photos.components(s3, RESULT))
+    assert table[0] == ("key", "label", "component_1", "component_2")
+    assert table[2] == ('Test/Kiwi/".jpg', "Kiwi", 3.0, 4.0)
+    assert len(table) == 4
+    monkeypatch.setattr(photos, "MOST_ROWS", 1)
+    with pytest.raises(PageError, match=r"more than 1 rows: read s3://.*/Results/pca_output/run=r/"):
+        photos.components(s3, RESULT)
