@@ -288,6 +288,10 @@ quality: setup  ## measure every precision and image size into docs/evidence/pre
 dag-picture: setup browser  ## play a small run and write docs/dag.png, its graph in Airflow's UI
 	@$(AIRFLOW_VENV)/bin/python -m evidence.dag_picture
 
+.PHONY: tour
+tour: setup browser  ## play two runs and write docs/tour.md and its pictures: IMAGES=folder
+	@$(AIRFLOW_VENV)/bin/python -m evidence.tour $(IMAGES_OPTION)
+
 .PHONY: docs
 docs: $(AIRFLOW_VENV)/.installed  ## write docs/settings.md from the models that check the settings
 	@$(AIRFLOW_VENV)/bin/python -m evidence.settings_page

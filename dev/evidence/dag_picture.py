@@ -5,28 +5,19 @@ shape of the DAG beside it, which a test compares with the DAG as it is.
 """
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import Browser, FloatRect, Page, Playwright, sync_playwright
-from rich.console import Console
+from playwright.sync_api import FloatRect, Page
 
-from fruit_contract.layout import DAG_ID, INPUT_PREFIX
-from local_run import bucket_sync, generated_photos, local_account
-from local_run.follow import follow
-from local_run.local_stack import Paths, Stack, StackPlan, running
+from evidence.played_run import REPOSITORY, played
+from fruit_contract.layout import DAG_ID
 
-REPOSITORY: Final = Path(__file__).resolve().parents[2]
 PICTURE: Final = REPOSITORY / "docs" / "dag.png"
 SHAPE: Final = REPOSITORY / "docs" / "dag.json"
-_REGION: Final = "eu-west-1"
 _RUN: Final = {"components": 16, "minimum_variance": 0.3, "image_size": 96}
 _PHOTOS: Final = 60
 _RUN_ID: Final = "a_green_run"
-PAGE_MS: Final = 180_000
-"""How long the page may take for one thing: the machine plays the run beside it."""
 _MARGIN: Final = 12
 
 
@@ -39,17 +30,8 @@ def shape(dag: Any) -> dict[str, Any]:
     return {"groups": {name: sorted(tasks) for name, tasks in groups.items()}, "edges": edges}
 
 
-def chromium(playwright: Playwright) -> Browser:
-    """Debian's Chromium, without a window; ``SystemExit`` where it is not installed."""
-    path = shutil.which("chromium")
-    if path is None:
-        raise SystemExit("error: Chromium was not found: run `make browser`.")
-    return playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-
-
 def take(page: Page, url: str, picture: Path) -> None:
     """The graph of a run, its groups open, without the panel beside it."""
-    page.set_default_timeout(PAGE_MS)
     page.goto(url)
     page.get_by_role("button", name="Show Graph").click()
     page.get_by_test_id("expand-all-button").click()
@@ -81,29 +63,11 @@ def _around_the_nodes(page: Page) -> FloatRect:
 def main() -> None:
     from airflow.dag_processing.dagbag import DagBag
 
-    with tempfile.TemporaryDirectory(prefix="dag-picture-") as folder:
-        paths = Paths(REPOSITORY, Path(folder), Path(folder) / "out")
-        bucket = f"fruits-classification-p9-local-{_REGION}"
-        console = Console()
-        stack = Stack(StackPlan(paths, bucket, 1000.0), console)
-        stack.airflow.migrate()
-        with sync_playwright() as playwright, chromium(playwright) as browser, running(stack):
-            api, s3 = stack.start_airflow(), stack.client("s3")
-            local_account.create_bucket(s3, bucket, _REGION)
-            local_account.create_roles(stack.client("iam"), stack.deployment)
-            photos = generated_photos.generate(paths.state / "images", _PHOTOS)
-            bucket_sync.mirror(s3, photos, bucket, INPUT_PREFIX, console)
-            api.wait_until_ready(DAG_ID)
-            api.trigger(DAG_ID, _RUN_ID, {"bucket": bucket, **_RUN})
-            state = follow(api, DAG_ID, _RUN_ID, stack.children, console)
-            if state != "success":
-                raise SystemExit(f"error: The run is {state}: fix it first, then take its picture.")
-            page = browser.new_page(viewport={"width": 2000, "height": 520})
-            page.context.add_cookies([{"name": "_token", "value": api.token, "url": stack.airflow.url}])
-            take(page, f"{stack.airflow.url}/dags/{DAG_ID}/runs/{_RUN_ID}", PICTURE)
+    with played(None, _PHOTOS, width=2000, height=520) as system:
+        take(system.browser.new_page(), system.run(_RUN_ID, _RUN), PICTURE)
         dag = DagBag(dag_folder=REPOSITORY / "dags").dags[DAG_ID]
     SHAPE.write_text(json.dumps(shape(dag), indent=1) + "\n", encoding="utf-8")
-    console.print(f"Written: {PICTURE.relative_to(REPOSITORY)} and {SHAPE.relative_to(REPOSITORY)}")
+    system.console.print(f"Written: {PICTURE.relative_to(REPOSITORY)} and {SHAPE.relative_to(REPOSITORY)}")
 
 
 if __name__ == "__main__":

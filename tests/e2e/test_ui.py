@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from playwright.sync_api import BrowserContext, FrameLocator, Locator, Page, expect, sync_playwright
 from rich.console import Console
 
-from evidence.dag_picture import PAGE_MS, chromium
+from evidence.played_run import PAGE_MS, chromium
 from fruit_contract.layout import DAG_ID
 from fruit_pipeline.pages.app import create_app
 from local_run import generated_photos
