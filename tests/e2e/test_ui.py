@@ -121,7 +121,7 @@ def test_a_run_as_the_form_comes_up_is_green_and_shows_its_result(
 ) -> None:
     run_id = submit(form)["dag_run_id"]
     page.goto(f"{system.stack.airflow.url}/dags/{DAG_ID}/runs/{run_id}")
-    page.get_by_role("tab", name="Result").or_(page.get_by_role("link", name="Result")).first.click()
+    page.get_by_role("link", name="Result", exact=True).click()
     inside = page.frame_locator("iframe")
     expect(inside.get_by_role("heading", name=f"Run {run_id} is")).to_be_visible()
     # It looks again by itself, until the result is there.
@@ -133,7 +133,7 @@ def test_a_run_as_the_form_comes_up_is_green_and_shows_its_result(
 
     inside.locator("#variance").hover()
     expect(inside.locator("#variance-told")).to_contain_text(re.compile(r"\d+ components keep \d"))
-    inside.get_by_label("label", exact=True).select_option(label="Kiwi")
+    inside.locator("#map-label").select_option(label="Kiwi")
     points_at_a_photo(inside)
     expect(inside.locator("#map-told")).to_contain_text("Kiwi: Test/Kiwi/")
     shown = inside.locator("#map-photo")
