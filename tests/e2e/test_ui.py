@@ -22,6 +22,7 @@ from fruit_contract.layout import DAG_ID
 from fruit_pipeline.pages.app import create_app
 from local_run import generated_photos
 from local_run.follow import follow
+from tests.dev.local_aws.emr_client import eventually
 from tests.e2e.conftest import System
 
 PHOTOS = 300
@@ -124,7 +125,8 @@ def test_a_run_as_the_form_comes_up_is_green_and_shows_its_result(
     page.get_by_role("link", name="Result", exact=True).click()
     inside = page.frame_locator("iframe")
     expect(inside.get_by_role("heading", name=f"Run {run_id} is")).to_be_visible()
-    # It looks again by itself, until the result is there.
+    the_waiting_task_leads_to_its_steps_log(system, page, run_id)
+    # The tab looks again by itself, until the result is there.
     assert follow(system.api, DAG_ID, run_id, system.stack.children, Console(quiet=True)) == "success"
     expect(inside.get_by_role("heading", name=f"Result of {run_id}")).to_be_visible()
     headline = inside.get_by_role("list", name="The run at a glance")
@@ -142,6 +144,21 @@ def test_a_run_as_the_form_comes_up_is_green_and_shows_its_result(
     with page.expect_download() as downloaded:
         inside.get_by_role("link", name="report.json").click()
     assert json.loads(Path(downloaded.value.path()).read_text())["run_id"] == run_id
+
+
+def the_waiting_task_leads_to_its_steps_log(system: System, page: Page, run_id: str) -> None:
+    task = f"{run_id}/taskInstances/wait_for_featurize"
+    links = lambda: system.api.call("GET", f"/dags/{DAG_ID}/dagRuns/{task}/links").json()  # noqa: E731
+    waits = lambda: system.api.call("GET", f"/dags/{DAG_ID}/dagRuns/{task}").json()["state"]  # noqa: E731
+    eventually(lambda: links().get("extra_links", {}).get("Step log"), "the task waits for the step")
+    details = page.context.new_page()
+    details.goto(f"{system.stack.airflow.url}/dags/{DAG_ID}/runs/{run_id}/tasks/wait_for_featurize/details")
+    with details.expect_popup() as opened:
+        details.get_by_role("link", name="Step log").click()
+    expect(opened.value.get_by_text("=== controller ===")).to_be_visible()
+    assert waits() in ("running", "deferred", "scheduled", "queued"), "the step still runs"
+    opened.value.close()
+    details.close()
 
 
 def points_at_a_photo(inside: FrameLocator) -> None:

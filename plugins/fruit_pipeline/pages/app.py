@@ -26,7 +26,7 @@ from fruit_pipeline.pages.rendering import content_security_policy, rendered
 from fruit_pipeline.pages.result_page import PageError
 from fruit_pipeline.pages.runs_pages import comparison_page, runs_page
 from fruit_pipeline.pages.stored_runs import StoredRun, stored_run, stored_runs
-from fruit_pipeline.results import run_index
+from fruit_pipeline.results import progress, run_index
 from fruit_pipeline.security.regions import check_region
 
 PREFIX: Final = "/fruits"
@@ -171,8 +171,13 @@ def _s3(run: StoredRun) -> Any:
 
 
 def _under_way(run: StoredRun) -> str:
+    said = progress.read(_s3(run), run.layout.uri(run.layout.progress), run.started) if run.layout else None
     return rendered(
-        "under_way.html", title=f"Run {run.run_id} is {run.state}", run=run, refresh=_REFRESH_SECONDS
+        "under_way.html",
+        title=f"Run {run.run_id} is {run.state}",
+        run=run,
+        progress=said,
+        refresh=_REFRESH_SECONDS,
     )
 
 

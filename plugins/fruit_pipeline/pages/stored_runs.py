@@ -29,6 +29,8 @@ class StoredRun:
     run_id: str
     state: str
     note: str | None
+    started: datetime
+    """When it was asked for, where it has not begun."""
     region: str | None
     """None before the task ``plan`` has begun."""
     layout: RunLayout | None
@@ -55,6 +57,7 @@ def stored_run(session: "Session", run_id: str) -> StoredRun | None:
         run_id=run_id,
         state=str(run.state),
         note=run.note,
+        started=run.start_date or run.run_after,
         region=place["region"] if place else None,
         layout=RunLayout(place["bucket"], plan["run_key"] if plan else run_key(run_id)) if place else None,
         tasks=sorted(tasks, key=lambda task: (task.started is None, str(task.started), task.name)),

@@ -28,7 +28,9 @@ def in_task(monkeypatch: pytest.MonkeyPatch) -> InTask:
             "run_id": run_id,
             "dag": SimpleNamespace(dag_id="fruit_features"),
             "dag_run": SimpleNamespace(run_type=run_type, run_after=datetime.now(UTC)),
-            "ti": SimpleNamespace(xcom_pull=lambda task_ids, **_: returned.get(task_ids)),
+            "ti": SimpleNamespace(
+                xcom_pull=lambda task_ids, **_: returned.get(task_ids), xcom_push=lambda *_: None
+            ),
         }
         monkeypatch.setattr(run_context, "get_current_context", lambda: context)
 
