@@ -24,6 +24,8 @@ def moto_server(port: int, wrap: Callable[[WsgiApp], WsgiApp]) -> LoopbackServer
     Its state is one per process, as moto keeps it in modules.
     """
     moto_gaps.mend()
+    # AWS's own policies, which `aws emr create-default-roles` and others attach to roles.
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
     application = wrap(DomainDispatcherApplication(create_backend_app))
     server = LoopbackServer(application, port, _QuietMotoHandler)
     # moto composes some addresses (such as those of custom resources) from this variable.

@@ -83,6 +83,9 @@ def restore(state_dir: Path, say: Callable[[str], None]) -> None:
         return
     for (service, account, region), attributes in snapshot.items():
         backend: BaseBackend = _KEPT[service][account][region]
+        if service == "iam":
+            # AWS's own policies are there, also where a server without them wrote the file.
+            attributes["managed_policies"] = backend.managed_policies | attributes["managed_policies"]
         backend.__dict__.update(attributes)
         if service == "s3":
             # Which account has which bucket is kept beside the backends; without it, a bucket that is

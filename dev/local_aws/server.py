@@ -137,8 +137,8 @@ class LocalAws:
         stack.callback(store.close)
 
         stack.callback(moto_server.forget_everything)
-        persistence.restore(settings.state_dir, self._say)
         moto = moto_server.moto_server(settings.aws_port, self._with_faults_by_service)
+        persistence.restore(settings.state_dir, self._say)
         stack.callback(self._save)
         stack.callback(moto.stop)
         self.aws_url = moto.url

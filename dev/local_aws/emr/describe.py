@@ -69,7 +69,7 @@ def cluster_detail(cluster: Cluster, now: float) -> Wire:
             "TerminationProtected": cluster.protected,
             "UnhealthyNodeReplacement": cluster.replace_unhealthy,
             "VisibleToAllUsers": cluster.visible,
-            "Applications": [_application(each, request["ReleaseLabel"]) for each in _applications(request)],
+            "Applications": _applications(request),
             "Tags": [{"Key": key, "Value": value} for key, value in cluster.tags.items()],
             "ScaleDownBehavior": request.get("ScaleDownBehavior", "TERMINATE_AT_TASK_COMPLETION"),
             "StepConcurrencyLevel": cluster.step_concurrency,
@@ -174,6 +174,10 @@ def fleet_detail(cluster: Cluster, fleet: Collection) -> Wire:
     )
 
 
+def release_applications(label: str) -> list[Wire]:
+    return [_application(name, version) for name, version in applications(label).items()]
+
+
 def bootstrap_action(config: Wire) -> Wire:
     script = config["ScriptBootstrapAction"]
     return {"Name": config["Name"], "ScriptPath": script["Path"], "Args": script.get("Args", [])}
@@ -230,14 +234,16 @@ def _type_specification(config: Wire) -> Wire:
     )
 
 
-def _applications(request: Wire) -> list[str]:
-    # EMR installs Hadoop with whatever needs it, but lists only what was asked for.
-    asked, label = request.get("Applications", []), request["ReleaseLabel"]
-    return [canonical_application(each["Name"], label) or each["Name"] for each in asked]
+def _applications(request: Wire) -> list[Wire]:
+    # EMR installs Hadoop with whatever needs it, but lists only what was asked for; without a wish, Hadoop.
+    label = request["ReleaseLabel"]
+    versions, wanted = applications(label), request.get("Applications") or [{"Name": "Hadoop"}]
+    names = [canonical_application(each["Name"], label) for each in wanted]
+    return [_application(name, versions[name]) for name in names if name is not None]
 
 
-def _application(name: str, label: str) -> Wire:
-    return _present({"Name": name, "Version": applications(label).get(name)})
+def _application(name: str, version: str) -> Wire:
+    return {"Name": name} | ({"Version": version} if version else {})
 
 
 def _shown_log_uri(log_uri: str | None) -> str | None:

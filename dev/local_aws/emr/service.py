@@ -424,7 +424,7 @@ class EmrService:
     def _describe_release_label(self, region: str, request: Wire) -> Wire:
         label = request.get("ReleaseLabel", release_labels()[0])
         rules.check_release(label)
-        known = [{"Name": name, "Version": version} for name, version in applications(label).items()]
+        known = describe.release_applications(label)
         listed, token = page(known, request.get("NextToken"), _release_page(request), "NextToken")
         return {"ReleaseLabel": label, "Applications": listed, "NextToken": token}
 

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from local_aws import class_archive
+from local_aws.emr import hadoop
 
 _VALUE_OPTIONS: Final = {
     "--master": "spark.master",
@@ -208,7 +209,6 @@ def _kept(conf: Mapping[str, str], spark: LocalSpark, workdir: Path) -> dict[str
 
 def _forced(conf: Mapping[str, str], spark: LocalSpark, workdir: Path) -> dict[str, str]:
     """What must hold whatever the step says: no traffic but loopback, S3 from moto."""
-    s3a = "org.apache.hadoop.fs.s3a.S3AFileSystem"
     java_options = [
         *_SHORT_LIVED,
         *class_archive.options(spark.python),
@@ -219,16 +219,7 @@ def _forced(conf: Mapping[str, str], spark: LocalSpark, workdir: Path) -> dict[s
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.extraJavaOptions": " ".join(java_options).strip(),
-        "spark.hadoop.fs.s3.impl": s3a,
-        "spark.hadoop.fs.s3n.impl": s3a,
-        "spark.hadoop.fs.s3a.impl": s3a,
-        "spark.hadoop.fs.AbstractFileSystem.s3.impl": "org.apache.hadoop.fs.s3a.S3A",
-        "spark.hadoop.fs.s3a.endpoint": spark.s3_endpoint,
-        "spark.hadoop.fs.s3a.path.style.access": "true",
-        "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
-        "spark.hadoop.fs.s3a.aws.credentials.provider": (
-            "com.amazonaws.auth.EnvironmentVariableCredentialsProvider"
-        ),
+        **{f"spark.hadoop.{name}": value for name, value in hadoop.s3_settings(spark.s3_endpoint).items()},
     }
 
 

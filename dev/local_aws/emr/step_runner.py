@@ -8,16 +8,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_aws.emr import logs, supervisor
+from local_aws.emr import examples, hadoop, logs, node_programs, step_command, supervisor
 from local_aws.emr.cluster_data import Cluster, Failure, Step
 from local_aws.emr.clusters import StepResult
 from local_aws.emr.engine import StepEnded
@@ -30,15 +30,12 @@ from local_aws.emr.spark_submit import (
     localize_and_translate,
     parse,
 )
+from local_aws.emr.step_command import UnsupportedStepError
 
 _GRACE_SECONDS = 5.0
 _CLOSING_SECONDS = 1.0
 # The step sees these of the developer's environment and no more: no credentials, no Airflow settings.
 _INHERITED = ("HOME", "USER", "LANG", "LC_ALL", "TZ", "MPLCONFIGDIR")
-
-
-class UnsupportedStepError(Exception):
-    """A step that cannot be run on this machine; the message says why."""
 
 
 @dataclass
@@ -68,9 +65,9 @@ class Sparks:
     """Finds Spark 4; None where it is not there."""
 
     def of(self, release_label: str) -> LocalSpark:
-        """What runs the steps of a release: Spark 3.4 for emr-6, Spark 4 for emr-spark, if they are there."""
-        for line, find in (("emr-6.", self.older), ("emr-spark-", self.newer)):
-            if find and release_label.startswith(line):
+        """What runs a release's steps, if it is there: Spark 3.4 for emr-5 and emr-6, Spark 4 for emr-spark."""
+        for lines, find in ((("emr-5.", "emr-6."), self.older), (("emr-spark-",), self.newer)):
+            if find and release_label.startswith(lines):
                 return find()
         return self.current
 
@@ -150,9 +147,12 @@ class _StepRun:
         self._spark = runner._sparks.of(self._release)
         self._logs = runner._folder / cluster.id / step.id
         self._workdir = self._logs / "container"
+        self._hdfs = runner._folder / cluster.id / "hdfs"
+        self._programs = self._workdir / SCRATCH / "node" / "bin"
 
     def run(self) -> StepResult:
-        self._workdir.mkdir(parents=True)
+        settings = _classification(self._cluster, "core-site")
+        node_programs.install(self._spark, self._hdfs, settings, self._programs.parent)
         started = time.monotonic()
         with (self._logs / "controller").open("a") as controller:
             exit_code, problem = self._execute(controller)
@@ -183,28 +183,32 @@ class _StepRun:
         return self._supervise(command), None
 
     def _command(self) -> LocalCommand:
-        step = self.step
-        if step.jar.rpartition("/")[2] != "command-runner.jar":
-            raise UnsupportedStepError(
-                f"Jar {step.jar} cannot be run on this machine: use command-runner.jar with spark-submit."
-            )
-        if not step.args:
-            raise UnsupportedStepError("command-runner.jar was given no command: put it into Args.")
-        if step.args[0].rpartition("/")[2] == "spark-submit":
-            hadoop = _classification(self._cluster, "core-site")
-            defaults = {f"spark.hadoop.{key}": value for key, value in hadoop.items()}
-            defaults |= _classification(self._cluster, "spark-defaults")
-            command = localize_and_translate(parse(step.args[1:]), self._spark, defaults, self._workdir)
-            exported = _classification(self._cluster, "spark-env", "export")
-            python = str(self._spark.python)
-            if exported.get("PYSPARK_PYTHON", "").startswith("/usr/bin/python3"):
-                exported["PYSPARK_PYTHON"] = python
-            return LocalCommand(command.argv, {**exported, **command.environment}, command.localized)
-        if shutil.which(step.args[0], path=self._path()) is None:
-            raise UnsupportedStepError(
-                f"Cannot run program {step.args[0]!r}: it is not on this machine's PATH."
-            )
-        return LocalCommand(list(step.args))
+        wanted = step_command.of(self.step)
+        program = PurePosixPath(wanted.argv[0]).name
+        if program in ("spark-submit", "run-example"):
+            return self._spark_command(program, wanted.argv[1:])
+        if program in node_programs.REFUSED:
+            raise UnsupportedStepError(node_programs.refusal(program))
+        # A node has its programs in other folders than this machine.
+        known = (self._programs / program).exists() and PurePosixPath(wanted.argv[0]).is_absolute()
+        argv = [program if known else wanted.argv[0], *wanted.argv[1:]]
+        if shutil.which(argv[0], path=self._path()) is None:
+            raise UnsupportedStepError(f"Cannot run program {argv[0]!r}: it is not on this machine's PATH.")
+        return LocalCommand(argv, localized=wanted.localized)
+
+    def _spark_command(self, program: str, args: Sequence[str]) -> LocalCommand:
+        submission, home = parse(args), self._spark.spark_home
+        if program == "run-example":
+            submission = examples.of_run_example(submission, home)
+        submission = examples.in_python(submission, home)
+        settings = hadoop.hdfs_settings(self._hdfs) | _classification(self._cluster, "core-site")
+        defaults = {f"spark.hadoop.{key}": value for key, value in settings.items()}
+        defaults |= _classification(self._cluster, "spark-defaults")
+        command = localize_and_translate(submission, self._spark, defaults, self._workdir)
+        exported = _classification(self._cluster, "spark-env", "export")
+        if exported.get("PYSPARK_PYTHON", "").startswith("/usr/bin/python3"):
+            exported["PYSPARK_PYTHON"] = str(self._spark.python)
+        return LocalCommand(command.argv, {**exported, **command.environment}, command.localized)
 
     def _supervise(self, command: LocalCommand) -> int:
         environment = self._base_environment() | command.environment
@@ -248,7 +252,7 @@ class _StepRun:
 
     def _path(self) -> str:
         spark = self._spark
-        own = [spark.python.parent, spark.java_home / "bin", spark.spark_home / "bin"]
+        own = [self._programs, spark.python.parent, spark.java_home / "bin", spark.spark_home / "bin"]
         return os.pathsep.join([*map(str, own), "/usr/local/bin", "/usr/bin", "/bin"])
 
     def _upload_logs(self) -> str | None:

@@ -15,6 +15,8 @@ from local_aws.emr.spark_submit import Localized
 from local_aws.server import LocalAws
 from tests.dev.local_aws.emr_client import ENDED, cluster_in, eventually, fleets, job_flow, step, step_in
 
+SCRIPT_RUNNER = "s3://eu-west-1.elasticmapreduce/libs/script-runner/script-runner.jar"
+
 
 def run(emr: BaseClient, bucket: str, *steps: dict[str, Any], **changes: Any) -> tuple[str, list[str]]:
     """A cluster with these steps: its id and theirs, in order."""
@@ -87,7 +89,13 @@ def test_a_failed_step_says_why_and_where_to_read_more(emr: BaseClient, bucket: 
 @pytest.mark.parametrize(
     ("refused", "complaint"),
     [
-        (step("x", jar="s3://elasticmapreduce/libs/script-runner/script-runner.jar"), "script-runner.jar"),
+        (step("no-such", jar=SCRIPT_RUNNER), "Cannot run program 'no-such'"),
+        (step("s3://eu-west-1.elasticmapreduce/libs/x", jar=SCRIPT_RUNNER), "EMR's own bucket"),
+        (step(jar=SCRIPT_RUNNER), "given no script"),
+        (step("hive-script", "--run-hive-script"), "hive-script cannot be run here: it is not installed"),
+        (step("/usr/bin/yarn", "top"), "yarn cannot be run here: it needs a server"),
+        (step("hadoop", "namenode"), "hadoop namenode cannot be run here"),
+        (step("run-example", "NoSuch"), "Spark's example 'NoSuch' cannot be run here"),
         (step("no-such-program"), "Cannot run program 'no-such-program'"),
         (step(), "given no command"),
         (step("spark-submit", "--nonsense", "m.py"), "no option '--nonsense'"),
