@@ -119,9 +119,9 @@ $(AIRFLOW_DB): | $(AIRFLOW_VENV)/.installed
 
 .PHONY: lock
 lock: $(TOOLS_VENV)/.installed  ## compile requirements/*.in into hash-locked requirements/*.txt, and pin Debian's packages (needs apt)
-	@for name in bootstrap build airflow airflow-dev airflow-oldest docker mwaa-image local-aws spark-runtime spark spark-oldest spark-newest bench weights infra; do \
+	@for name in bootstrap build airflow airflow-dev airflow-oldest docker mwaa-image local-aws spark-runtime spark spark-oldest spark-newest bench weights infra clients provider-tests; do \
 	  $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	    --no-emit-index-url --no-emit-find-links $$([ $$name = weights ] && echo --no-deps) \
+	    --no-emit-index-url --no-emit-find-links $$([[ $$name = weights || $$name = provider-tests ]] && echo --no-deps) \
 	    requirements/$$name.in -o requirements/$$name.txt; done
 	@$(TOOLS_VENV)/bin/python -m artifacts.debian
 
@@ -250,7 +250,7 @@ soak: setup  ## drops on a real Airflow: idleness, kills, errors and expired cre
 	@$(AIRFLOW_PYTEST) tests/drops/test_photo_drops.py
 
 # The cheapest first. What follows a red part is run all the same: one call finds all that is red.
-TEST_ALL := lint infra-test versions-test drops-test soak compose-test test chaos
+TEST_ALL := lint infra-test clients-test versions-test drops-test soak compose-test test chaos
 
 .PHONY: test-all
 test-all: setup  ## everything there is, once: before a release
@@ -265,6 +265,18 @@ lint: setup  ## ruff, the direction of imports, mypy and shellcheck
 	@$(AIRFLOW_VENV)/bin/mypy
 	@$(AIRFLOW_VENV)/bin/mypy --python-executable $(SPARK_VENV)/bin/python spark deploy/artifacts dev/bench
 	@$(AIRFLOW_VENV)/bin/shellcheck .ci/run deploy/artifacts/*.sh spark/bootstrap/*.sh
+
+CLIENTS_VENV := .venv/clients
+
+$(CLIENTS_VENV)/.installed: requirements/clients.txt | $(TOOLS_VENV)/.installed
+	@echo "Installing the clients of EMR that local AWS is tested with"
+	@$(UV) venv --quiet --clear --python "$$PYTHON" $(CLIENTS_VENV)
+	@$(UV) pip install --quiet --compile-bytecode --require-hashes --python $(CLIENTS_VENV)/bin/python -r requirements/clients.txt
+	@touch $@
+
+.PHONY: clients-test
+clients-test: $(CLIENTS_VENV)/.installed setup  ## clients of EMR that others wrote, on local AWS: AWS CLI, SDK for pandas, mrjob, Airflow's own test
+	@$(AIRFLOW_PYTEST) tests/clients
 
 .PHONY: compose-test
 compose-test: setup  ## docker-compose.yaml brought up for real, a run with restarts in it, and down again

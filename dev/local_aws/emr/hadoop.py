@@ -29,8 +29,8 @@ def hdfs_settings(folder: Path) -> dict[str, str]:
     return {
         "fs.hdfs.impl": _OVERLOADED,
         "fs.viewfs.overload.scheme.target.hdfs.impl": "org.apache.hadoop.fs.LocalFileSystem",
-        f"{_MOUNT_TABLE}.cluster.linkMergeSlash": folder.as_uri(),
-        f"{_MOUNT_TABLE}.default.linkMergeSlash": folder.as_uri(),
+        f"{_MOUNT_TABLE}.cluster.linkFallback": folder.as_uri(),
+        f"{_MOUNT_TABLE}.default.linkFallback": folder.as_uri(),
     }
 
 
