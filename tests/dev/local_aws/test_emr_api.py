@@ -213,6 +213,19 @@ def test_the_line_of_spark_has_no_jupyterhub(emr: BaseClient) -> None:
         emr.run_job_flow(**job_flow(ReleaseLabel="emr-spark-8.1.0", Applications=[{"Name": "JupyterHub"}]))
 
 
+def test_applications_are_named_as_emr_spells_them_with_the_versions_of_the_release(emr: BaseClient) -> None:
+    wanted = [{"Name": "SPARK"}, {"Name": "jupyterhub"}, {"Name": "hadoop"}]
+    flow = job_flow(ReleaseLabel="emr-6.7.0", Applications=wanted)
+    cluster_id = emr.run_job_flow(**flow)["JobFlowId"]
+    assert emr.describe_cluster(ClusterId=cluster_id)["Cluster"]["Applications"] == [
+        {"Name": "Spark", "Version": "3.2.1"},
+        {"Name": "JupyterHub", "Version": "1.4.1"},
+        {"Name": "Hadoop", "Version": "3.2.1"},
+    ]
+    with pytest.raises(ClientError, match=r"'Ganglia' is not supported by release emr-7\.13\.0"):
+        emr.run_job_flow(**job_flow(Applications=[{"Name": "Ganglia"}]))
+
+
 def post(url: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
     request = urllib.request.Request(url, data=body, headers=headers)
     try:
