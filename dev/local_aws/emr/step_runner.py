@@ -65,7 +65,7 @@ class Sparks:
     """Finds Spark 4; None where it is not there."""
 
     def of(self, release_label: str) -> LocalSpark:
-        """What runs a release's steps, if it is there: Spark 3.4 for emr-5 and emr-6, Spark 4 for emr-spark."""
+        """What runs a release's steps, if it is there: Spark 3.4 to emr-6, Spark 4 for emr-spark."""
         for lines, find in ((("emr-5.", "emr-6."), self.older), (("emr-spark-",), self.newer)):
             if find and release_label.startswith(lines):
                 return find()
