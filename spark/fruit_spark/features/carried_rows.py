@@ -29,7 +29,7 @@ MANIFEST_SCHEMA: Final = pa.schema(
     [pa.field(name, pa.type_for_alias(kind), name == "reason") for name, kind in MANIFEST_COLUMNS]
 )
 MANIFEST_NAME: Final = "rows.parquet"
-_REJECTED_SCHEMA: Final = pa.schema([("path", pa.string()), ("reason", pa.string())])
+REJECTED_SCHEMA: Final = pa.schema([("path", pa.string()), ("reason", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ def read_rejected(spark: "SparkSession", folder: str, root: str) -> dict[str, st
 
 def write_carried(draft: Draft, root: str, folder: str) -> None:
     """Add the photos that earlier runs rejected to the rejected ones of this run."""
-    with _writer(f"{folder.rstrip('/')}/{CARRIED_NAME}", _REJECTED_SCHEMA) as writer:
+    with _writer(f"{folder.rstrip('/')}/{CARRIED_NAME}", REJECTED_SCHEMA) as writer:
         for batch in _batches(draft.address):
             carried = batch.filter(pc.equal(batch.column("state"), REJECTED))
             paths = [f"{root}{key}" for key in carried.column("key").to_pylist()]
             writer.write_table(
-                pa.table([pa.array(paths, pa.string()), carried.column("reason")], schema=_REJECTED_SCHEMA)
+                pa.table([pa.array(paths, pa.string()), carried.column("reason")], schema=REJECTED_SCHEMA)
             )
 
 

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from fruit_contract.partitions import image_partitions
 from fruit_contract.report_schema import FeaturizeMetrics
 from fruit_spark.features.attempts import Plan, forget_attempt, not_done_yet, write_by_task
-from fruit_spark.features.carried_rows import write_finished
+from fruit_spark.features.carried_rows import REJECTED_SCHEMA, write_finished
 from fruit_spark.features.feature_batches import counting, featurize_work_list
 from fruit_spark.features.spark_image_reader import featurize_with_spark_images
 from fruit_spark.model.engines import FEATURE_DIM
@@ -18,7 +20,7 @@ from fruit_spark.session.spark_session import seconds_since_launch, versions
 from fruit_spark.step_errors import StepError
 from fruit_spark.steps.progress_file import told
 from fruit_spark.storage import hadoop
-from fruit_spark.storage.driver_tables import open_table
+from fruit_spark.storage.driver_tables import open_table, some_files_at_a_time
 from fruit_spark.storage.part_files import mark_complete, write_table
 
 if TYPE_CHECKING:
@@ -120,15 +122,8 @@ def _write_rejected_and_metrics(
     reused: int,
 ) -> FeaturizeMetrics:
     """Both from the features as they were written, so that they cannot disagree with them."""
-    from pyarrow import dataset
-
-    written = open_table(settings.features)
-    rows = written.count_rows()
-    refused = written.to_table(["path", "reason"], filter=dataset.field("reason").is_valid())
-    rejected = refused.num_rows
-    hadoop.delete(spark, settings.rejected)
-    write_table(refused, settings.rejected)
-    mark_complete(spark, settings.rejected)
+    rows, reasons = write_rejected(spark, settings.features, settings.rejected)
+    rejected = len(reasons)
     if rows != found:
         forget_attempt(spark, settings.features)
         raise StepError(
@@ -136,8 +131,7 @@ def _write_rejected_and_metrics(
             "it begins anew."
         )
     if settings.work_list is not None and rejected < found:
-        reasons = zip(*(refused.column(name).to_pylist() for name in ("path", "reason")), strict=True)
-        write_finished(settings.work_list, dict(reasons), settings.features)
+        write_finished(settings.work_list, reasons, settings.features)
     seconds = seconds_since_launch(spark)
     metrics: FeaturizeMetrics = {
         "found": found,
@@ -172,3 +166,20 @@ def _write_rejected_and_metrics(
     }
     hadoop.write_json(spark, settings.metrics, metrics)
     return metrics
+
+
+def write_rejected(spark: "SparkSession", features: str, folder: str) -> tuple[int, dict[str, str]]:
+    """Write the rejected images; how many rows the features have, and the reasons by path."""
+    from pyarrow import dataset
+
+    rows, batches = 0, list[pa.RecordBatch]()
+    is_refused = dataset.field("reason").is_valid()
+    for part in some_files_at_a_time(open_table(features)):
+        rows += part.count_rows()
+        batches += part.to_table(REJECTED_SCHEMA.names, filter=is_refused).to_batches()
+    refused = pa.Table.from_batches(batches, REJECTED_SCHEMA)
+    hadoop.delete(spark, folder)
+    write_table(refused, folder)
+    mark_complete(spark, folder)
+    paths, reasons = (refused.column(name).to_pylist() for name in REJECTED_SCHEMA.names)
+    return rows, dict(zip(paths, reasons, strict=True))

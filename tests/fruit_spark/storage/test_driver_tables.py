@@ -1,0 +1,56 @@
+"""Promise: the driver looks into very many feature files in the memory of a few."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fruit_spark.features.feature_batches import to_feature_batches
+from fruit_spark.storage.driver_tables import FILES_AT_ONCE, open_table, some_files_at_a_time
+from tests.fruit_spark.conftest import ROOT
+
+COUNT = """
+import sys
+from pathlib import Path
+from fruit_spark.storage.driver_tables import open_table, some_files_at_a_time
+print(sum(part.count_rows() for part in some_files_at_a_time(open_table(sys.argv[1]))))
+print(next(line.split()[1] for line in Path("/proc/self/status").open() if line.startswith("VmHWM:")))
+"""
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    """A feature file of one photo that was rejected."""
+    file = tmp_path / "part.parquet"
+    pq.write_table(pa.Table.from_batches(to_feature_batches([("a.jpg", None, "corrupt")], None, 1)), file)  # type: ignore[arg-type]
+    return file
+
+
+def many(folder: Path, part: Path, files: int) -> Path:
+    folder.mkdir()
+    for number in range(files):
+        folder.joinpath(f"part-{number:05}.parquet").hardlink_to(part)
+    return folder
+
+
+def test_every_file_is_seen_once(tmp_path: Path, part: Path) -> None:
+    folder = many(tmp_path / "features", part, 2 * FILES_AT_ONCE + 1)
+    parts = [each.to_table(["path"]) for each in some_files_at_a_time(open_table(str(folder)))]
+    assert [len(each) for each in parts] == [FILES_AT_ONCE, FILES_AT_ONCE, 1]
+    assert pa.concat_tables(parts).column("path").unique().to_pylist() == ["a.jpg"]
+
+
+def test_more_files_take_no_more_memory(tmp_path: Path, part: Path) -> None:
+    def peak(files: int) -> int:
+        folder = many(tmp_path / str(files), part, files)
+        command = [sys.executable, "-c", COUNT, str(folder)]
+        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        rows, kibibytes = map(int, said.split())
+        assert rows == files
+        return kibibytes
+
+    # The footers of all of them are 60 MiB and more.
+    assert peak(5_000) - peak(1_000) < 20 * 1024
