@@ -12,7 +12,7 @@ from fruit_spark.photos.image_listing import list_images
 from fruit_spark.photos.work_items import WorkItem
 from fruit_spark.step_errors import StepError
 from fruit_spark.storage import hadoop
-from fruit_spark.storage.driver_tables import open_table
+from fruit_spark.storage.driver_tables import batches_of, open_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -38,7 +38,7 @@ def read_work_list(spark: "SparkSession", uri: str) -> WorkList:
     except FileNotFoundError:
         raise StepError(f"There is no work list at {uri}: check the address, or list with --input.") from None
     there = [name for name in WorkItem._fields if name in table.schema.names]
-    images, identity, filled = _identify(table.to_batches(columns=there))
+    images, identity, filled = _identify(batches_of(table, there))
     if not images:
         raise StepError(f"The work list {uri} has no images: nothing to featurize.")
     missing = [name for name in WorkItem._fields if filled.get(name, 0) < images]

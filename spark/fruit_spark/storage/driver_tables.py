@@ -4,15 +4,17 @@ A job of Spark's begins with seconds of planning and compiling; what is asked he
 the files' footers, many at a time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from fruit_contract.layout import split_uri
 from fruit_spark.storage.s3 import is_s3, s3_file_system
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyarrow.dataset import Dataset, FileSystemDataset
 
+ROWS_AT_ONCE: Final = 8192
 FILES_AT_ONCE: Final = 512
 """A dataset keeps the footer of each file that it has read: 17 kB of a feature file, measured."""
 
@@ -41,3 +43,15 @@ def some_files_at_a_time(table: "FileSystemDataset") -> Iterator["Dataset"]:
             format=table.format,
             filesystem=table.filesystem,
         )
+
+
+def batches_of(table: "FileSystemDataset", columns: Sequence[str]) -> "Iterator[pa.RecordBatch]":
+    """The rows of a long table in their order, ``ROWS_AT_ONCE`` at most; a file may lack some columns.
+
+    The scan of a dataset would read hundreds of megabytes ahead, whatever readahead it is asked for.
+    """
+    import pyarrow.parquet as pq
+
+    for path in table.files:
+        with table.filesystem.open_input_file(path) as file:
+            yield from pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE, columns=list(columns))

@@ -12,13 +12,25 @@ from fruit_spark.features.feature_batches import to_feature_batches
 from fruit_spark.storage.driver_tables import FILES_AT_ONCE, open_table, some_files_at_a_time
 from tests.fruit_spark.conftest import ROOT
 
-COUNT = """
+ROWS_PER_GROUP = 50_000
+PEAK = """
 import sys
 from pathlib import Path
-from fruit_spark.storage.driver_tables import open_table, some_files_at_a_time
-print(sum(part.count_rows() for part in some_files_at_a_time(open_table(sys.argv[1]))))
+from fruit_spark.storage.driver_tables import batches_of, open_table, some_files_at_a_time
+table = open_table(sys.argv[1])
+print({})
 print(next(line.split()[1] for line in Path("/proc/self/status").open() if line.startswith("VmHWM:")))
 """
+COUNT = "sum(part.count_rows() for part in some_files_at_a_time(table))"
+READ = "sum(batch.num_rows for batch in batches_of(table, ['uri']))"
+
+
+def rows_and_peak(what: str, address: Path) -> tuple[int, int]:
+    """What a fresh process gives, and the KiB that it had resident at most."""
+    command = [sys.executable, "-c", PEAK.format(what), str(address)]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    rows, kibibytes = map(int, said.split())
+    return rows, kibibytes
 
 
 @pytest.fixture
@@ -44,13 +56,24 @@ def test_every_file_is_seen_once(tmp_path: Path, part: Path) -> None:
 
 
 def test_more_files_take_no_more_memory(tmp_path: Path, part: Path) -> None:
-    def peak(files: int) -> int:
-        folder = many(tmp_path / str(files), part, files)
-        command = [sys.executable, "-c", COUNT, str(folder)]
-        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        rows, kibibytes = map(int, said.split())
+    peaks = []
+    for files in (1_000, 5_000):
+        rows, peak = rows_and_peak(COUNT, many(tmp_path / str(files), part, files))
         assert rows == files
-        return kibibytes
-
+        peaks.append(peak)
     # The footers of all of them are 60 MiB and more.
-    assert peak(5_000) - peak(1_000) < 20 * 1024
+    assert peaks[1] - peaks[0] < 20 * 1024
+
+
+def test_more_rows_take_no_more_memory(tmp_path: Path) -> None:
+    uris = [f"s3://bucket/Test/fruit/{number:09}_100.jpg" for number in range(ROWS_PER_GROUP)]
+    table, peaks = pa.table({"uri": uris, "etag": [f"{number:032x}" for number in range(len(uris))]}), []
+    for groups in (4, 40):
+        file = tmp_path / f"{groups}.parquet"
+        with pq.ParquetWriter(file, table.schema) as writer:
+            for _ in range(groups):
+                writer.write_table(table)
+        rows, peak = rows_and_peak(READ, file)
+        assert rows == groups * ROWS_PER_GROUP
+        peaks.append(peak)
+    assert peaks[1] - peaks[0] < 20 * 1024
