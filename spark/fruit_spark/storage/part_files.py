@@ -112,12 +112,13 @@ def _write(batches: Iterable[pa.RecordBatch], folder: str, name: str, repetitive
 
 
 def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    held: list[pa.RecordBatch] = []
+    held, size = list[pa.RecordBatch](), 0
     for batch in batches:
         held.append(batch)
-        if sum(one.nbytes for one in held) >= ROW_GROUP_BYTES:
+        size += batch.nbytes
+        if size >= ROW_GROUP_BYTES:
             yield pa.Table.from_batches(held)
-            held = []
+            held, size = [], 0
     if held:
         yield pa.Table.from_batches(held)
 
