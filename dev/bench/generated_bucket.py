@@ -42,6 +42,16 @@ def generated_bucket(count: int, folders: int, seconds: float = 0.0) -> Iterator
         server.join()
 
 
+def client(endpoint: str) -> Any:
+    """An S3 client of that bucket, as Airflow's tasks have it."""
+    import boto3
+
+    from fruit_pipeline.aws.timestamps import parse_times_fast
+
+    session = boto3.Session("testing", "testing", region_name="eu-west-1")
+    return parse_times_fast(session).client("s3", endpoint_url=endpoint)
+
+
 def _serve(ready: Connection, count: int, folders: int, seconds: float) -> None:
     from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,

@@ -13,7 +13,7 @@ import tempfile
 import time
 from typing import Any
 
-from bench.generated_bucket import BUCKET, generated_bucket
+from bench.generated_bucket import BUCKET, client, generated_bucket
 from bench.memory import peak_mib
 from fruit_contract.layout import INPUT_PREFIX, RunLayout
 
@@ -38,7 +38,7 @@ def measure(endpoint: str) -> dict[str, Any]:
     """Seconds, LIST requests and the peak of this process' memory."""
     importlib.import_module("fruit_pipeline.dag.tasks")
     write_lists = importlib.import_module("fruit_pipeline.photos.changes").write_lists
-    s3 = _client(endpoint)
+    s3 = client(endpoint)
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     lists = itertools.count()
     s3.meta.events.register("after-call.s3.ListObjectsV2", lambda **_: next(lists))
@@ -52,15 +52,6 @@ def measure(endpoint: str) -> dict[str, Any]:
         "peak_mib": peak_mib(),
         "peak_before_mib": before,
     }
-
-
-def _client(endpoint: str) -> Any:
-    import boto3
-
-    from fruit_pipeline.aws.timestamps import parse_times_fast
-
-    session = boto3.Session("testing", "testing", region_name="eu-west-1")
-    return parse_times_fast(session).client("s3", endpoint_url=endpoint)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from bench.first_prediction import seconds_to_first_prediction
 from bench.object_store import BUCKET, object_store
 from bench.raw_litert import images_per_second
 from bench.sizes import Sizes
-from bench.spark_process import CORES, LOCAL, ROOT, Run, spark_environment, submit
+from bench.spark_process import CORES, LOCAL, ROOT, Java, Run, spark_environment, submit
 from fruit_spark.model.engines import Features
 
 MODEL: Final = ROOT / ".cache" / "model"
@@ -141,7 +141,7 @@ class Bench:
         run = submit(
             APPLICATIONS / "reduce_stages.py",
             {**written, **sizes_given, "--output": self._new("reduced")},
-            java_options=NO_OPTIONS,
+            java=Java(NO_OPTIONS),
             result=self._new("reduce.json"),
         )
         return {"rows": sizes.rows, "components": sizes.components, **run.result}
@@ -160,7 +160,7 @@ class Bench:
                         APPLICATIONS / "fit.py",
                         {"--features": features, "--components": self._sizes.components},
                         master="local-cluster[2,1,1024]",
-                        java_options=NO_OPTIONS,
+                        java=Java(NO_OPTIONS),
                         result=self._new("fit.json"),
                     )
                 )

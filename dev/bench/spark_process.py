@@ -27,18 +27,34 @@ _SAMPLE_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True)
+class Java:
+    """How the JVMs are started."""
+
+    options: str = SHORT_LIVED
+    driver_mib: int = 2048
+    """Of the driver's heap."""
+
+
+@dataclass(frozen=True)
 class Run:
     """What one application took."""
 
     seconds: float
     """From the start of spark-submit to the end of its process: Spark's own start-up is in it."""
     stages: list[Stage]
-    driver_peak: float
-    """Most resident memory of the driver, its JVM and its Python process together, MiB."""
+    jvm_peak: float
+    """Most resident memory of the driver's JVM, MiB."""
+    python_peak: float
+    """Of the driver's Python process."""
     worker_peak: float
     """Most resident memory of any Python worker, MiB."""
     result: dict[str, object] = field(default_factory=dict)
     """What the application wrote to its ``--result``, if it has one."""
+
+    @property
+    def driver_peak(self) -> float:
+        """Of the driver, its JVM and its Python process together, MiB."""
+        return self.jvm_peak + self.python_peak
 
     @property
     def main_stage(self) -> Stage:
@@ -51,7 +67,7 @@ def submit(
     arguments: Mapping[str, object],
     *,
     master: str = LOCAL,
-    java_options: str = SHORT_LIVED,
+    java: Java = Java(),
     environment: Mapping[str, str] | None = None,
     result: Path | None = None,
     kill_when: Callable[[], bool] | None = None,
@@ -64,8 +80,8 @@ def submit(
         events = Path(scratch, "events")
         events.mkdir()
         command = [str(Path(sys.executable).parent / "spark-submit"), "--master", master]
-        command += ["--driver-memory", "2g"]
-        for option, value in _configuration(events, java_options).items():
+        command += ["--driver-memory", f"{java.driver_mib}m"]
+        for option, value in _configuration(events, java.options).items():
             command += ["--conf", f"{option}={value}"]
         command.append(str(script))
         if result is not None:
@@ -88,8 +104,7 @@ def submit(
             raise RuntimeError(f"{script.name} ended with {process.returncode}:\n{tail}")
         written = json.loads(result.read_text()) if result is not None else {}
         stages = read_stages(events) if kill_when is None else []
-        driver = peaks["driver"] + peaks["driver's Python"]
-        return Run(seconds, stages, driver, peaks["worker"], written)
+        return Run(seconds, stages, peaks["driver"], peaks["driver's Python"], peaks["worker"], written)
 
 
 def _configuration(events: Path, java_options: str) -> dict[str, object]:

@@ -22,17 +22,15 @@ from fruit_pipeline.cost import substitutes
 from fruit_pipeline.cost.invoice import ON_DEMAND, SPOT, InvoiceLine, NodeUse, S3Use, invoice_lines, total_usd
 from fruit_pipeline.cost.prices import PriceError, Prices
 from fruit_pipeline.cost.speeds import (
-    DECODED_BYTES_PER_CORE_SECOND,
     END_SECONDS,
-    GRAVITON_SHARE,
-    IMAGES_PER_CORE_SECOND,
+    FETCH_SECONDS,
+    GRAVITON_IMAGES_PER_SECOND,
     OVERTIME_SECONDS,
-    REDUCED_ROWS_PER_CORE_SECOND,
-    SHARE_OF_224,
-    SPARK_SOLVER_SECONDS,
+    RAW_IMAGES_PER_SECOND,
     START_SECONDS,
     STEP_SECONDS,
 )
+from fruit_pipeline.cost.step_times import Workers, featurize_seconds, image_seconds, reduce_seconds
 from fruit_pipeline.settings import instance_types
 from fruit_pipeline.settings.parameters import Fleet, RunParameters
 
@@ -153,20 +151,18 @@ def _spent(workload: Workload) -> list[InvoiceLine]:
 
 
 def expected_hours(parameters: RunParameters, workload: Workload) -> float:
-    """The work's part of the cluster's life in hours, at the rates above; one core is the driver's."""
+    """The work's part of the cluster's life in hours, at the rates above."""
     seconds = START_SECONDS + step_seconds(parameters, workload) + END_SECONDS
     return seconds / 3600
 
 
 def step_seconds(parameters: RunParameters, workload: Workload) -> float:
     """The steps together, in seconds."""
-    solver = SPARK_SOLVER_SECONDS / GRAVITON_SHARE if parameters.solver == "spark" else 0.0
-    return workload.steps * STEP_SECONDS + work_seconds(parameters, workload) + solver
-
-
-def work_seconds(parameters: RunParameters, workload: Workload) -> float:
-    """What all cores together need for the photos, or what S3 needs to give them, if that is more."""
-    return max(_computing(parameters, workload), _reading(parameters, workload))
+    workers = workers_of(parameters.fleet)
+    seconds = workload.steps * STEP_SECONDS + reduce_seconds(workers, workload.rows, parameters.solver)
+    if workload.images:
+        seconds += max(_computing(parameters, workload), _reading(parameters, workload))
+    return seconds
 
 
 def reads_bind(parameters: RunParameters, workload: Workload) -> bool:
@@ -175,29 +171,29 @@ def reads_bind(parameters: RunParameters, workload: Workload) -> bool:
 
 
 def _computing(parameters: RunParameters, workload: Workload) -> float:
-    return core_seconds(parameters, workload) / cores(parameters.fleet)
+    return featurize_seconds(
+        workers_of(parameters.fleet),
+        workload.images,
+        workload.image_bytes,
+        parameters.engine,
+        parameters.image_size,
+    )
 
 
 def _reading(parameters: RunParameters, workload: Workload) -> float:
     return workload.images * READS_PER_IMAGE[parameters.reader] / READS_A_SECOND
 
 
-def cores(fleet: Fleet) -> int:
-    """The vCPUs that work on the photos: all but the driver's."""
-    return max(1, fleet.workers * instance_types.vcpus(fleet.worker_type) - 1)
-
-
-def core_seconds(parameters: RunParameters, workload: Workload) -> float:
-    """What one core would need for the photos, in seconds."""
-    beside_the_model = (
-        workload.image_bytes / DECODED_BYTES_PER_CORE_SECOND + workload.rows / REDUCED_ROWS_PER_CORE_SECOND
-    )
-    return workload.images / images_per_core_second(parameters) + beside_the_model / GRAVITON_SHARE
+def workers_of(fleet: Fleet) -> Workers:
+    """An executor on each worker, with a task for each vCPU; one core is the driver's."""
+    tasks = fleet.workers * instance_types.vcpus(fleet.worker_type)
+    return Workers(fleet.workers, tasks, max(1, tasks - 1), GRAVITON_IMAGES_PER_SECOND)
 
 
 def images_per_core_second(parameters: RunParameters) -> float:
-    """The model's own rate on Graviton for the run's engine and image size."""
-    return GRAVITON_SHARE * IMAGES_PER_CORE_SECOND[parameters.engine] / SHARE_OF_224[parameters.image_size]
+    """What a core of a worker does of small photos, from GET to file."""
+    share = GRAVITON_IMAGES_PER_SECOND / RAW_IMAGES_PER_SECOND
+    return share / (FETCH_SECONDS + image_seconds(parameters.engine, parameters.image_size))
 
 
 def s3_use(

@@ -230,16 +230,15 @@ def _words(change: dict[str, float], parameters: RunParameters) -> str:
 def explained(parameters: RunParameters, workload: Workload) -> str:
     """The arithmetic of a run with a known fleet, in one line for the log and the run's page."""
     fleet = parameters.fleet
-    working = arithmetic.cores(fleet)
-    photos = arithmetic.work_seconds(parameters, workload) / 60
+    cores = arithmetic.workers_of(fleet).cores
     rate = arithmetic.images_per_core_second(parameters)
+    steps = arithmetic.step_seconds(parameters, workload) / 60
     minutes = arithmetic.expected_hours(parameters, workload) * 60
-    cores = f"{working} core{'s' * (working > 1)}"
     binds = arithmetic.reads_bind(parameters, workload)
     bound = f", at S3's {READS_A_SECOND:,} reads a second" if binds else ""
     return (
-        f"{fleet}: {workload.images:,} images at {rate:.0f} a second and core on {cores} take {photos:.1f} "
-        f"minutes{bound}; with start, steps and end the cluster lives {minutes:.1f} minutes, "
+        f"{fleet}: {workload.images:,} images at {rate:.0f} a second and core on {cores} cores; the steps "
+        f"take {steps:.1f} minutes{bound}, with start and end the cluster lives {minutes:.1f} minutes, "
         f"deadline_minutes is {parameters.deadline_minutes:g}."
     )
 

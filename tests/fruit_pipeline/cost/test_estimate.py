@@ -15,6 +15,7 @@ from fruit_pipeline.cost.budget import BudgetError, check_budget
 from fruit_pipeline.cost.estimate import Workload
 from fruit_pipeline.cost.invoice import NodeUse, invoice_lines, total_usd
 from fruit_pipeline.cost.prices import PriceError
+from fruit_pipeline.cost.step_times import Workers, featurize_seconds, reduce_seconds
 from fruit_pipeline.settings import instance_types
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import WORKER_TYPES, RunParameters
@@ -281,11 +282,15 @@ def test_a_fleet_that_may_grow_is_made_to_fit_by_its_maximum() -> None:
     assert worst(parameters.model_copy(update={"max_workers": int(proposed["max_workers"])})) <= 10
 
 
-def test_the_expected_hours_are_those_of_the_measured_rates() -> None:
+def test_the_expected_hours_are_those_of_the_steps_and_of_what_is_around_them() -> None:
     parameters = RunParameters(worker_type="m6g.xlarge", workers=2)
-    photos = Workload(images=27 * 7 * 3600, image_bytes=0)
+    photos = Workload(images=600_000, image_bytes=0)
     hours = estimate.expected_hours(parameters, photos)
-    assert hours == pytest.approx(1 + (480 + 90 + 120) / 3600 + photos.images / 750 / 7 / 3600)
+    # One core of the eight is the driver's.
+    workers = Workers(executors=2, tasks=8, cores=7, raw_images_per_second=27)
+    steps = featurize_seconds(workers, photos.images, 0) + reduce_seconds(workers, photos.rows)
+    around = speeds.START_SECONDS + 2 * speeds.STEP_SECONDS + speeds.END_SECONDS
+    assert 3600 * hours == pytest.approx(steps + around)
     assert estimate.expected_hours(RunParameters(engine="keras"), photos) > 2 * hours
 
 
