@@ -21,8 +21,8 @@ from fruit_contract.work_list import WORK_LIST_COLUMNS
 from fruit_spark.features.carried_rows import MANIFEST_SCHEMA
 
 FILES: Final = (10_000, 100_000)
-HEAP_MIB: Final = 1024
-"""As ``spark_settings.DRIVER_MIB`` has it; a test compares."""
+HEAP_MIB: Final = 2048
+"""As ``spark_settings.DRIVER_MIB`` has it, which this environment cannot import."""
 PHOTOS: Final = 10_000_000
 """Of the long work list, which the driver reads a batch at a time."""
 _ROWS_AT_ONCE: Final = 50_000

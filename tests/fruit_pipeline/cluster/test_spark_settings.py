@@ -1,5 +1,6 @@
 """An executor and the driver fit into what YARN has on every node that may come, and never two executors."""
 
+import json
 import re
 
 import pytest
@@ -54,6 +55,16 @@ def test_every_python_worker_has_its_memory_and_the_jvm_its_own(worker_type: str
     python = vcpus(worker_type) * spark_settings.PYTHON_WORKER_MIB
     assert mib(settings["spark.executor.memoryOverhead"]) >= python + spark_settings.JVM_OVERHEAD_MIB
     assert mib(settings["spark.executor.memory"]) >= 768
+
+
+def test_the_driver_has_the_memory_that_it_took_for_ten_million_photos_and_more() -> None:
+    measured = json.loads((REPOSITORY / "docs" / "evidence" / "scale.json").read_text(encoding="utf-8"))
+    settings = spark_defaults(RunParameters())
+    assert measured["driver"]["heap_mib"] <= spark_settings.DRIVER_MIB
+    assert {10_000} <= {run["files"] for run in measured["driver"]["runs"]}
+    for run in measured["driver"]["runs"]:
+        assert run["old_heap_mib"] <= 0.7 * mib(settings["spark.driver.memory"])
+        assert run["jvm_mib"] + run["python_mib"] <= container(settings, "driver")
 
 
 def test_yarns_memory_is_known_for_all_types_but_those_too_small_for_a_worker() -> None:
