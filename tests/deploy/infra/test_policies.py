@@ -119,7 +119,7 @@ def test_every_action_of_the_nodes_role_is_used_but_those_of_emrs_committer(
 @pytest.mark.parametrize(
     ("action", "resource", "context"),
     [
-        ("s3:GetObject", f"arn:aws:s3:::{BUCKET}/Test/Apple/1.jpg", {}),
+        ("s3:GetObject", f"arn:aws:s3:::{BUCKET}/private/1.jpg", {}),
         ("s3:PutObject", f"arn:aws:s3:::{BUCKET}/Test/Apple/1.jpg", {}),
         ("s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/Results/latest.json", {}),
         ("s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/Results/reports/run=a/report.json", {}),
