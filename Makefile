@@ -333,10 +333,10 @@ $(INFRA_VENV)/.installed: requirements/infra.txt | $(TOOLS_VENV)/.installed
 EU_REGIONS = $(shell $(AIRFLOW_VENV)/bin/python -c 'from fruit_pipeline.security.regions import EU_REGIONS; print(*EU_REGIONS)')
 
 .PHONY: infra-test
-infra-test: $(INFRA_VENV)/.installed setup  ## check the CloudFormation template: linted, scanned, deployed on moto, its policies tried
+infra-test: $(INFRA_VENV)/.installed setup  ## check the CloudFormation template (linted, scanned, deployed on moto, its policies tried) and `make aws-smoke`
 	@$(INFRA_VENV)/bin/cfn-lint --regions $(EU_REGIONS) -- deploy/infra/template.yaml
 	@$(INFRA_VENV)/bin/checkov --file deploy/infra/template.yaml --framework cloudformation --compact --quiet --skip-download
-	@INFRA_DOCUMENT=docs/evidence/policies.md $(AIRFLOW_PYTEST) tests/deploy/infra
+	@INFRA_DOCUMENT=docs/evidence/policies.md $(AIRFLOW_PYTEST) tests/deploy/infra tests/deploy/smoke
 
 .PHONY: deploy
 deploy: $(AIRFLOW_VENV)/.installed  ## create or update the stack in your account: ARGS="--bucket NAME --dry-run"
@@ -353,6 +353,11 @@ prices: $(AIRFLOW_VENV)/.installed  ## write the shipped price snapshot anew, fr
 .PHONY: doctor
 doctor: $(AIRFLOW_VENV)/.installed  ## look whether a run would find what it needs in your account: ARGS=--dry-run
 	@set -f; exec $(INFRA) doctor $$ARGS
+
+.PHONY: aws-smoke
+aws-smoke: setup  ## two small runs in your account, at most 1 EUR, tell what only it can: ARGS="--region R --yes", ARGS=--remove
+	@$(BUILD_RUNTIME) aarch64
+	@set -f; exec $(AIRFLOW_VENV)/bin/python -m smoke $$ARGS
 
 .PHONY: mwaa
 mwaa: setup  ## write what Amazon MWAA takes for your stack into out/mwaa

@@ -23,6 +23,7 @@ from infra import mwaa as managed_airflow
 from infra import price_snapshot, removal
 from infra.account_clients import Account
 from infra.environment import exports, variables
+from infra.linked_roles import create_linked_roles
 from infra.stack import Change, Stack, StackError
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -75,10 +76,11 @@ def deploy(
         console.print("Nothing was changed.")
         return
     target.execute(change_set)
-    _create_linked_roles(account)
+    for name in create_linked_roles(account.client("iam")):
+        console.print(f"Created the role that {name} keeps for itself")
     console.print(f"Stack {stack} in {region} is deployed. Where Airflow starts:", style="green")
     console.print(exports(target.outputs()), highlight=False, end="")
-    if not (given.get("NotificationEmail") or _parameter(target, "NotificationEmail")):
+    if not (given.get("NotificationEmail") or target.parameter("NotificationEmail")):
         console.print(
             "Nobody is told of the budget, nor what Airflow tells: deploy again with --email.", style="yellow"
         )
@@ -122,8 +124,8 @@ def destroy(
     if described is None:
         console.print(f"There is no stack {stack} in {region}: nothing to do.")
         return
-    installation = _parameter(target, "Installation")
-    bucket = _parameter(target, "BucketName")
+    installation = target.parameter("Installation")
+    bucket = target.parameter("BucketName")
     for line in removal.clusters(account, installation):
         console.print(f"Would end cluster {line}")
     objects = removal.count(account.client("s3"), bucket)
@@ -199,21 +201,6 @@ def _agreed(yes: bool, question: str, answer: str | None = None) -> bool:
     if answer is None:
         return typer.confirm(question)
     return bool(typer.prompt(question, default="", show_default=False) == answer)
-
-
-def _parameter(stack: Stack, name: str) -> str:
-    described = stack.describe() or {}
-    found = {each["ParameterKey"]: each["ParameterValue"] for each in described.get("Parameters", [])}
-    return str(found.get(name, ""))
-
-
-def _create_linked_roles(account: Account) -> None:
-    """The roles that AWS keeps for itself, in an account that has never used EMR or Spot."""
-    iam = account.client("iam")
-    for service, name in checks.LINKED_SERVICES.items():
-        if not checks.has_linked_role(iam, service):
-            iam.create_service_linked_role(AWSServiceName=service)
-            console.print(f"Created the role that {name} keeps for itself")
 
 
 def main() -> int:

@@ -22,12 +22,15 @@ class Account:
         self._session = boto3.Session(region_name=region)
         self._clients: dict[tuple[str, str], Any] = {}
 
-    def client(self, service: str, region: str | None = None) -> Any:
-        """A client of ``service`` in this region or another EU one; ``ResidencyError`` elsewhere."""
+    def client(self, service: str, region: str | None = None, config: Config = _CONFIG) -> Any:
+        """A client of ``service`` in this region or another EU one; ``ResidencyError`` elsewhere.
+
+        There is one of each, with the ``config`` of the first call.
+        """
         key = (service, region or self.region)
         if key not in self._clients:
             check_region(key[1], "The region")
-            made = self._session.client(service, region_name=key[1], config=_CONFIG)
+            made = self._session.client(service, region_name=key[1], config=config)
             residency.check_client(made, service)
             self._clients[key] = made
         return self._clients[key]

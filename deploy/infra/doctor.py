@@ -15,12 +15,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fruit_pipeline.cluster import offers
 from fruit_pipeline.cost import substitutes
 from fruit_pipeline.cost.billing import rate_warning
-from fruit_pipeline.cost.live_prices import PRICING_REGION, read_prices, spot_prices
+from fruit_pipeline.cost.live_prices import CLIENT_CONFIG, PRICING_REGION, read_prices, spot_prices
 from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.security import encryption, residency
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import RunParameters
 from infra.account_clients import Account
+from infra.linked_roles import LINKED_SERVICES, has_linked_role
 from infra.stack import Stack, StackError
 
 Verdict = Literal["right", "doubtful", "wrong"]
@@ -32,9 +33,6 @@ SPOT_QUOTA: Final = "L-34B43A08"
 ON_DEMAND_QUOTA: Final = "L-1216C47A"
 """The same of "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances"."""
 _EMR_TAG: Final = "for-use-with-amazon-emr-managed-policies"
-LINKED_SERVICES: Final = {"elasticmapreduce.amazonaws.com": "EMR", "spot.amazonaws.com": "EC2 Spot"}
-"""Services that keep a role for themselves in an account. Neither of the stack's roles may create these, and
-an account that has never used the service lacks them."""
 
 
 @dataclass(frozen=True)
@@ -172,11 +170,6 @@ def roles(target: Target) -> Iterator[Finding]:
             yield Finding("roles", "wrong", seen, remedy)
 
 
-def has_linked_role(iam: Any, service: str) -> bool:
-    """Whether ``service`` has its role; the role's name is the service's own affair, its path is not."""
-    return bool(iam.list_roles(PathPrefix=f"/aws-service-role/{service}/")["Roles"])
-
-
 def topic(target: Target) -> Iterator[Finding]:
     """sns:GetTopicAttributes"""
     arn = target.stack.outputs().get("Notify")
@@ -276,7 +269,8 @@ def spot(target: Target) -> Iterator[Finding]:
 
 def prices(target: Target) -> Iterator[Finding]:
     """pricing:GetProducts, ec2:DescribeSpotPriceHistory"""
-    pricing, ec2 = target.account.client("pricing", PRICING_REGION), target.account.client("ec2")
+    pricing = target.account.client("pricing", PRICING_REGION, CLIENT_CONFIG)
+    ec2 = target.account.client("ec2")
     found = read_prices(target.account.region, target.types, pricing, ec2, datetime.now(UTC))
     seen = f"{found.source} prices of {found.date}, {_usd(found.on_demand)}"
     old = [rate_warning(target.deployment, _today()) or ""]

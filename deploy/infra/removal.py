@@ -45,15 +45,15 @@ def clusters(account: Account, installation: str) -> list[str]:
     return [f"{each.region} {each.cluster_id} {each.name} {each.state}" for each in found.findings]
 
 
-def count(s3: Any, bucket: str) -> int:
-    """Objects, old versions and deletion markers in a bucket."""
-    return sum(len(page) for page in _versions(s3, bucket))
+def count(s3: Any, bucket: str, prefix: str = "") -> int:
+    """Objects, old versions, deletion markers and unfinished uploads in a bucket, or below a prefix of it."""
+    return sum(len(page) for page in _versions(s3, bucket, prefix)) + len(list(_uploads(s3, bucket, prefix)))
 
 
-def empty(s3: Any, bucket: str) -> int:
+def empty(s3: Any, bucket: str, prefix: str = "") -> int:
     """Delete every version of every object, and unfinished uploads; how many there were."""
     deleted = 0
-    for page in _versions(s3, bucket):
+    for page in _versions(s3, bucket, prefix):
         if refused := delete_objects(s3, bucket, page):
             first = refused[0]
             raise StackError(
@@ -61,31 +61,35 @@ def empty(s3: Any, bucket: str) -> int:
                 f"{first['Key']!r} ({first['Code']}): allow s3:DeleteObjectVersion, and run it again."
             )
         deleted += len(page)
-    for upload in _uploads(s3, bucket):
+    for upload in _uploads(s3, bucket, prefix):
         s3.abort_multipart_upload(Bucket=bucket, **upload)
         deleted += 1
     return deleted
 
 
-def _versions(s3: Any, bucket: str) -> Iterator[list[dict[str, str]]]:
+def _versions(s3: Any, bucket: str, prefix: str) -> Iterator[list[dict[str, str]]]:
     """The versions and deletion markers page by page, as DeleteObjects wants them."""
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, **_below(prefix)):
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
         if found:
             yield [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
 
 
-def _uploads(s3: Any, bucket: str) -> Iterator[dict[str, str]]:
+def _uploads(s3: Any, bucket: str, prefix: str) -> Iterator[dict[str, str]]:
     """The unfinished uploads. Of this listing botocore neither asks for encoded keys nor decodes them."""
     markers: dict[str, str] = {}
     while True:
-        page = s3.list_multipart_uploads(Bucket=bucket, EncodingType="url", **markers)
+        page = s3.list_multipart_uploads(Bucket=bucket, EncodingType="url", **_below(prefix), **markers)
         for each in page.get("Uploads", []):
             yield {"Key": unquote_plus(each["Key"]), "UploadId": each["UploadId"]}
         if not page["IsTruncated"]:
             return
         key, upload = unquote_plus(page["NextKeyMarker"]), page["NextUploadIdMarker"]
         markers = {"KeyMarker": key, "UploadIdMarker": upload}
+
+
+def _below(prefix: str) -> dict[str, str]:
+    return {"Prefix": prefix} if prefix else {}
 
 
 def delete_stack(account: Account, stack: Stack) -> None:

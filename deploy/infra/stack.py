@@ -10,8 +10,9 @@ from typing import Any, Final
 from botocore.exceptions import ClientError, WaiterError
 
 TEMPLATE: Final = Path(__file__).with_name("template.yaml")
-_WAIT: Final = {"Delay": 5, "MaxAttempts": 240}
-"""Twenty minutes; the stack takes about three."""
+WAIT_SECONDS: Final = 1200
+"""The longest wait for a change; the stack takes about three minutes."""
+_WAIT: Final = {"Delay": 5, "MaxAttempts": WAIT_SECONDS // 5}
 _UNCHANGED: Final = re.compile(r"didn't contain changes|No updates are to be performed", re.IGNORECASE)
 
 
@@ -53,6 +54,12 @@ class Stack:
         if described is None or not described.get("Outputs"):
             raise StackError(f"There is no finished stack {self.name!r} in this region: run `make deploy`.")
         return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+
+    def parameter(self, name: str) -> str:
+        """What the stack was given for a parameter; empty where there is no stack or no such parameter."""
+        described = self.describe() or {}
+        found = {each["ParameterKey"]: each["ParameterValue"] for each in described.get("Parameters", [])}
+        return str(found.get(name, ""))
 
     def resources(self) -> list[dict[str, Any]]:
         """Every resource of the stack, with its type, id and state."""

@@ -59,7 +59,7 @@ class AirflowHome:
         return f"http://127.0.0.1:{self.port}"
 
     def environment(self, extra: Mapping[str, str]) -> dict[str, str]:
-        """The processes' environment: this one's, ``extra`` (local AWS, FRUITS_*), and Airflow's settings."""
+        """The processes' environment: this one's, Airflow's settings, and ``extra`` (local AWS, FRUITS_*)."""
         settings = {
             "CORE__DAGS_FOLDER": str(self.repository / "dags"),
             "CORE__PLUGINS_FOLDER": str(self.repository / "plugins"),
@@ -91,10 +91,10 @@ class AirflowHome:
         }
         return {
             **os.environ,
-            **extra,
             **{f"AIRFLOW__{name}": value for name, value in settings.items()},
-            "AIRFLOW_HOME": str(self.home),
             "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
+            **extra,
+            "AIRFLOW_HOME": str(self.home),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         }
 

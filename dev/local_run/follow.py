@@ -24,10 +24,11 @@ def follow(
     children: list[Child],
     console: Console,
     progress: Callable[[], Progress | None] = lambda: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> str:
     """Print the tasks until the run has ended; return its state. Raises when a component dies.
 
-    ``progress`` is asked for while the task waits whose step tells it.
+    ``progress`` is asked for while the task waits whose step tells it, ``meanwhile`` is called between two looks.
     """
     seen: dict[str, str] = {}
     with ProgressBar(console) as bar:
@@ -40,6 +41,7 @@ def follow(
             bar.show(progress() if seen.get(_TELLING) == "running" else None)
             if state in ("success", "failed"):
                 break
+            meanwhile()
             time.sleep(_POLL_SECONDS)
     _show_failures(api, dag_id, run_id, console)
     return state

@@ -36,8 +36,11 @@ OPTIONS: Final = [
     ("test", "RUNS", "-m"),
 ]
 """A target, what may be given to it, and the option by which its program takes that."""
-WORDS: Final = ["deploy", "destroy", "doctor", "mwaa"]
-"""Targets whose program takes ARGS as words."""
+WORDS: Final = {
+    **{target: ["infra", target] for target in ("deploy", "destroy", "doctor", "mwaa")},
+    "aws-smoke": ["smoke"],
+}
+"""Targets whose program takes ARGS as words, and how it is called."""
 HOSTILE: Final = [
     "/photos/o'brien",
     "'; touch ran; '",
@@ -103,7 +106,7 @@ def test_a_program_gets_the_value_as_it_is(
 def test_a_program_gets_the_words_as_they_are(place: Path, target: str) -> None:
     for value in HOSTILE:
         calls = make(place, target, "ARGS", value, typed=True)
-        assert ["-m", "infra", target, *value.split()] in calls
+        assert ["-m", *WORDS[target], *value.split()] in calls
 
 
 def test_python_may_lie_anywhere(place: Path) -> None:

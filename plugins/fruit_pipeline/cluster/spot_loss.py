@@ -20,8 +20,8 @@ from fruit_pipeline.settings.parameters import RunParameters
 
 TAG: Final = "in_place_of"
 """The second cluster's, with the id of the first."""
-_NO_CAPACITY: Final = "INSTANCE_FLEET_TIMEOUT"
-_INSTANCE_LOST: Final = "INSTANCE_FAILURE"
+NO_CAPACITY: Final = "INSTANCE_FLEET_TIMEOUT"
+INSTANCE_LOST: Final = "INSTANCE_FAILURE"
 _OTHER_ENDS: Final = (
     "ALL_STEPS_COMPLETED",
     "BOOTSTRAP_FAILURE",
@@ -52,7 +52,7 @@ def was_taken(emr: Any, cluster: Mapping[str, Any], failed_step_since: datetime 
     """
     reason = cluster["Status"].get("StateChangeReason", {})
     code = reason.get("Code")
-    if code == _NO_CAPACITY or (code == _INSTANCE_LOST and "spot" in reason.get("Message", "").lower()):
+    if code == NO_CAPACITY or (code == INSTANCE_LOST and "spot" in reason.get("Message", "").lower()):
         return True
     if code in _OTHER_ENDS and failed_step_since is None:
         return False
@@ -65,7 +65,7 @@ def was_taken(emr: Any, cluster: Mapping[str, Any], failed_step_since: datetime 
 
 def _is_lost(instance: Mapping[str, Any], since: datetime | None) -> bool:
     status = instance["Status"]
-    if instance.get("Market") != "SPOT" or status.get("StateChangeReason", {}).get("Code") != _INSTANCE_LOST:
+    if instance.get("Market") != "SPOT" or status.get("StateChangeReason", {}).get("Code") != INSTANCE_LOST:
         return False
     ended: datetime | None = status.get("Timeline", {}).get("EndDateTime")
     return since is None or ended is None or ended >= since

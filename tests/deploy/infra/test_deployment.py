@@ -12,7 +12,7 @@ from fruit_pipeline.cluster.identity import cluster_tags
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import RunParameters
 from infra.__main__ import cli
-from infra.doctor import LINKED_SERVICES
+from infra.linked_roles import LINKED_SERVICES
 from infra.stack import TEMPLATE, Stack
 from local_aws.server import LocalAws
 from tests.deploy.infra.moto_account import BUCKET, NOT_IN_MOTO, client, finish_bucket
