@@ -198,7 +198,7 @@ MEASURED := -m coverage run -m pytest
 UNIT_TESTS := tests/dags tests/fruit_contract tests/fruit_pipeline tests/repository tests/dev/local_run tests/dev/evidence \
               $(wildcard tests/dev/chaos/test_chaos_*.py tests/deploy/infra/test_infra_*.py) \
               tests/dev/bench/test_generated_bucket.py tests/deploy/docker/test_compose_file.py \
-              tests/deploy/docker/test_local_aws_image.py
+              tests/deploy/docker/test_local_aws_image.py tests/deploy/smoke/test_smoke_questions.py
 SPARK_TESTS := tests/fruit_spark tests/deploy/artifacts tests/dev/bench/test_bench.py
 
 $(SPARK_OLDEST_VENV)/.installed: requirements/spark-oldest.txt requirements/build.txt | $(TOOLS_VENV)/.installed

@@ -20,6 +20,7 @@ from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.upload.folder import read_folder
 from fruit_pipeline.upload.uploading import Summary, send
+from infra import removal
 from infra.account_clients import Account
 from infra.linked_roles import create_linked_roles
 from infra.stack import Stack, StackError
@@ -188,6 +189,11 @@ def _check(account: Account, stack: Stack, place: Place, given_stack: str | None
         )
     if not place.bucket:
         raise SmokeError(f"Stack {given_stack!r} is not one of `make deploy`: name such a one, or none.")
+    if there := removal.clusters(account, place.installation):
+        raise SmokeError(
+            f"An Airflow is at work with stack {given_stack!r} ({there[0]}), and would end clusters that are "
+            "not its own: leave --stack out."
+        )
     if account.client("s3").list_objects_v2(Bucket=place.bucket, MaxKeys=1)["KeyCount"]:
         raise SmokeError(
             f"Bucket {place.bucket!r} of stack {given_stack!r} is not empty, and its results would be "

@@ -5,10 +5,12 @@ import sys
 
 import pytest
 
-from evidence import marked_text
-from smoke import answers
+from fruit_pipeline.cluster.cluster_request import job_flow
+from fruit_pipeline.cluster.identity import cluster_tags
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
 from smoke.made import Made
-from tests.deploy.smoke.conftest import PAGE, Person
+from tests.deploy.smoke.conftest import Person
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +59,24 @@ def test_a_bucket_with_something_in_it(person: Person) -> None:
     subprocess.run([*command, "destroy", *names], env=person.environment, check=True, capture_output=True)
 
 
+def test_a_stack_that_an_airflow_works_with(person: Person) -> None:
+    command = [sys.executable, "-m", "infra"]
+    names = ("--stack", "busy", "--yes")
+    given = ("--bucket", "fruits-busy", "--set", "Installation=busy")
+    subprocess.run(
+        [*command, "deploy", *names, *given], env=person.environment, check=True, capture_output=True
+    )
+    tags = [{"Key": key, "Value": value} for key, value in cluster_tags("busy", "d", "r").items()]
+    request = job_flow(RunParameters(bucket="fruits-busy"), Deployment(), "s3://b/x.sh", "d", "r")
+    cluster_id = person.client("emr").run_job_flow(**request | {"Tags": tags, "BootstrapActions": []})[
+        "JobFlowId"
+    ]
+    said = refusal(person, "--stack", "busy")
+    assert "An Airflow is at work with stack 'busy'" in said
+    assert cluster_id in said
+    subprocess.run([*command, "destroy", *names], env=person.environment, check=True, capture_output=True)
+
+
 def test_what_an_earlier_call_has_left_comes_first(person: Person) -> None:
     person.state.mkdir()
     made = Made.anew("eu-west-1", None)
@@ -75,7 +95,3 @@ def test_a_person_who_does_not_agree(person: Person) -> None:
     assert code == 1, said
     assert "EUR at worst" in said
     assert person.made is None
-
-
-def test_the_page_has_every_question() -> None:
-    assert marked_text.read(PAGE) == answers.lines(PAGE.parent), "run `make aws-smoke ARGS=--questions`"
