@@ -9,8 +9,9 @@ from botocore.config import Config
 from fruit_pipeline.aws import retries
 from fruit_pipeline.security import residency
 from fruit_pipeline.security.regions import check_region
+from fruit_pipeline.upload.uploading import IN_FLIGHT
 
-_CONFIG: Final = Config(connect_timeout=10, **retries.REPEATED)
+_CONFIG: Final = Config(connect_timeout=10, max_pool_connections=IN_FLIGHT, **retries.REPEATED)
 
 
 class Account:

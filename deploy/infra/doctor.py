@@ -4,13 +4,14 @@ Each check answers with findings, and each finding that is not right comes with 
 that AWS refuses to answer is itself a finding.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from fruit_pipeline.cluster import offers
 from fruit_pipeline.cost import substitutes
@@ -305,9 +306,9 @@ CHECKS: Final[tuple[Check, ...]] = (
 )
 
 
-def examine(target: Target) -> Iterator[Finding]:
+def examine(target: Target, checks: Iterable[Check] = CHECKS) -> Iterator[Finding]:
     """Every check, one after the other; one that fails is a finding and does not keep the others."""
-    for check in CHECKS:
+    for check in checks:
         name = check.__name__
         try:
             yield from check(target)
@@ -315,7 +316,7 @@ def examine(target: Target) -> Iterator[Finding]:
             code = error.response["Error"]["Code"]
             call = (check.__doc__ or "").strip()
             yield Finding(name, "wrong", f"{error.operation_name}: {code}", f"let this identity do {call}")
-        except BotoCoreError as error:
+        except (BotoCoreError, ResponseParserError) as error:
             yield Finding(
                 name, "wrong", str(error), "give the AWS credentials and a way to AWS, and try again"
             )

@@ -18,6 +18,8 @@ from smoke.runs import PHOTOS
 from smoke.sightings import Ending, NotSeenError, Run, Seen
 
 _BELOW_XLARGE: Final = re.compile(r"^[cmr]\d+g\w*\.(medium|large)$")
+_MOST_CHARACTERS: Final = 300
+"""Of an answer: what AWS says at length is cut."""
 _ENDED_WITH_CLUSTER: Final = ("CLUSTER_TERMINATED", "USER_REQUEST", "")
 
 
@@ -40,7 +42,7 @@ def answered(question: Callable[[Seen], Answer], seen: Seen) -> Answer:
 
 
 def _held(holds: bool, words: object) -> Answer:
-    return Answer("as assumed" if holds else "otherwise", str(words))
+    return Answer("as assumed" if holds else "otherwise", str(words)[:_MOST_CHARACTERS])
 
 
 def _at_most(seconds: float, assumed: float) -> Answer:
@@ -91,7 +93,7 @@ def scaling(seen: Seen) -> Answer:
 def committer(seen: Seen) -> Answer:
     """Does S3 refuse the nodes nothing, with the uploads that EMR's committer may make?"""
     refused = seen.plain.cluster.said("AccessDenied|Status Code: 403")
-    return _held(not refused, " ".join([f"{len(refused)} refusals in the logs", *refused[:1]])[:200])
+    return _held(not refused, " ".join([f"{len(refused)} refusals in the logs", *refused[:1]]))
 
 
 def offered(seen: Seen) -> Answer:
@@ -175,7 +177,7 @@ def log_puts(seen: Seen) -> Answer:
     """How many logs does EMR deliver a node and hour (LOG_PUTS_PER_NODE_HOUR)?"""
     cluster, assumed = seen.plain.cluster, estimate.LOG_PUTS_PER_NODE_HOUR
     hours = sum(node.seconds("CreationDateTime", "EndDateTime") for _, _, node in cluster.nodes) / 3600
-    rate = len(cluster.logs) / hours
+    rate = len(cluster.delivered) / hours
     return _held(rate <= assumed, f"{rate:.0f} objects are kept, {assumed} requests assumed")
 
 
@@ -286,7 +288,7 @@ def budget(seen: Seen) -> Answer:
 
 def events(seen: Seen) -> Answer:
     """Does S3 tell the queue of every photo?"""
-    return _held(seen.photos_told == PHOTOS, f"of {seen.photos_told} of {PHOTOS} photos")
+    return _held(seen.photos_told == PHOTOS, f"{seen.photos_told} of {PHOTOS} photos")
 
 
 def lifecycle(seen: Seen) -> Answer:

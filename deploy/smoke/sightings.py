@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -14,6 +15,7 @@ from fruit_contract.layout import DAG_ID, LOGS_PREFIX, REPORTS_PREFIX
 from fruit_pipeline.cluster import offers
 from fruit_pipeline.cluster.facts import cluster_steps
 from fruit_pipeline.cluster.identity import ALL_STATES, clusters_of_run
+from fruit_pipeline.drops.s3_events import NotAnS3EventError, changes_in
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import RunParameters
 from infra import doctor
@@ -81,12 +83,17 @@ class Cluster:
     def last_node_gone(self) -> datetime:
         return max(end.times["EndDateTime"] for _, _, end in self.nodes)
 
-    def said(self, pattern: str) -> list[str]:
-        """The lines of all logs that have the pattern in them."""
+    @property
+    def delivered(self) -> dict[str, str]:
+        """The logs, where there are any."""
         if not self.logs:
             raise NotSeenError("EMR had delivered no log yet")
-        wanted = re.compile(pattern)
-        return [line for text in self.logs.values() for line in text.splitlines() if wanted.search(line)]
+        return self.logs
+
+    def said(self, pattern: str) -> list[str]:
+        """The lines of all logs that have the pattern in them."""
+        found, lines = re.compile(pattern), (text.splitlines() for text in self.delivered.values())
+        return [line for each in lines for line in each if found.search(line)]
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,7 @@ def seen(account: Account, made: Made, played: list[Run], interruption: str) -> 
     rules = _asked(s3.get_bucket_lifecycle_configuration, Bucket=plain.parameters.bucket).get("Rules", [])
     reserved = _asked(ec2.describe_instances, InstanceIds=instances).get("Reservations", [])
     nodes = [node for reservation in reserved for node in reservation["Instances"]]
+    target = doctor.Target(account, stack, plain.parameters, Deployment())
     states = {each["ResourceType"]: each["ResourceStatus"] for each in stack.resources()}
     return Seen(
         region=made.region,
@@ -169,7 +177,7 @@ def seen(account: Account, made: Made, played: list[Run], interruption: str) -> 
         budget=states.get("AWS::Budgets::Budget"),
         node_tags=[{tag["Key"]: tag["Value"] for tag in node.get("Tags", [])} for node in nodes],
         types=offers.instance_types(emr, plain.parameters.release_label),
-        findings=list(doctor.examine(doctor.Target(account, stack, plain.parameters, Deployment()))),
+        findings=list(doctor.examine(target, (doctor.spot, doctor.quotas, doctor.prices))),
     )
 
 
@@ -207,11 +215,11 @@ def _told(sqs: Any, queue: str, prefix: str) -> int:
     asked: dict[str, Any] = {"QueueUrl": queue, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 2}
     while messages := _asked(sqs.receive_message, **asked).get("Messages", []):
         for message in messages:
-            records = json.loads(message["Body"]).get("Records", [])
-            ours = {each["s3"]["object"]["key"] for each in records if prefix in each["s3"]["object"]["key"]}
-            if ours:
+            with suppress(NotAnS3EventError):
+                ours = {each.key for each in changes_in(message["Body"]) if each.key.startswith(prefix)}
                 keys |= ours
-                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+                if ours:
+                    sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
     return len(keys)
 
 

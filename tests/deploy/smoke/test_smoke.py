@@ -144,7 +144,7 @@ def test_a_second_ctrl_c_says_exactly_what_is_left(person: Person, control: Cont
     # The bucket takes its time to be emptied.
     control.add_fault(Fault(service="s3", operation="DeleteObjects", calls=1, effect=Delay(seconds=20)))
     process = person.start("--yes")
-    until(process, "> wait_for_cluster")
+    until(process, "> wait_for_")
     process.send_signal(signal.SIGINT)
     until(process, "Removing stack")
     process.send_signal(signal.SIGINT)

@@ -152,7 +152,7 @@ LOST = ending("TERMINATED_WITH_ERRORS", "INSTANCE_FAILURE", "due to Spot", Creat
             Answer("otherwise", "0 of 1 nodes"),
         ),
         (questions.budget, seen(budget=None), Answer("not seen", "the stack has no budget")),
-        (questions.events, seen(photos_told=59), Answer("otherwise", "of 59 of 60 photos")),
+        (questions.events, seen(photos_told=59), Answer("otherwise", "59 of 60 photos")),
         (questions.destroy, seen(removal={}), Answer("not seen", "the stack was there before, and stays")),
         (
             questions.quotas,
