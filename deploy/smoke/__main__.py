@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -35,7 +35,7 @@ from smoke.runs import SmokeError
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console: Final = Console(soft_wrap=True, highlight=False)
 _AGAIN: Final = "make aws-smoke ARGS=--remove"
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STATE: Final = runs.REPOSITORY / ".state" / "aws-smoke"
 _EVIDENCE: Final = runs.REPOSITORY / "docs" / "evidence"
 
@@ -146,7 +146,7 @@ class SmokeTest:
             try:
                 undoing.ask_clusters_to_end(account, made)
                 _hear(_interrupt)
-                took |= undoing.remove(account, made, self._poll, console.print)
+                took |= undoing.remove(account, made, self._poll, _say)
             except (KeyboardInterrupt, ClientError, BotoCoreError, PipelineError, StackError) as error:
                 _hear(signal.SIG_IGN)
                 why = str(error) or "it was interrupted"
@@ -220,6 +220,12 @@ def _alone(state: Path) -> Iterator[None]:
         yield
 
 
+def _say(words: str) -> None:
+    """To whoever still listens: a terminal that was closed keeps nothing from being removed."""
+    with suppress(OSError):
+        console.print(words)
+
+
 def _hear(handler: Callable[..., Any] | signal.Handlers) -> None:
     for each in _SIGNALS:
         signal.signal(each, handler)
@@ -228,7 +234,7 @@ def _hear(handler: Callable[..., Any] | signal.Handlers) -> None:
 def _interrupt(*_: object) -> None:
     """The first one is heard. Others are not, until what it began is under way."""
     _hear(signal.SIG_IGN)
-    console.print("Interrupted: everything that was made is removed now; that may take minutes.")
+    _say("Interrupted: everything that was made is removed now; that may take minutes.")
     raise KeyboardInterrupt
 
 

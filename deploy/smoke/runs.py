@@ -105,6 +105,8 @@ def airflow(state: Path, outputs: Mapping[str, str], console: Console) -> Iterat
     dags = state / "dags"
     dags.mkdir(parents=True, exist_ok=True)
     shutil.copy(REPOSITORY / "dags" / "fruit_features.py", dags)
+    # From nothing: a killed Airflow would go on with its run, and ask for a cluster that nobody knows of.
+    shutil.rmtree(home_of(state), ignore_errors=True)
     home = AirflowHome(home_of(state), REPOSITORY, free_port())
     alone = {"FRUITS_QUEUE_URL": "", "FRUITS_SCHEDULE": "", "AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
     environment = home.environment({**variables(outputs), **alone})

@@ -115,6 +115,7 @@ def test_both_runs_and_their_answers(
         ("> create_cluster", signal.SIGKILL),
         ("create_cluster: success", signal.SIGINT),
         ("> wait_for_featurize", signal.SIGKILL),
+        ("> wait_for_featurize", signal.SIGHUP),
     ],
 )
 def test_whenever_it_is_ended_it_leaves_nothing(
@@ -123,15 +124,23 @@ def test_whenever_it_is_ended_it_leaves_nothing(
     before = person.there()
     process = person.start("--yes")
     until(process, words)
-    process.send_signal(how)
-    rest = process.communicate()[0]
-    if how == signal.SIGKILL:
+    if how == signal.SIGHUP:
+        # The terminal is closed: nobody reads any more.
+        assert process.stdout is not None
+        process.stdout.close()
+        process.send_signal(how)
+        process.wait()
+    elif how == signal.SIGKILL:
+        process.kill()
+        process.communicate()
         assert person.made is not None
         assert "run `make aws-smoke ARGS=--remove` first" in person.call("--yes")[1]
         code, rest = person.call("--remove")
         assert code == 0, rest
         assert "nothing to do" in person.call("--remove")[1]
     else:
+        process.send_signal(how)
+        rest = process.communicate()[0]
         assert process.returncode == 130, rest
     assert person.there() == before
     assert person.processes() == []
