@@ -8,10 +8,11 @@ from botocore.exceptions import ClientError
 
 from fruit_contract.layout import DAG_ID
 from fruit_pipeline.cluster.identity import clusters_of_run
+from fruit_pipeline.settings.deployment import PROJECT
 from infra.account_clients import Account
 from smoke.made import Made, Place
-from smoke.undoing import FAULT_POLICY
 
+_POLICY: Final = "take-a-worker"
 _ACTION: Final = "aws:ec2:send-spot-instance-interruptions"
 _NOTICE: Final = "PT2M"
 """Between the notice and the loss: the least that FIS allows, and what Spot itself gives."""
@@ -23,58 +24,44 @@ class Interruption:
 
     def __init__(self, account: Account, made: Made, place: Place, poll_seconds: float) -> None:
         self._account, self._made, self._place, self._poll = account, made, place, poll_seconds
-        self._role, self._next_look, self._experiment = "", 0.0, ""
+        self._role, self._next_look, self._asked = "", 0.0, False
+        self._experiment: str | None = None
         self.said = "the run's cluster was never ready"
         """How it went, in words."""
 
     def allow(self) -> bool:
-        """Make the role that FIS acts as; whether the account lets us."""
-        iam, tags = self._account.client("iam"), self._made.tags
-        trust: dict[str, Any] = {
-            "Effect": "Allow",
-            "Principal": {"Service": "fis.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-        only_ours = {"StringEquals": {f"aws:ResourceTag/{key}": value for key, value in self._tags.items()}}
-        statements: list[dict[str, Any]] = [
-            {"Effect": "Allow", "Action": "ec2:DescribeInstances", "Resource": "*"},
-            {
-                "Effect": "Allow",
-                "Action": "ec2:SendSpotInstanceInterruptions",
-                "Resource": "arn:aws:ec2:*:*:instance/*",
-                "Condition": only_ours,
-            },
-        ]
-        name = self._made.fault_role
+        """Make the role that FIS acts as, on our nodes alone; whether the account lets us."""
+        iam, name = self._account.client("iam"), self._made.fault_role
+        # EMR gives nodes the tags of their cluster.
+        ours = {"aws:ResourceTag/project": PROJECT, "aws:ResourceTag/installation": self._place.installation}
+        trust = {"Principal": {"Service": "fis.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        look = {"Action": "ec2:DescribeInstances", "Resource": "*"}
+        take = {"Action": "ec2:SendSpotInstanceInterruptions", "Resource": "arn:aws:ec2:*:*:instance/*"}
         try:
             role = iam.create_role(
                 RoleName=name,
-                AssumeRolePolicyDocument=_policy([trust]),
-                Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+                AssumeRolePolicyDocument=_policy(trust),
+                Tags=[{"Key": key, "Value": value} for key, value in self._made.tags.items()],
             )
-            iam.put_role_policy(RoleName=name, PolicyName=FAULT_POLICY, PolicyDocument=_policy(statements))
+            document = _policy(look, take | {"Condition": {"StringEquals": ours}})
+            iam.put_role_policy(RoleName=name, PolicyName=_POLICY, PolicyDocument=document)
         except ClientError as error:
             self.said = _refusal(error)
             return False
         self._role = role["Role"]["Arn"]
         return True
 
-    @property
-    def _tags(self) -> dict[str, str]:
-        """Those of the nodes, which EMR gives them from their cluster."""
-        return {**self._made.tags, "installation": self._place.installation}
-
     def look(self) -> None:
         """Called while the run goes on: starts the experiment once, and looks no more often than need be."""
-        if self._experiment or time.monotonic() < self._next_look:
+        if self._asked or time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + self._poll
-        worker = self._worker()
-        if worker:
+        if worker := self._worker():
+            self._asked = True
             try:
                 self._take(worker)
             except ClientError as error:
-                self._experiment, self.said = "refused", _refusal(error)
+                self.said = _refusal(error)
 
     def _worker(self) -> str | None:
         emr = self._account.client("emr")
@@ -114,14 +101,18 @@ class Interruption:
 
     def ended(self) -> str:
         """How it went, with what FIS says of its experiment."""
-        if self._experiment and self._experiment != "refused":
+        if self._experiment is None:
+            return self.said
+        try:
             shown = self._account.client("fis").get_experiment(id=self._experiment)["experiment"]["state"]
-            return f"{self.said}: {shown['status']} {shown.get('reason', '')}".strip()
-        return self.said
+        except ClientError as error:
+            return f"{self.said}; {_refusal(error)}"
+        return f"{self.said}: {shown['status']} {shown.get('reason', '')}".strip()
 
 
-def _policy(statements: list[dict[str, Any]]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+def _policy(*statements: dict[str, Any]) -> str:
+    allowed = [{"Effect": "Allow", **each} for each in statements]
+    return json.dumps({"Version": "2012-10-17", "Statement": allowed})
 
 
 def _refusal(error: ClientError) -> str:

@@ -19,7 +19,6 @@ from infra.account_clients import Account
 from infra.stack import Stack
 from smoke.made import Made, Place
 
-FAULT_POLICY: Final = "take-a-worker"
 _SETTLE_SECONDS: Final = 5.0
 """A call that was under way when its caller was killed takes effect by then, and shows in AWS's lists."""
 _REFUSED: Final = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
