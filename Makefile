@@ -367,4 +367,6 @@ mwaa: setup  ## write what Amazon MWAA takes for your stack into out/mwaa
 
 .PHONY: clean
 clean:  ## remove local state and results, and keep what was installed
+	@! test -e .state/aws-smoke/made.json || \
+	  { echo "A smoke test has left something in your account: run \`make aws-smoke ARGS=--remove\` first." >&2; exit 2; }
 	@rm -rf .state out

@@ -25,6 +25,8 @@ from tests.conftest import REPOSITORY
         ("fruit_pipeline clean --bucket=b --region=mars", "'mars' is not in the EU: choose among eu-"),
         ("infra deploy --set", "Option '--set' requires an argument."),
         ("infra destroy now", "Got unexpected extra argument(s) (now)"),
+        ("smoke now", "Got unexpected extra argument(s) (now)"),
+        ("smoke --region=us-east-1", "--region 'us-east-1' is not in the EU: choose one of eu-"),
     ],
 )
 def test_wrong_words_are_one_sentence(command: str, sentence: str) -> None:

@@ -109,6 +109,18 @@ def test_a_program_gets_the_words_as_they_are(place: Path, target: str) -> None:
         assert ["-m", *WORDS[target], *value.split()] in calls
 
 
+def test_clean_keeps_the_note_of_what_is_in_an_account(place: Path) -> None:
+    note = place / ".state" / "aws-smoke" / "made.json"
+    note.parent.mkdir(parents=True)
+    note.touch()
+    refused = subprocess.run(["make", "clean"], cwd=place, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "run `make aws-smoke ARGS=--remove` first" in refused.stderr
+    note.unlink()
+    subprocess.run(["make", "clean"], cwd=place, check=True)
+    assert not (place / ".state").exists()
+
+
 def test_python_may_lie_anywhere(place: Path) -> None:
     folder = place / "o'brien $(touch ran) $(shell touch ran)`touch ran`;\"#"
     folder.mkdir()
