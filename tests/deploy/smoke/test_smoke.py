@@ -111,9 +111,8 @@ def test_both_runs_and_their_answers(
     [
         ("Deploying", signal.SIGINT),
         ("Deploying", signal.SIGKILL),
-        ("> plan", signal.SIGTERM),
         ("> create_cluster", signal.SIGKILL),
-        ("create_cluster: success", signal.SIGINT),
+        ("create_cluster: success", signal.SIGTERM),
         ("> wait_for_featurize", signal.SIGKILL),
         ("> wait_for_featurize", signal.SIGHUP),
     ],
