@@ -32,7 +32,6 @@ _BOTH: Final[dict[str, Any]] = {
     "components": 16,
     "minimum_variance": 0.1,
     "image_size": 96,
-    "primary_type": "c6g.xlarge",
     "diversify": False,
     # EMR takes eight minutes to start, a node is lost some three later, and a second cluster needs eleven.
     "max_hours": 0.5,

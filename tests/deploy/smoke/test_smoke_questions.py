@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 
 from evidence import marked_text
 from fruit_pipeline.settings.instance_types import OFFERED_TYPES
@@ -17,7 +18,8 @@ from tests.deploy.smoke.conftest import PAGE
 
 BEGIN = datetime(2026, 11, 29, 10, tzinfo=UTC)
 MADE = Made("smoke-0", "eu-west-1", None)
-PLAIN, SPOT = runs.parameters(MADE, Place("fruits-smoke-0", "smoke-0", "Test/smoke-0/"))
+PLACE = Place("fruits-smoke-0", "smoke-0", "Test/smoke-0/")
+PLAIN, SPOT = runs.parameters(MADE, PLACE)
 CAPACITY = {"ComputeLimits": {"MaximumCapacityUnits": 2}, "IdleTimeout": 900}
 
 
@@ -173,6 +175,27 @@ def test_a_run_without_a_cluster_leaves_no_answer_out() -> None:
     nothing = run(state="failed", report={}, featurized={}, clusters=[])
     verdicts = {answered(ask, seen(plain=nothing, spot=None)).verdict for ask in questions.QUESTIONS}
     assert verdicts == {"otherwise", "not seen", "as assumed"}
+
+
+class NoAnswers:
+    """Of the price list and of EC2, as an account that may not ask them."""
+
+    def client(self, *_: Any) -> "NoAnswers":
+        return self
+
+    def __getattr__(self, call: str) -> Any:
+        raise NoCredentialsError
+
+
+@pytest.mark.parametrize("region", ["eu-central-1", "eu-north-1", "eu-west-1", "eu-west-3"])
+def test_both_runs_fit_the_limit_by_the_prices_that_are_shipped(region: str) -> None:
+    made = replace(MADE, region=region)
+    said = runs.check_cost(NoAnswers(), made, PLACE, 60 * 6000, usd_per_eur=1.16)  # type: ignore[arg-type]
+    assert "EUR at worst (" in said
+    with pytest.raises(
+        runs.SmokeError, match=f"in {region}, and the limit is 1.00 EUR: choose another region"
+    ):
+        runs.check_cost(NoAnswers(), made, PLACE, 60 * 6000, usd_per_eur=0.9)  # type: ignore[arg-type]
 
 
 def test_the_page_has_every_question() -> None:
