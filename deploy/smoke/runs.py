@@ -112,7 +112,8 @@ def airflow(state: Path, outputs: Mapping[str, str], console: Console) -> Iterat
     children: list[Child] = []
     try:
         home.migrate()
-        children += [home.start(name, environment) for name in COMPONENTS]
+        for name in COMPONENTS:
+            children.append(home.start(name, environment))
         api = AirflowApi(home.url, children, home.password)
         api.wait_until_ready(DAG_ID)
         yield Airflow(api, children, console)
