@@ -28,7 +28,8 @@ def follow(
 ) -> str:
     """Print the tasks until the run has ended; return its state. Raises when a component dies.
 
-    ``progress`` is asked for while the task waits whose step tells it, ``meanwhile`` is called between two looks.
+    ``progress`` is asked for while the task waits whose step tells it. ``meanwhile`` is called between two
+    looks.
     """
     seen: dict[str, str] = {}
     with ProgressBar(console) as bar:
