@@ -306,9 +306,9 @@ CHECKS: Final[tuple[Check, ...]] = (
 )
 
 
-def examine(target: Target, checks: Iterable[Check] = CHECKS) -> Iterator[Finding]:
-    """Every check, one after the other; one that fails is a finding and does not keep the others."""
-    for check in checks:
+def examine(target: Target, checks: Iterable[Check] | None = None) -> Iterator[Finding]:
+    """These checks or all, one after the other; one that fails is a finding and does not keep the others."""
+    for check in checks or CHECKS:
         name = check.__name__
         try:
             yield from check(target)

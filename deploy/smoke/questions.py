@@ -10,7 +10,7 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from fruit_pipeline.cluster import spark_settings, spot_loss
-from fruit_pipeline.cost import estimate, speeds
+from fruit_pipeline.cost import estimate, speeds, step_times
 from fruit_pipeline.cost.prices import LIVE
 from fruit_pipeline.settings.instance_types import OFFERED_TYPES
 from infra.stack import WAIT_SECONDS
@@ -146,9 +146,10 @@ def start(seen: Seen) -> Answer:
 
 
 def step(seen: Seen) -> Answer:
-    """How long does a step of next to nothing take (STEP_SECONDS)?"""
+    """How long does a step of next to nothing take (STEP_SECONDS, and Spark's start)?"""
     took = [end.seconds("StartDateTime", "EndDateTime") for _, end in seen.plain.cluster.steps]
-    return _at_most(median(took), speeds.STEP_SECONDS)
+    workers = estimate.workers_of(seen.plain.parameters.fleet)
+    return _at_most(median(took), speeds.STEP_SECONDS + step_times.reduce_seconds(workers, PHOTOS))
 
 
 def end(seen: Seen) -> Answer:
@@ -166,7 +167,7 @@ def overtime(seen: Seen) -> Answer:
 
 
 def speed(seen: Seen) -> Answer:
-    """What does a Graviton core do of the x86 core that was measured (GRAVITON_SHARE)?"""
+    """What does a Graviton core do of the x86 core that was measured (GRAVITON_IMAGES_PER_SECOND)?"""
     found = seen.plain.report["images_per_second_per_core"]
     assumed = estimate.images_per_core_second(seen.plain.parameters)
     words = f"{found:.1f} photos a second and core with Spark's start, {assumed:.0f} assumed without it"
