@@ -7,7 +7,9 @@ the permission that Airflow asks for a run of this DAG, and there is none withou
 import csv
 import io
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -27,12 +29,15 @@ from fruit_pipeline.pages.result_page import PageError
 from fruit_pipeline.pages.runs_pages import comparison_page, runs_page
 from fruit_pipeline.pages.stored_runs import StoredRun, stored_run, stored_runs
 from fruit_pipeline.results import progress, run_index
+from fruit_pipeline.security.redaction import redacted
 from fruit_pipeline.security.regions import check_region
 
 PREFIX: Final = "/fruits"
 _REFRESH_SECONDS: Final = 5
 _S3_CONFIG: Final = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2})
 """The API server serves the tasks, too: a bucket that does not answer must not hold it."""
+_CLIENT_SECONDS: Final = 300
+"""How long a client is used: making one takes longer than most of what it is asked for."""
 _HEADERS: Final = {
     "Content-Security-Policy": content_security_policy(),
     "X-Content-Type-Options": "nosniff",
@@ -167,7 +172,12 @@ def _result_of(run: StoredRun) -> RunLayout:
 def _s3(run: StoredRun) -> Any:
     assert run.region is not None
     check_region(run.region, "The run's region")
-    return clients.client("s3", run.region, _S3_CONFIG)
+    return _client(run.region, int(time.monotonic() // _CLIENT_SECONDS))
+
+
+@lru_cache(maxsize=4)
+def _client(region: str, _age: int) -> Any:
+    return clients.client("s3", region, _S3_CONFIG)
 
 
 def _under_way(run: StoredRun) -> str:
@@ -207,5 +217,6 @@ def _refused(_: Request, error: Exception) -> HTMLResponse:
 
 
 def _unreachable(_: Request, error: Exception) -> HTMLResponse:
-    log.warning("A page was asked for, and S3 could not be: %s", error)
-    return _message(f"S3 does not answer as it should ({error}): try again later.", 502)
+    said = redacted(str(error))
+    log.warning("A page was asked for, and S3 could not be: %s", said)
+    return _message(f"S3 does not answer as it should ({said}): try again later.", 502)

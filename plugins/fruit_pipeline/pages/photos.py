@@ -53,8 +53,8 @@ def components(s3: Any, result: RunLayout) -> Iterator[Sequence[object]]:
 
     ``PageError`` for a large result.
     """
-    overview = json.loads(s3.get_object(Bucket=result.bucket, Key=result.overview)["Body"].read())
-    rows = sum(label["processed"] for label in overview["labels"].values())
+    overview = _overview(s3, result)
+    rows = sum(label["processed"] for label in json.loads(overview)["labels"].values()) if overview else 0
     if rows > MOST_ROWS:
         raise PageError(
             f"The result has more than {MOST_ROWS:,} rows: read {result.uri(result.pca_output)} itself."
@@ -77,10 +77,18 @@ def _components(s3: Any, result: RunLayout) -> Iterator[Sequence[object]]:
 
 def is_known(s3: Any, result: RunLayout, key: str) -> bool:
     """Whether the result's overview, or its index of near photos, has the photo."""
-    if key in _keys(s3.get_object(Bucket=result.bucket, Key=result.overview)["Body"].read()):
+    overview = _overview(s3, result)
+    if overview and key in _keys(overview):
         return True
     index = near_photos.index_of(s3, result)
     return index is not None and key in index.places
+
+
+def _overview(s3: Any, result: RunLayout) -> bytes | None:
+    try:
+        return bytes(s3.get_object(Bucket=result.bucket, Key=result.overview)["Body"].read())
+    except s3.exceptions.NoSuchKey:  # of a run before there were any, or that did not get so far
+        return None
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,150 @@
+"""Promise: whatever is asked of the pages, the answer is a page with one sentence, and no more happens."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from airflow.api_fastapi.common.db.common import _get_session
+from botocore.exceptions import ClientError, EndpointConnectionError
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from fruit_contract.layout import RunLayout
+from fruit_pipeline.pages import app as module
+from fruit_pipeline.pages.stored_runs import StoredRun
+from fruit_pipeline.results.publication import write_json
+from tests.fruit_pipeline.conftest import BUCKET
+from tests.fruit_pipeline.pages.test_result_page import Elements, report
+from tests.fruit_pipeline.results.test_reporting import START
+
+LAYOUT = RunLayout(BUCKET, "r")
+
+
+def stored(**changes: Any) -> StoredRun:
+    usual: dict[str, Any] = {
+        "run_id": "r+1",
+        "state": "success",
+        "note": None,
+        "started": START,
+        "region": "eu-west-1",
+        "layout": LAYOUT,
+        "tasks": [],
+    }
+    return StoredRun(**usual | changes)
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> dict[str, StoredRun]:
+    """What Airflow has stored, by id."""
+    known = {"r+1": stored()}
+    monkeypatch.setattr(module, "stored_run", lambda _, run_id: known.get(run_id))
+    monkeypatch.setattr(module, "stored_runs", lambda _: list(known.values()))
+    return known
+
+
+@pytest.fixture
+def pages(runs: dict[str, StoredRun], s3: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """The pages as somebody sees them who may."""
+    monkeypatch.setattr(module, "_client", lambda *_: s3)
+    monkeypatch.setattr(module, "requires_access_dag", lambda *_, **__: lambda: None)
+    app: FastAPI = module.create_app()
+    app.dependency_overrides[_get_session] = lambda: None
+    with TestClient(app) as client:
+        yield client
+
+
+def test_a_result_is_shown_with_headers_that_allow_no_more(pages: TestClient, s3: Any) -> None:
+    write_json(s3, BUCKET, LAYOUT.report, report())
+    answer = pages.get("/result", params={"run_id": "r+1", "dag_id": "fruit_features"})
+    assert answer.status_code == 200
+    assert "Result of r" in Elements(answer.text).text
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_plus_that_came_as_a_blank_is_a_plus(pages: TestClient, s3: Any) -> None:
+    write_json(s3, BUCKET, LAYOUT.report, report())
+    assert pages.get("/result?run_id=r+1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "sentence"),
+    [
+        ("/result?run_id=other", 404, "There is no run 'other' of fruit_features."),
+        ("/result?run_id=r%2B1&dag_id=photo_drops", 404, "Runs of photo_drops have no result of their own"),
+        ("/result?run_id=r%2B1", 409, "There is no report at s3://"),
+        ("/photo?run_id=r%2B1&key=Test/a.jpg", 404, "This photo is not among those"),
+        ("/image?run_id=r%2B1&key=Test/a.jpg", 409, "This photo is not among those"),
+        ("/compare?run_id=r%2B1", 409, "1 runs are chosen: choose two to compare."),
+        ("/download?run_id=r%2B1&file=report.json", 404, "The run has left no report.json."),
+        ("/download?run_id=r%2B1&file=../secret", 404, "There is no file '../secret' here"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence(
+    pages: TestClient, address: str, status: int, sentence: str
+) -> None:
+    answer = pages.get(address)
+    assert answer.status_code == status
+    assert sentence in Elements(answer.text).text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError(
+            {
+                "Error": {
+                    "Code": "AccessDenied",
+                    "Message": "arn:aws:sts::123456789012:assumed-role/x may not",
+                }
+            },
+            "GetObject",
+        ),
+        EndpointConnectionError(endpoint_url="http://127.0.0.1:1"),
+    ],
+)
+def test_a_bucket_that_does_not_answer_is_one_sentence_without_the_account(
+    pages: TestClient, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(module.stored_page, "as_served", fail)
+    answer = pages.get("/result?run_id=r%2B1")
+    assert answer.status_code == 502
+    assert "S3 does not answer as it should" in answer.text
+    assert "123456789012" not in answer.text
+
+
+def test_a_run_under_way_shows_its_tasks_and_how_far_the_step_is(
+    pages: TestClient, runs: dict[str, StoredRun], s3: Any
+) -> None:
+    runs["r+1"] = stored(state="running")
+    now = datetime.now(UTC)
+    done = {"done": 40, "of": 100, "reused": 0, "started": START.isoformat(), "now": now.isoformat()}
+    write_json(s3, BUCKET, LAYOUT.progress, done)
+    page = Elements(pages.get("/result?run_id=r%2B1").text)
+    assert "40 of 100 photos" in page.text
+    assert ("40", "100") in [(attrs["value"], attrs["max"]) for tag, attrs in page.tags if tag == "progress"]
+    runs["r+1"] = stored(state="queued", layout=None, region=None)
+    assert "Run r+1 is queued" in Elements(pages.get("/result?run_id=r%2B1").text).text
+
+
+def test_a_run_that_never_looked_at_photos_says_so(pages: TestClient, runs: dict[str, StoredRun]) -> None:
+    runs["r+1"] = stored(state="failed", layout=None, region=None, note="Red: no bucket.")
+    answer = pages.get("/result?run_id=r%2B1")
+    assert "The run failed before it had looked at its photos. Red: no bucket." in Elements(answer.text).text
+
+
+def test_a_region_outside_the_eu_is_not_asked(pages: TestClient, runs: dict[str, StoredRun]) -> None:
+    runs["r+1"] = stored(region="us-east-1")
+    answer = pages.get("/result?run_id=r%2B1")
+    assert "is not in the EU" in answer.text
+
+
+def test_the_page_of_all_runs_reads_each_bucket_once(pages: TestClient, runs: dict[str, StoredRun]) -> None:
+    runs["r+2"] = stored(run_id="r+2", state="running")
+    page = Elements(pages.get("/runs").text)
+    assert "r+2" in page.text
+    assert "No run has left a report yet" in page.text
