@@ -145,4 +145,4 @@ def test_a_task_goes_on_where_the_account_cannot_be_asked_for(
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9")
     context: Any = {"ti": Instance(), "params": {}}
     clients.mask_account(context)
-    assert "not masked in the log of plan" in caplog.text
+    assert "is not masked in this log" in caplog.text
