@@ -33,5 +33,7 @@ def settings(pace: Pace, short_tasks: bool) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
         "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     }
-    cut_off = {"FRUITS_TASK_MINUTES": f"{pace.seconds(TASK_SECONDS) / 60:.3f}"} if short_tasks else {}
+    minutes = f"{pace.seconds(TASK_SECONDS) / 60:.3f}"
+    # `plan` has a limit of its own.
+    cut_off = dict.fromkeys(("FRUITS_TASK_MINUTES", "FRUITS_PLAN_MINUTES"), minutes) if short_tasks else {}
     return intervals | cut_off | {name: f"{pace.seconds(quiet):.0f}" for name, quiet in limits.items()}
