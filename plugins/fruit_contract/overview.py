@@ -43,7 +43,7 @@ class Overview(TypedDict):
     """Those with the most photos, at most ``MOST_LABELS``, the largest first."""
     label_count: int
     sample: list[SampledPhoto]
-    """Chosen by a hash of the key, so that the same photos give the same sample; sorted by label and key."""
+    """Chosen by a hash of the address: the same photos give the same sample. Sorted by label and key."""
     reasons: dict[str, int]
     """Rejected photos by reason, at most ``MOST_REASONS``, the most frequent first."""
     rejected: list[Rejection]

@@ -51,8 +51,6 @@ def reduce_settings(folder: str) -> ReduceSettings:
         model_output=f"{folder}/model",
         metrics=f"{folder}/reduce.json",
         plot=f"{folder}/variance.png",
-        overview=f"{folder}/overview.json",
-        neighbours=f"{folder}/model/neighbours",
         components=256,
         min_variance=0.0,
         solver="blocks",

@@ -25,7 +25,7 @@ from fruit_pipeline.aws import clients
 from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.pages import near_photos, photos, stored_page
 from fruit_pipeline.pages.rendering import content_security_policy, rendered
-from fruit_pipeline.pages.result_page import PageError
+from fruit_pipeline.pages.result_page import NotFoundError, PageError
 from fruit_pipeline.pages.runs_pages import comparison_page, runs_page
 from fruit_pipeline.pages.stored_runs import StoredRun, stored_run, stored_runs
 from fruit_pipeline.results import progress, run_index
@@ -55,10 +55,6 @@ log = logging.getLogger(__name__)
 _UNDER_WAY: Final = ("queued", "running")
 Key = Annotated[str, Query(min_length=1)]
 RunId = Annotated[str, Query(min_length=1, max_length=250)]
-
-
-class NotFoundError(PageError):
-    """What was asked for is not there."""
 
 
 def create_app() -> FastAPI:

@@ -7,15 +7,13 @@ from typing import Any, Final
 
 from fruit_contract.layout import RunLayout
 from fruit_pipeline.pages import near_photos
-from fruit_pipeline.pages.result_page import PageError
+from fruit_pipeline.pages.result_page import MOST_ROWS, NotFoundError, PageError
 
 NOT_KNOWN: Final = (
     "This photo is not among those that the run has shown or indexed (100,000 at most): check its key."
 )
 MOST_BYTES: Final = 8 * 2**20
 """A photo from a phone has 2 to 6 MB; the API server holds it whole."""
-MOST_ROWS: Final = 20_000
-"""Of a result that is given as CSV: 50 MB at 256 components."""
 _BEGINNINGS: Final = {
     b"\xff\xd8\xff": "image/jpeg",
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -24,9 +22,9 @@ _BEGINNINGS: Final = {
 
 
 def photo(s3: Any, result: RunLayout, key: str) -> tuple[bytes, str]:
-    """Bytes and media type of a photo that the result's own files name; ``PageError`` for any other key."""
+    """Bytes and media type of a photo that the result's own files name; ``NotFoundError`` for others."""
     if not is_known(s3, result, key):
-        raise PageError(NOT_KNOWN)
+        raise NotFoundError(NOT_KNOWN)
     answer = s3.get_object(Bucket=result.bucket, Key=key)
     if answer["ContentLength"] > MOST_BYTES:
         raise PageError(f"The photo has {answer['ContentLength']:,} bytes; at most {MOST_BYTES:,} are shown.")

@@ -15,11 +15,17 @@ from fruit_pipeline.pages import charts, sample_map
 from fruit_pipeline.pages.rendering import rendered
 from fruit_pipeline.settings.parameters import RunParameters
 
+MOST_ROWS: Final = 20_000
+"""Of a result that is given as CSV: 50 MB at 256 components."""
 _PHOTOS_OF_A_LABEL: Final = 3
 
 
 class PageError(PipelineError):
     """There is nothing to show; one sentence."""
+
+
+class NotFoundError(PageError):
+    """What was asked for is not there."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ def result_page(
             changed=changed_parameters(report["parameters"]),
             current=current,
             output=layout.uri(layout.pca_output),
+            has_table=report["images"]["processed"] <= MOST_ROWS,
             served=served,
         )
     except (KeyError, TypeError, AttributeError, UndefinedError) as error:

@@ -25,8 +25,9 @@ class MapData(TypedDict):
     keys: list[str]
     """The rest of each key."""
     dimensions: int
+    digits: str
     points: str
-    """Two of ``DIGITS`` for each component of each photo: its place between the least and the largest."""
+    """Two of ``digits`` for each component of each photo: its place between the least and the largest."""
 
 
 class Overlap(TypedDict):
@@ -48,6 +49,7 @@ def map_data(sample: Sequence[SampledPhoto]) -> MapData:
         prefixes=[],
         keys=[],
         dimensions=dimensions,
+        digits=DIGITS,
         points="".join(map("".join, zip(*places, strict=True))),
     )
     for label, photos in groupby(sample, key=lambda photo: photo["label"]):

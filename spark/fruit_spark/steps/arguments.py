@@ -137,16 +137,10 @@ def reduce_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--plot", metavar="ADDRESS", required=True, help="PNG written: variance by component")
     parser.add_argument(
-        "--overview",
-        metavar="ADDRESS",
-        required=True,
-        help="JSON file written: counts by label, a sample, rejections",
+        "--overview", metavar="ADDRESS", help="JSON file written: counts by label, a sample, rejections"
     )
     parser.add_argument(
-        "--neighbours",
-        metavar="ADDRESS",
-        required=True,
-        help="folder written: Parquet of key and short vector",
+        "--neighbours", metavar="ADDRESS", help="folder written: Parquet of key and short vector"
     )
     parser.add_argument(
         "--components", type=at_least_one, default=256, help="principal components. Default: 256"

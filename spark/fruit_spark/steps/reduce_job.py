@@ -32,7 +32,7 @@ from fruit_spark.pca.variance_plot import draw_variance
 from fruit_spark.session.spark_session import seconds_since_launch, versions
 from fruit_spark.step_errors import StepError
 from fruit_spark.storage import hadoop
-from fruit_spark.storage.driver_tables import open_table
+from fruit_spark.storage.driver_tables import batches_of, open_table
 from fruit_spark.storage.part_files import write_table
 
 if TYPE_CHECKING:
@@ -58,8 +58,6 @@ class ReduceSettings:
     model_output: str
     metrics: str
     plot: str
-    overview: str
-    neighbours: str
     components: int
     min_variance: float
     solver: str
@@ -75,6 +73,9 @@ class ReduceSettings:
     manifest: str | None = None
     compacted: str | None = None
     current_model: str | None = None
+    overview: str | None = None
+    neighbours: str | None = None
+    """What the page of the result shows; None for a result that needs no page."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,11 @@ def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:
         if fit.reused:  # otherwise they were counted when it was fitted
             _check_rows(spark, settings, carried)
         metrics = _write_manifest(spark, settings, features, carried, metrics)
-    rejected = _rejected(settings) if carried else ()
-    hadoop.write_json(spark, settings.overview, overview(summaries, rejected, settings.root))
-    write_table(neighbours(summaries, settings.root), settings.neighbours)
+    if settings.overview:
+        rejected = _rejected(settings) if carried else ()
+        hadoop.write_json(spark, settings.overview, overview(summaries, rejected, settings.root))
+    if settings.neighbours:
+        write_table(neighbours(summaries, settings.root), settings.neighbours)
     # Written again: now the seconds are those of the whole step.
     return _write_metrics(spark, settings, metrics)
 
@@ -249,7 +252,7 @@ def _write_manifest(
 def _rejected(settings: ReduceSettings) -> Iterator[tuple[str, str]]:
     """Path and reason of all rejected photos, those of earlier runs included."""
     assert settings.rejected is not None
-    for batch in open_table(settings.rejected).to_batches(columns=["path", "reason"]):
+    for batch in batches_of(open_table(settings.rejected), ["path", "reason"]):
         yield from zip(batch.column("path").to_pylist(), batch.column("reason").to_pylist(), strict=True)
 
 

@@ -75,7 +75,7 @@ def test_a_plus_that_came_as_a_blank_is_a_plus(pages: TestClient, s3: Any) -> No
         ("/result?run_id=r%2B1&dag_id=photo_drops", 404, "Runs of photo_drops have no result of their own"),
         ("/result?run_id=r%2B1", 409, "There is no report at s3://"),
         ("/photo?run_id=r%2B1&key=Test/a.jpg", 404, "This photo is not among those"),
-        ("/image?run_id=r%2B1&key=Test/a.jpg", 409, "This photo is not among those"),
+        ("/image?run_id=r%2B1&key=Test/a.jpg", 404, "This photo is not among those"),
         ("/compare?run_id=r%2B1", 409, "1 runs are chosen: choose two to compare."),
         ("/download?run_id=r%2B1&file=report.json", 404, "The run has left no report.json."),
         ("/download?run_id=r%2B1&file=../secret", 404, "There is no file '../secret' here"),

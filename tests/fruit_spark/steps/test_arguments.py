@@ -14,22 +14,7 @@ from fruit_spark.steps.reduce_job import check_components, components_for_rows
 from fruit_spark.steps.step import sentence_of
 
 FEATURIZE = ["--features", "f", "--rejected", "r", "--metrics", "m", "--model", "o"]
-REDUCE = [
-    "--features",
-    "f",
-    "--output",
-    "o",
-    "--model-output",
-    "p",
-    "--metrics",
-    "m",
-    "--plot",
-    "v",
-    "--overview",
-    "w",
-    "--neighbours",
-    "n",
-]
+REDUCE = ["--features", "f", "--output", "o", "--model-output", "p", "--metrics", "m", "--plot", "v"]
 
 
 def test_defaults_are_those_of_the_design() -> None:

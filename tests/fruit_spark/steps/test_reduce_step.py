@@ -133,7 +133,10 @@ def test_too_little_variance_names_the_k_that_would_do(
 def test_where_images_are_too_few_the_most_components_are_kept_if_that_was_allowed(
     spark: "SparkSession", settings: ReduceSettings
 ) -> None:
-    few = dataclasses.replace(settings, components=256, min_variance=1.0, fewer_components=True)
+    # Nor is a page of the result needed.
+    few = dataclasses.replace(
+        settings, components=256, min_variance=1.0, fewer_components=True, overview=None, neighbours=None
+    )
     metrics = reduce(spark, few)
     assert metrics["components"] == len(metrics["explained_variance_ratio"]) == ROWS - 1
     lengths = {len(row) for row in pq.read_table(settings.output).column("features").to_pylist()}
@@ -145,7 +148,6 @@ def test_more_components_than_images_end_the_command_with_one_sentence(
 ) -> None:
     arguments = ["--features", settings.features, "--output", settings.output, "--metrics", settings.metrics]
     arguments += ["--model-output", settings.model_output, "--plot", settings.plot, "--components", "256"]
-    arguments += ["--overview", settings.overview, "--neighbours", settings.neighbours]
     done = subprocess.run(
         [sys.executable, str(ROOT / "spark" / "reduce.py"), *arguments],
         env={**os.environ, **spark_environment},

@@ -35,8 +35,8 @@
     if (!map || !canvas) return;
     const pen = canvas.getContext("2d"), chosen = byId("map-label").value;
     const [x, y] = [+byId("map-x").value, +byId("map-y").value], pad = 14;
-    const digit = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
-    const at = (n, d) => { const i = 2 * (n * map.dimensions + d); return (64 * digit.indexOf(map.points[i]) + digit.indexOf(map.points[i + 1])) / 4095; };
+    const base = map.digits.length, digit = (i) => map.digits.indexOf(map.points[i]);
+    const at = (n, d) => { const i = 2 * (n * map.dimensions + d); return (base * digit(i) + digit(i + 1)) / (base * base - 1); };
     pen.clearRect(0, 0, canvas.width, canvas.height);
     points = [];
     let photo = 0;
