@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.common.db.common import _get_session
 from botocore.exceptions import ClientError, EndpointConnectionError
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from fruit_contract.layout import RunLayout
@@ -52,6 +54,27 @@ def pages(runs: dict[str, StoredRun], s3: Any, monkeypatch: pytest.MonkeyPatch) 
     app.dependency_overrides[_get_session] = lambda: None
     with TestClient(app) as client:
         yield client
+
+
+def test_every_route_asks_airflow_first(runs: dict[str, StoredRun], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def requires(*what: Any, **of: Any) -> Any:
+        asked.append((what, of))
+
+        def refuse() -> None:
+            raise HTTPException(403)
+
+        return refuse
+
+    monkeypatch.setattr(module, "requires_access_dag", requires)
+    app = module.create_app()
+    paths = [route.path for route in app.routes if isinstance(route, APIRoute)]
+    with TestClient(app) as client:
+        statuses = {path: client.get(f"{path}?run_id=r%2B1&key=k&file=f").status_code for path in paths}
+    assert statuses == dict.fromkeys(paths, 403)
+    assert len(paths) == 6
+    assert asked == [(("GET", DagAccessEntity.RUN), {"param_dag_id": "fruit_features"})]
 
 
 def test_a_result_is_shown_with_headers_that_allow_no_more(pages: TestClient, s3: Any) -> None:
