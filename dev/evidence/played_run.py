@@ -1,5 +1,6 @@
 """A run played on this machine's own Airflow and local AWS, and Chromium to look at it."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -48,7 +49,10 @@ def chromium(playwright: Playwright) -> Browser:
     path = shutil.which("chromium")
     if path is None:
         raise SystemExit("error: Chromium was not found: run `make browser`.")
-    return playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    # What it keeps beside its profile goes into the checkout, and not into the home folder.
+    own = str(REPOSITORY / ".cache" / "chromium")
+    environment = {**os.environ, "XDG_CONFIG_HOME": own, "XDG_CACHE_HOME": own}
+    return playwright.chromium.launch(executable_path=path, args=["--no-sandbox"], env=environment)
 
 
 @contextmanager
