@@ -51,7 +51,7 @@ def chromium(playwright: Playwright) -> Browser:
         raise SystemExit("error: Chromium was not found: run `make browser`.")
     # What it keeps beside its profile goes into the checkout, and not into the home folder.
     own = str(REPOSITORY / ".cache" / "chromium")
-    environment = {**os.environ, "XDG_CONFIG_HOME": own, "XDG_CACHE_HOME": own}
+    environment: dict[str, str | float | bool] = {**os.environ, "XDG_CONFIG_HOME": own, "XDG_CACHE_HOME": own}
     return playwright.chromium.launch(executable_path=path, args=["--no-sandbox"], env=environment)
 
 
