@@ -21,6 +21,7 @@ MANIFESTS_PREFIX: Final = "Results/manifest/run="
 REJECTED_PREFIX: Final = "Results/rejected/run="
 PCA_MODELS_PREFIX: Final = "Results/pca_model/run="
 PCA_OUTPUTS_PREFIX: Final = "Results/pca_output/run="
+CLASSIFIERS_PREFIX: Final = "Results/classifier/run="
 REPORTS_PREFIX: Final = "Results/reports/run="
 """What a run writes lies below one of these and its key."""
 RUN_INDEX_KEY: Final = "Results/reports/runs.jsonl"
@@ -177,6 +178,11 @@ class RunLayout:
         return f"{PCA_MODELS_PREFIX}{self.run_key}/"
 
     @property
+    def classifier(self) -> str:
+        """The folder of the run's classifier: see :mod:`fruit_contract.classifier`."""
+        return f"{CLASSIFIERS_PREFIX}{self.run_key}/"
+
+    @property
     def reports(self) -> str:
         return f"{REPORTS_PREFIX}{self.run_key}/"
 
@@ -215,6 +221,18 @@ class RunLayout:
     @property
     def reduce_metrics(self) -> str:
         return f"{self.reports}reduce.json"
+
+    @property
+    def train_metrics(self) -> str:
+        return f"{self.reports}train.json"
+
+    @property
+    def confusion_plot(self) -> str:
+        return f"{self.reports}confusion.png"
+
+    @property
+    def reliability_plot(self) -> str:
+        return f"{self.reports}reliability.png"
 
 
 def artifact_key(sha256: str, name: str) -> str:
