@@ -1,0 +1,1 @@
+"""Features to a label: learnt on components, judged on what was not learnt from, and kept with its card."""

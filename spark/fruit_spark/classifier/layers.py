@@ -1,0 +1,104 @@
+"""A classifier as arrays: PCA, scaling and dense layers, by which NumPy alone answers.
+
+The file's arrays are described in :mod:`fruit_contract.classifier`.
+"""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+Float64 = npt.NDArray[np.float64]
+
+
+class LayersError(ValueError):
+    """A file that holds no such layers; one sentence."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """See the module; d features, k components, one output for each label."""
+
+    mean: Float64
+    components: Float64
+    shift: Float64
+    scale: Float64
+    dense: tuple[tuple[Float64, Float64], ...]
+    """Weights [inputs, outputs] and bias [outputs] of each dense layer."""
+
+    @classmethod
+    def read(cls, content: bytes) -> "Layers":
+        """Of ``layers.npz``; ``LayersError`` where an array is missing, of another shape, or not finite."""
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                arrays = {name: np.asarray(file[name], np.float64) for name in file.files}
+            count = sum(name.startswith("weights_") for name in arrays)
+            dense = tuple((arrays[f"weights_{i}"], arrays[f"bias_{i}"]) for i in range(count))
+            layers = cls(arrays["mean"], arrays["components"], arrays["shift"], arrays["scale"], dense)
+        except (ValueError, KeyError, OSError, EOFError, BadZipFile) as problem:
+            raise LayersError(f"The layers of the classifier cannot be read ({problem}).") from problem
+        if not (layers._fit_together() and all(np.isfinite(array).all() for array in arrays.values())):
+            raise LayersError("The layers of the classifier do not fit together, or are not finite.")
+        return layers
+
+    def _fit_together(self) -> bool:
+        width = self.components.shape[1] if self.components.ndim == 2 else 0
+        wanted = self.mean.shape == self.components.shape[:1] and self.shift.shape == self.scale.shape == (width,)
+        for weights, bias in self.dense:
+            wanted = wanted and weights.shape == (width, *bias.shape)
+            width = len(bias)
+        return bool(wanted and self.dense)
+
+    def to_bytes(self) -> bytes:
+        """The content of ``layers.npz``."""
+        sink = io.BytesIO()
+        arrays = {"mean": self.mean, "components": self.components, "shift": self.shift, "scale": self.scale}
+        for number, (weights, bias) in enumerate(self.dense):
+            arrays |= {f"weights_{number}": weights, f"bias_{number}": bias}
+        np.savez(sink, **arrays)
+        return sink.getvalue()
+
+    @property
+    def pca(self) -> str:
+        """SHA-256 of the PCA's matrix, hex: what the card calls ``pca``."""
+        return fingerprint(self.components)
+
+    def logits(self, components: npt.NDArray[np.floating]) -> Float64:
+        """Components [n, k] to one number a label, [n, labels], before softmax."""
+        values: Float64 = (components - self.shift) / self.scale
+        for number, (weights, bias) in enumerate(self.dense):
+            if number:
+                values = 1 / (1 + np.exp(-values))
+            values = values @ weights + bias
+        return values
+
+    def probabilities(self, features: npt.NDArray[np.floating]) -> Float64:
+        """Features [n, d] to probabilities [n, labels], which sum to 1 in each row."""
+        return softmax(self.logits(features.astype(np.float64) @ self.components))
+
+    def residuals(self, features: npt.NDArray[np.floating]) -> Float64:
+        """How long that part of ``features - mean`` is which the components do not span, [n]."""
+        return residuals(features, self.mean, self.components)
+
+
+def fingerprint(components: Float64) -> str:
+    """SHA-256 of a PCA's matrix as float64 by rows, hex."""
+    return hashlib.sha256(np.ascontiguousarray(components, np.float64).tobytes()).hexdigest()
+
+
+def residuals(features: npt.NDArray[np.floating], mean: Float64, components: Float64) -> Float64:
+    """The length of what orthonormal ``components`` [d, k] do not span of ``features - mean``, [n]."""
+    centred = features.astype(np.float64) - mean
+    # By the part itself, and not by a difference of two squares, which would cancel.
+    rest: Float64 = np.linalg.norm(centred - (centred @ components) @ components.T, axis=1)
+    return rest
+
+
+def softmax(logits: Float64) -> Float64:
+    """Of each row."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: Float64 = powers / powers.sum(axis=1, keepdims=True)
+    return shares
