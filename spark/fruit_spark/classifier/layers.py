@@ -5,7 +5,8 @@ The file's arrays are described in :mod:`fruit_contract.classifier`.
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -46,11 +47,13 @@ class Layers:
 
     def _fit_together(self) -> bool:
         width = self.components.shape[1] if self.components.ndim == 2 else 0
-        wanted = self.mean.shape == self.components.shape[:1] and self.shift.shape == self.scale.shape == (width,)
+        wanted = self.mean.shape == self.components.shape[:1] and self.shift.shape == self.scale.shape == (
+            width,
+        )
         for weights, bias in self.dense:
             wanted = wanted and weights.shape == (width, *bias.shape)
             width = len(bias)
-        return bool(wanted and self.dense)
+        return bool(wanted)
 
     def to_bytes(self) -> bytes:
         """The content of ``layers.npz``."""
@@ -66,20 +69,32 @@ class Layers:
         """SHA-256 of the PCA's matrix, hex: what the card calls ``pca``."""
         return fingerprint(self.components)
 
-    def logits(self, components: npt.NDArray[np.floating]) -> Float64:
-        """Components [n, k] to one number a label, [n, labels], before softmax."""
-        values: Float64 = (components - self.shift) / self.scale
+    def scaled(self, features: npt.NDArray[np.floating[Any]]) -> Float64:
+        """Features [n, d] to what the first layer takes, [n, k]."""
+        scaled: Float64 = (features.astype(np.float64) @ self.components - self.shift) / self.scale
+        return scaled
+
+    def cooled(self, temperature: float) -> "Layers":
+        """With the logits divided by ``temperature``."""
+        if not self.dense:
+            return self
+        *before, (weights, bias) = self.dense
+        return replace(self, dense=(*before, (weights / temperature, bias / temperature)))
+
+    def logits(self, features: npt.NDArray[np.floating[Any]]) -> Float64:
+        """Features [n, d] to one number a label, [n, labels], before softmax."""
+        values = self.scaled(features)
         for number, (weights, bias) in enumerate(self.dense):
             if number:
                 values = 1 / (1 + np.exp(-values))
             values = values @ weights + bias
         return values
 
-    def probabilities(self, features: npt.NDArray[np.floating]) -> Float64:
+    def probabilities(self, features: npt.NDArray[np.floating[Any]]) -> Float64:
         """Features [n, d] to probabilities [n, labels], which sum to 1 in each row."""
-        return softmax(self.logits(features.astype(np.float64) @ self.components))
+        return softmax(self.logits(features))
 
-    def residuals(self, features: npt.NDArray[np.floating]) -> Float64:
+    def residuals(self, features: npt.NDArray[np.floating[Any]]) -> Float64:
         """How long that part of ``features - mean`` is which the components do not span, [n]."""
         return residuals(features, self.mean, self.components)
 
@@ -89,7 +104,7 @@ def fingerprint(components: Float64) -> str:
     return hashlib.sha256(np.ascontiguousarray(components, np.float64).tobytes()).hexdigest()
 
 
-def residuals(features: npt.NDArray[np.floating], mean: Float64, components: Float64) -> Float64:
+def residuals(features: npt.NDArray[np.floating[Any]], mean: Float64, components: Float64) -> Float64:
     """The length of what orthonormal ``components`` [d, k] do not span of ``features - mean``, [n]."""
     centred = features.astype(np.float64) - mean
     # By the part itself, and not by a difference of two squares, which would cancel.

@@ -46,7 +46,7 @@ def not_done_yet(spark: "SparkSession", images: "DataFrame", features: str, plan
 
 def write_by_task(frame: "DataFrame", function: Callable[[Batches], Batches], features: str) -> None:
     """Add what ``function`` makes of the frame to ``features``: each task's file when the task is done."""
-    writing = write_parts(function, features, repetitive=("label", "reason"))
+    writing = write_parts(function, features, repetitive=("label", "reason", "taken"))
     map_in_arrow(frame, writing, ROWS_DDL).collect()
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from fruit_contract.layout import CARRIED_NAME, FINISHED_NAME, split_uri
 from fruit_contract.manifest import DEAD, LIVE, MANIFEST_COLUMNS, REJECTED
+from fruit_spark.features.feature_files import FeatureFiles, list_features
 from fruit_spark.step_errors import StepError
 from fruit_spark.storage import hadoop
 from fruit_spark.storage.part_files import whole
@@ -61,6 +62,13 @@ def read_draft(address: str) -> Draft:
             dead.setdefault(source, []).append(key)
     # A source without a row that counts is read no more: its dead rows go with it.
     return Draft(address, live, {source: keys for source, keys in dead.items() if source in live}, carried)
+
+
+def list_carried(spark: "SparkSession", features: str, draft: Draft, root: str) -> FeatureFiles:
+    """The feature files of a draft's sources, which lie below ``features``. A path is ``root`` and the key."""
+    folders = [f"{features.rstrip('/')}/{source}/" for source in sorted(draft.live)]
+    dead = {source: [f"{root}{key}" for key in keys] for source, keys in draft.dead.items()}
+    return list_features(spark, folders, dead)
 
 
 def read_rejected(spark: "SparkSession", folder: str, root: str) -> dict[str, str]:

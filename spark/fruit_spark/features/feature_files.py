@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 FEATURES: Final = "features"
-LIVE_DDL: Final = "path string, label string, features array<float>"
+TAKEN: Final = "taken"
+"""The column with the hour and the camera of a photo, by its EXIF; null where it does not say."""
+_REASON: Final = "reason"
+LIVE_DDL: Final = "path string, label string, features array<float>, taken string"
 ROWS_PER_BLOCK: Final = 2_048
 """10 MB of float32, 21 MB of float64: enough for BLAS to be busy, little for a worker."""
 
@@ -103,24 +106,41 @@ def _read(files: Iterable[str], columns: list[str], dead: Dead) -> Batches:
 
     for file in files:
         passed_over = dead.get(source_of(file))
-        # The paths are read only where some of them are to be passed over.
-        wanted = columns if not passed_over or "path" in columns else [*columns, "path"]
         with _open(file) as stream, whole(file):
             table = pq.ParquetFile(stream, page_checksum_verification=True)
-            for batch in table.iter_batches(ROWS_PER_BLOCK, columns=wanted):
-                vectors = batch.column(FEATURES)
-                # A rejected image has none.
-                counts = pc.is_valid(vectors) if vectors.null_count else None
+            there = set(table.schema_arrow.names)
+            # A rejected image has no vector. Where these are not asked for, its reason says it as well.
+            said_by = FEATURES if FEATURES in columns else _REASON
+            needed = {*columns, said_by, "path"} if passed_over else {*columns, said_by}
+            for batch in table.iter_batches(ROWS_PER_BLOCK, columns=sorted(needed & there)):
+                counts = _with_vector(batch)
                 if passed_over:
                     dropped = pc.is_in(batch.column("path"), pa.array(passed_over, pa.string()))
                     counts = pc.invert(dropped) if counts is None else pc.and_not(counts, dropped)
-                counted = batch if counts is None else batch.filter(counts)
-                yield counted if wanted is columns else counted.select(columns)
+                yield _only(batch if counts is None else batch.filter(counts), columns)
+
+
+def _with_vector(batch: pa.RecordBatch) -> pa.BooleanArray | None:
+    """Which rows have a vector; None for all of them."""
+    names = batch.schema.names
+    if FEATURES in names:
+        vectors = batch.column(FEATURES)
+        return pc.is_valid(vectors) if vectors.null_count else None
+    # Compacted files have no rejected image, and no reason.
+    return pc.is_null(batch.column(_REASON)) if _REASON in names else None
+
+
+def _only(batch: pa.RecordBatch, columns: list[str]) -> pa.RecordBatch:
+    """Those columns, in that order; ``taken`` is null in files of before it was written."""
+    if TAKEN in columns and TAKEN not in batch.schema.names:
+        batch = batch.append_column(TAKEN, pa.nulls(batch.num_rows, pa.string()))
+    return batch.select(columns)
 
 
 def live_rows(spark: "SparkSession", features: FeatureFiles, files: int) -> "DataFrame":
-    """path, label and features of the rows that count, in ``files`` partitions."""
-    return map_features(spark, features, ["path", "label", FEATURES], files, lambda rows: rows, LIVE_DDL)
+    """path, label, features and taken of the rows that count, in ``files`` partitions."""
+    columns = ["path", "label", FEATURES, TAKEN]
+    return map_features(spark, features, columns, files, lambda rows: rows, LIVE_DDL)
 
 
 def _open(file: str) -> Any:

@@ -86,4 +86,5 @@ def featurize_with_spark_images(
         F.udf(label_of, StringType())("uri").alias("label"),
         "features",
         F.when(missing, F.lit(NOT_DELIVERED)).otherwise(F.col("reason")).alias("reason"),
+        "taken",
     )

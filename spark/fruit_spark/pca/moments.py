@@ -7,7 +7,6 @@ The partial results, 13 MB each at 1,280 dimensions, are merged on the executors
 the driver sees one of them, however many tasks there were.
 """
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce as fold
@@ -25,7 +24,7 @@ from fruit_spark.features.feature_files import (
     as_block,
     map_features,
 )
-from fruit_spark.session.without_pandas import map_in_arrow
+from fruit_spark.session.merging import merged_on_executors
 from fruit_spark.storage.part_files import Batches
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 Float64 = npt.NDArray[np.float64]
 Block = npt.NDArray[np.floating[Any]]
 
-FAN_IN: Final = 8
-"""Partial results merged by one task: 8 of 13 MB fit into any executor."""
 _DDL: Final = "rows long, mean binary, scatter binary"
 _SCHEMA: Final = pa.schema([("rows", pa.int64()), ("mean", pa.binary()), ("scatter", pa.binary())])
 
@@ -80,10 +77,7 @@ def moments_of(spark: "SparkSession", features: FeatureFiles) -> Moments | None:
     tasks = spark.sparkContext.defaultParallelism
     # Few, long tasks: each leaves one partial result, whatever the number of files.
     partial = map_features(spark, features, [FEATURES], tasks, _partial, _DDL)
-    while tasks > 1:
-        tasks = math.ceil(tasks / FAN_IN)
-        partial = map_in_arrow(partial.repartition(tasks), _merge, _DDL)
-    found = partial.collect()
+    found = merged_on_executors(partial, tasks, _merge, _DDL)
     return _unpack(*found[0]) if found else None
 
 

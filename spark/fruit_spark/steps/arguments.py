@@ -1,12 +1,15 @@
 """The command lines of both steps. argparse, because the runtime on the cluster stays small."""
 
 import argparse
+import json
 
+from fruit_contract.classifier import CLASSIFIERS, SPLITS
 from fruit_contract.model_files import IMAGE_SIZES, PRECISIONS, model_file
 from fruit_spark.model.engines import ENGINES
 from fruit_spark.pca.solvers import SOLVERS
 from fruit_spark.steps.featurize_job import FeaturizeSettings
 from fruit_spark.steps.reduce_job import ReduceSettings
+from fruit_spark.steps.train_job import TrainSettings
 
 ADDRESS = "local path, file://, s3:// or s3a://"
 
@@ -181,6 +184,70 @@ def reduce_parser() -> argparse.ArgumentParser:
     )
     _add_time_limit(parser)
     return parser
+
+
+def train_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description="Components and labels to a classifier, judged on photos that were held out. Where there "
+        "are too few labels or photos, the metrics say so, and nothing else is written.",
+        epilog=f"An address is a {ADDRESS}.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--features",
+        metavar="ADDRESS",
+        required=True,
+        help="Parquet of the featurize step; with --draft the folder that holds the folders of such steps",
+    )
+    parser.add_argument(
+        "--draft", metavar="ADDRESS", help="Parquet, the planned manifest: which rows of which folders count"
+    )
+    parser.add_argument("--source", help="the folder below --features that holds what is new")
+    parser.add_argument("--root", default="", help="what stands before a key in a path, such as s3://bucket/")
+    parser.add_argument(
+        "--pca-model", metavar="ADDRESS", required=True, help="the PCA model of the reduce step"
+    )
+    parser.add_argument("--output", metavar="ADDRESS", required=True, help="folder written: the classifier")
+    parser.add_argument("--metrics", metavar="ADDRESS", required=True, help="JSON file written: its figures")
+    parser.add_argument(
+        "--confusion", metavar="ADDRESS", required=True, help="PNG written: what was taken for what"
+    )
+    parser.add_argument(
+        "--reliability", metavar="ADDRESS", required=True, help="PNG written: how often it is right when sure"
+    )
+    parser.add_argument("--run-key", default="", help="of the run, for the classifier's card")
+    parser.add_argument(
+        "--model-facts", metavar="JSON", type=json.loads, required=True, help="the model of the features"
+    )
+    parser.add_argument(
+        "--classifier",
+        choices=[kind for kind in CLASSIFIERS if kind != "none"],
+        default="linear",
+        help="linear is exact, in one pass; forest and network are Spark ML's. Default: linear",
+    )
+    parser.add_argument(
+        "--split",
+        choices=SPLITS,
+        default="session",
+        help="what is held out to judge by: whole sessions, photos below a folder named Test, or photos at "
+        "random. Default: session",
+    )
+    parser.add_argument(
+        "--session-pattern",
+        metavar="REGEX",
+        help="what in a key names its session. Default: Fruits-360's films; else hour and camera by EXIF; "
+        "else the folder above the label's",
+    )
+    parser.add_argument(
+        "--current", metavar="ADDRESS", help="the classifier to compare with, and to measure drift from"
+    )
+    _add_time_limit(parser)
+    return parser
+
+
+def train_settings(arguments: list[str]) -> TrainSettings:
+    return TrainSettings(**vars(train_parser().parse_args(arguments)))
 
 
 def _add_time_limit(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,5 @@
 """Features to principal components: the job behind ``spark/reduce.py``."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -15,7 +14,14 @@ from fruit_contract.partitions import (
 )
 from fruit_contract.report_schema import ReduceMetrics
 from fruit_contract.variance import components_kept, most_components, reaches
-from fruit_spark.features.carried_rows import Draft, read_draft, read_rejected, write_carried, write_manifest
+from fruit_spark.features.carried_rows import (
+    Draft,
+    list_carried,
+    read_draft,
+    read_rejected,
+    write_carried,
+    write_manifest,
+)
 from fruit_spark.features.feature_files import LIVE_DDL, FeatureFiles, list_features, live_rows, source_of
 from fruit_spark.model.engines import FEATURE_DIM
 from fruit_spark.pca.moments import Float64, Moments, moments_of
@@ -28,6 +34,7 @@ from fruit_spark.pca.solvers import (
     principal_components,
     write_projection,
 )
+from fruit_spark.pca.stored_model import read_pca, write_pca
 from fruit_spark.pca.variance_plot import draw_variance
 from fruit_spark.session.spark_session import seconds_since_launch, versions
 from fruit_spark.step_errors import StepError
@@ -45,8 +52,6 @@ NO_FEATURES: Final = (
 )
 SAME_VARIANCE: Final = 0.01
 """How much less of the new photos' variance than of its own photos' the current model may explain."""
-_MEAN_NAME: Final = "mean.json"
-"""Beside the PCA model, which has no place for it: the mean of the vectors that it was fitted on."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:
     if not reaches(metrics["explained_variance"], settings.min_variance):
         assert fit.moments is not None, "a model that keeps too little is not used again"
         raise StepError(_too_little_variance(fit.moments, settings, metrics["explained_variance"]))
-    _write_model(spark, settings, fit)
+    write_pca(spark, fit.model, fit.mean, settings.model_output)
     cores = spark.sparkContext.defaultParallelism
     files = output_partitions(fit.rows, cores)
     summaries = write_projection(spark, features, fit.model, settings.output, files, fit.rows)
@@ -158,10 +163,7 @@ def _features(spark: "SparkSession", settings: ReduceSettings, carried: Carried 
         return list_features(spark, [settings.features])
     if not carried.rows:
         raise StepError(NO_FEATURES)
-    root = settings.features.rstrip("/")
-    folders = [f"{root}/{source}/" for source in sorted(carried.draft.live)]
-    dead = {source: [f"{settings.root}{key}" for key in keys] for source, keys in carried.draft.dead.items()}
-    return list_features(spark, folders, dead)
+    return list_carried(spark, settings.features, carried.draft, settings.root)
 
 
 def _fit(
@@ -189,13 +191,9 @@ def _current_model(
     spark: "SparkSession", settings: ReduceSettings, features: FeatureFiles, rows: int
 ) -> tuple[Fit | None, float | None]:
     """The current model, or None where it will not do; and what it explains of the new photos' variance."""
-    from pyspark.ml.feature import PCAModel
-
     assert settings.current_model is not None
     assert settings.source is not None
-    where = settings.current_model.rstrip("/")
-    model = PCAModel.load(hadoop.hadoop_uri(spark, where))
-    mean = np.array(json.loads(hadoop.read_bytes(spark, f"{where}/{_MEAN_NAME}"))["mean"])
+    model, mean = read_pca(spark, settings.current_model)
     new = features.of(settings.source)
     moments = moments_of(spark, new) if new.files else None
     share = explained_share(model, mean, moments) if moments else None
@@ -218,12 +216,6 @@ def _check_rows(spark: "SparkSession", settings: ReduceSettings, carried: Carrie
     written = spark.read.schema(LIVE_DDL).parquet(hadoop.hadoop_uri(spark, settings.output)).count()
     if written != carried.rows:
         raise StepError(_not_whole(settings, written, carried.rows))
-
-
-def _write_model(spark: "SparkSession", settings: ReduceSettings, fit: Fit) -> None:
-    fit.model.write().overwrite().save(hadoop.hadoop_uri(spark, settings.model_output))
-    where = f"{settings.model_output.rstrip('/')}/{_MEAN_NAME}"
-    hadoop.write_json(spark, where, {"mean": [float(value) for value in fit.mean]})
 
 
 def _write_manifest(

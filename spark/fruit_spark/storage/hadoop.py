@@ -56,6 +56,12 @@ def size_of(spark: "SparkSession", uri: str) -> int:
     return int(filesystem.getFileStatus(path).getLen())
 
 
+def bytes_below(spark: "SparkSession", uri: str) -> int:
+    """Of all files in a folder and below it."""
+    filesystem, path = _open(spark, uri)
+    return int(filesystem.getContentSummary(path).getLength())
+
+
 def read_bytes(spark: "SparkSession", uri: str) -> bytes:
     """The whole file, of megabytes."""
     local = uri.removeprefix("file://")

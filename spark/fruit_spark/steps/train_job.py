@@ -1,0 +1,367 @@
+"""Components to labels: the job behind ``spark/train.py``."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from fruit_contract.classifier import (
+    CARD_NAME,
+    JUDGED_LAYERS_NAME,
+    JUDGED_NAME,
+    LAYERS_NAME,
+    MODEL_CARD_NAME,
+    PIPELINE_NAME,
+    ClassifierCard,
+    Drift,
+    SplitKind,
+    TrainMetrics,
+)
+from fruit_contract.report_schema import ModelFacts
+from fruit_contract.variance import most_components
+from fruit_spark.classifier import judging
+from fruit_spark.classifier.card import model_card
+from fruit_spark.classifier.class_moments import ClassMoments, Numbers
+from fruit_spark.classifier.current import Current, read_current
+from fruit_spark.classifier.drift import drift_of
+from fruit_spark.classifier.gate import gate_of
+from fruit_spark.classifier.groups import groups_of
+from fruit_spark.classifier.holdout import TEST_SHARE, Split, held_out
+from fruit_spark.classifier.layers import fingerprint
+from fruit_spark.classifier.learning import Learnt, learn
+from fruit_spark.classifier.passes import (
+    MOST_JUDGED,
+    Census,
+    Judged,
+    Pca,
+    Photos,
+    Sums,
+    census,
+    compared_of,
+    judged_photos,
+    sums,
+)
+from fruit_spark.classifier.plots import draw_confusion, draw_reliability
+from fruit_spark.classifier.sessions import sessions_by, side_of
+from fruit_spark.classifier.spark_models import pipeline
+from fruit_spark.classifier.trial import Trial, try_out
+from fruit_spark.features.carried_rows import list_carried, read_draft
+from fruit_spark.features.feature_files import list_features
+from fruit_spark.pca.moments import Moments
+from fruit_spark.pca.solvers import principal_components
+from fruit_spark.pca.stored_model import read_pca
+from fruit_spark.session.spark_session import seconds_since_launch, versions
+from fruit_spark.step_errors import StepError
+from fruit_spark.storage import hadoop
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_MOST_LABELS: Final = 2_000
+"""With more, the answers about all photos to judge by would not fit into the driver."""
+_FEWEST_PHOTOS: Final = 10
+_LISTED: Final = 100
+_WORST: Final = 10
+_USUAL: Final = 0.95
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What ``spark/train.py`` was asked for; every address is a local path or a URI."""
+
+    features: str
+    draft: str | None
+    source: str | None
+    root: str
+    pca_model: str
+    output: str
+    metrics: str
+    confusion: str
+    reliability: str
+    run_key: str
+    model_facts: ModelFacts
+    classifier: str
+    split: SplitKind
+    session_pattern: str | None
+    current: str | None
+    time_limit: int | None
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that the passes over the features have brought."""
+
+    photos: Photos
+    found: Census
+    labels: list[str]
+    splits: tuple[Split, Split]
+    """The one that was asked for, and the one by hash."""
+    pca: Pca
+    judged: list[Judged]
+    total: Sums
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        return {label: number for number, label in enumerate(self.labels)}
+
+    @property
+    def groups(self) -> Numbers | None:
+        return groups_of(((label, above) for label, _, above in self.found), self.labels)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """By the split that was asked for, and by hash; None where no photo could be tested so."""
+
+    asked: Trial | None
+    by_hash: Trial | None
+
+    @property
+    def best(self) -> Trial | None:
+        """By which thresholds and temperature are set, and the gate decides."""
+        return self.asked or self.by_hash
+
+
+def train(spark: "SparkSession", settings: TrainSettings) -> TrainMetrics:
+    """Write the classifier with its card, pictures and metrics; or metrics that say why there is none."""
+    hadoop.delete(spark, settings.output)
+    photos = _photos(spark, settings)
+    found = census(spark, photos)
+    labels = sorted({label for label, _, _ in found if label})
+    if reason := _too_few(labels, found.total()):
+        return _write_metrics(spark, settings, _skipped(reason, settings.classifier, labels, found))
+    material = _gather(spark, settings, photos, found, labels)
+    trials = _try_out(spark, settings.classifier, material)
+    if trials.best is None:
+        reason = "No photo is left to test by: give more photos of each label."
+        return _write_metrics(spark, settings, _skipped(reason, settings.classifier, labels, found))
+    learnt = learn(spark, settings.classifier, photos, material.pca, material.total.every, material.numbers)
+    metrics = _told(spark, settings, material, trials)
+    _write_classifier(spark, settings, material, trials.best, learnt, metrics)
+    return _write_metrics(spark, settings, {**metrics, "bytes": hadoop.bytes_below(spark, settings.output)})
+
+
+def _photos(spark: "SparkSession", settings: TrainSettings) -> Photos:
+    session_of = sessions_by(settings.session_pattern)
+    if settings.draft is None:
+        return Photos(list_features(spark, [settings.features]), settings.root, session_of)
+    draft = read_draft(settings.draft)
+    return Photos(list_carried(spark, settings.features, draft, settings.root), settings.root, session_of)
+
+
+def _too_few(labels: Sequence[str], photos: int) -> str | None:
+    """Why there is nothing to learn, in one sentence."""
+    if len(labels) < 2:
+        return f"A classifier needs photos of at least 2 labels, and these have {len(labels)}: add another label."
+    if len(labels) > _MOST_LABELS:
+        return f"The photos have {len(labels)} labels, and a classifier takes {_MOST_LABELS} at most."
+    fewest = max(_FEWEST_PHOTOS, 2 * len(labels))
+    if photos < fewest:
+        return (
+            f"A classifier of {len(labels)} labels needs {fewest} photos, and there are {photos}: add some."
+        )
+    return None
+
+
+def _gather(
+    spark: "SparkSession", settings: TrainSettings, photos: Photos, found: Census, labels: list[str]
+) -> Material:
+    numbers = {label: number for number, label in enumerate(labels)}
+    splits = _split(settings, photos, found), Split("hash", photos.session_of)
+    model, mean = read_pca(spark, settings.pca_model)
+    pca = Pca(mean, np.ascontiguousarray(model.pc.toArray()))
+    judged = judged_photos(spark, photos, [(split, _share(split, found)) for split in splits], numbers)
+    total = sums(spark, photos, splits, numbers, pca, judged)
+    return Material(photos, found, labels, splits, pca, judged, total)
+
+
+def _split(settings: TrainSettings, photos: Photos, found: Census) -> Split:
+    if settings.split != "session":
+        return Split(settings.split, photos.session_of)
+    by_session: Counter[tuple[str, str]] = Counter()
+    for (label, session, _), count in found.items():
+        by_session[label, session] += count
+    return Split("session", photos.session_of, held_out(by_session))
+
+
+def _share(split: Split, found: Census) -> float:
+    """Of its test photos, to take: with all of them, the driver would need too much memory."""
+    tests = sum(count * _tested(split, *what) for what, count in found.items())
+    return min(1.0, MOST_JUDGED / max(1.0, tests))
+
+
+def _tested(split: Split, label: str, session: str, above: str) -> float:
+    """Which share of such photos is held out."""
+    if split.kind == "hash":
+        return TEST_SHARE
+    if split.kind == "folders":
+        return float(side_of(f"{above}/{label}/") == "test")
+    return float((label, session) in split.held_out)
+
+
+def _try_out(spark: "SparkSession", kind: str, material: Material) -> Trials:
+    """Learn twice from a training share, and ask about what was held out.
+
+    By the split that was asked for, the PCA is of the training share, too. By hash it is that of the result:
+    that figure is optimistic in any case.
+    """
+    asked, by_hash = material.splits
+    total, numbers, (for_asked, for_hash) = material.total, material.numbers, material.judged
+    compared = np.split(total.nearest, [compared_of(for_asked)])
+    trials: list[Trial | None] = [None, None]
+    if asked.kind != "hash" and total.train.rows > 1 and len(for_asked.truth):
+        own = _pca_of(total.train, material.pca.components.shape[1])
+        train = total.train.projected(own.components)
+        learnt = learn(spark, kind, material.photos, own, train, numbers, asked)
+        trials[0] = try_out(spark, asked.kind, learnt, train, for_asked, compared[0])
+    if total.by_hash.rows > 1 and len(for_hash.truth):
+        learnt = learn(spark, kind, material.photos, material.pca, total.by_hash, numbers, by_hash)
+        trials[1] = try_out(spark, by_hash.kind, learnt, total.by_hash, for_hash, compared[1])
+    return Trials(*trials)
+
+
+def _pca_of(moments: ClassMoments, components: int) -> Pca:
+    found = principal_components(Moments(moments.rows, moments.mean, moments.scatter))
+    count = min(components, most_components(moments.rows))
+    return Pca(moments.mean, np.ascontiguousarray(found.directions[:, :count]))
+
+
+def _told(spark: "SparkSession", settings: TrainSettings, material: Material, trials: Trials) -> TrainMetrics:
+    """All that is known of the classifier before it is written."""
+    best, labels, groups = trials.best, material.labels, material.groups
+    assert best is not None
+    of_features = material.total.train if settings.classifier == "linear" else None
+    judged = trials.asked.judgement(groups, of_features) if trials.asked else None
+    by_hash = trials.by_hash.judgement(groups, None) if trials.by_hash else None
+    deciding = judged or by_hash
+    assert deciding is not None
+    calibrated, answers = best.answers.calibrated(), best.answers
+    not_tested = _not_tested(trials.asked, labels)
+    current, unread = _current(spark, settings)
+    gate = gate_of(deciding, current.beside(spark, best, labels) if current else None)
+    return {
+        **_skipped(None, settings.classifier, labels, material.found),
+        "judged": judged,
+        "by_hash": by_hash,
+        "not_tested": not_tested[:_LISTED],
+        "not_tested_count": len(not_tested),
+        "coverage": judging.coverage(calibrated, answers.truth),
+        "reliability": judging.reliability(calibrated, answers.truth),
+        "worst_labels": judging.by_label(answers.predicted, answers.truth, labels)[:_WORST],
+        "confusions": judging.confusions(answers.predicted, answers.truth, labels),
+        "thresholds": judging.thresholds(best.residuals()),
+        "gate": {**gate, "reason": f"{unread} {gate['reason']}".strip()},
+        "drift": _drift(spark, settings, material.photos, current),
+        "pca": fingerprint(material.pca.components),
+    }
+
+
+def _skipped(reason: str | None, kind: str, labels: Sequence[str], found: Census) -> TrainMetrics:
+    """Metrics of a classifier of which nothing else is known."""
+    return TrainMetrics(
+        skipped=reason,
+        kind=kind,
+        labels=len(labels),
+        photos=found.total(),
+        judged=None,
+        by_hash=None,
+        not_tested=[],
+        not_tested_count=0,
+        coverage=[],
+        reliability=[],
+        worst_labels=[],
+        confusions=[],
+        thresholds=None,
+        gate=None,
+        drift=None,
+        pca=None,
+        bytes=0,
+        seconds=0.0,
+        versions={},
+    )
+
+
+def _not_tested(trial: Trial | None, labels: Sequence[str]) -> list[str]:
+    tested = set(trial.answers.truth.tolist()) if trial else set[int]()
+    return [label for number, label in enumerate(labels) if number not in tested]
+
+
+def _current(spark: "SparkSession", settings: TrainSettings) -> tuple[Current | None, str]:
+    """The classifier to compare with; or why there is none, in a sentence or in none.
+
+    That an old classifier is damaged is no reason to make no new one.
+    """
+    if settings.current is None:
+        return None, ""
+    try:
+        return read_current(spark, settings.current), ""
+    except StepError as problem:
+        return None, str(problem)
+
+
+def _drift(
+    spark: "SparkSession", settings: TrainSettings, photos: Photos, current: Current | None
+) -> Drift | None:
+    if current is None or settings.source is None:
+        return None
+    new = replace(photos, files=photos.files.of(settings.source))
+    return drift_of(spark, new, current.card, current.layers) if new.files.files else None
+
+
+def _write_classifier(
+    spark: "SparkSession",
+    settings: TrainSettings,
+    material: Material,
+    trial: Trial,
+    learnt: Learnt,
+    metrics: TrainMetrics,
+) -> None:
+    """The folder, the card last, and the pictures."""
+    limits, answers = metrics["thresholds"], trial.answers
+    assert limits is not None
+    temperature = judging.temperature(answers.logits, answers.truth)
+    cooled = replace(learnt, layers=learnt.layers.cooled(temperature))
+    counts = material.total.every.counts
+    card = ClassifierCard(
+        run_key=settings.run_key,
+        kind=settings.classifier,
+        labels=material.labels,
+        model=settings.model_facts,
+        components=material.pca.components.shape[1],
+        pca=fingerprint(material.pca.components),
+        temperature=temperature,
+        thresholds=limits,
+        trained_on=int(counts.sum()),
+        split=trial.split,
+        usual_residual=float(np.quantile(trial.residuals(), _USUAL)),
+        shares=dict(zip(material.labels, (counts / counts.sum()).tolist(), strict=True)),
+    )
+    where = settings.output.rstrip("/")
+
+    def save(name: str, its: Learnt) -> None:
+        stages = pipeline(spark, its.layers, its.spark_model(spark), material.labels)
+        stages.write().overwrite().save(hadoop.hadoop_uri(spark, f"{where}/{name}"))
+
+    save(PIPELINE_NAME, cooled)
+    if not trial.learnt.layers.dense:
+        save(JUDGED_NAME, trial.learnt)
+    hadoop.write_bytes(spark, f"{where}/{LAYERS_NAME}", cooled.layers.to_bytes())
+    hadoop.write_bytes(spark, f"{where}/{JUDGED_LAYERS_NAME}", trial.learnt.layers.to_bytes())
+    hadoop.write_bytes(spark, f"{where}/{MODEL_CARD_NAME}", model_card(card, metrics).encode())
+    hadoop.write_json(spark, f"{where}/{CARD_NAME}", card)
+    error = judging.calibration_error(metrics["reliability"])
+    confusion = draw_confusion(answers.predicted, answers.truth, material.labels)
+    hadoop.write_bytes(spark, settings.confusion, confusion)
+    hadoop.write_bytes(spark, settings.reliability, draw_reliability(metrics["reliability"], error))
+
+
+def _write_metrics(spark: "SparkSession", settings: TrainSettings, metrics: TrainMetrics) -> TrainMetrics:
+    now: TrainMetrics = {
+        **metrics,
+        "seconds": round(seconds_since_launch(spark), 3),
+        "versions": versions(spark, "numpy", "pyarrow", "matplotlib"),
+    }
+    hadoop.write_json(spark, settings.metrics, now)
+    return now
