@@ -11,7 +11,7 @@ _TEXT = """# Classifier of {labels} labels
 
 - Kind: {kind}.
 - Input: {name} features ({weights}), {size} pixels, {engine} {precision}; {components} components.
-- Photos learnt from: {photos}. The figures below are of the same method, learnt from the training share alone.
+- Photos learnt from: {photos}. The figures below are of the same method on the training share alone.
 
 ## How good it is
 

@@ -65,13 +65,13 @@ def compared(
     warnings = []
     if above > _MANY_APART:
         warnings.append(
-            f"{above:.0%} of the new photos are unlike the known ones, and {_EXPECTED:.0%} would be usual: look "
+            f"{above:.0%} of the new photos are unlike the known ones, where {_EXPECTED:.0%} is usual: look "
             "at some of them."
         )
     if far := [number + 1 for number, by in enumerate(moved) if abs(by) > _FAR]:
         warnings.append(
-            f"The mean of component {', '.join(map(str, far))} has moved by more than a standard deviation: did "
-            "light, camera or kinds of fruit change?"
+            f"The mean of component {', '.join(map(str, far))} has moved by more than a standard deviation: "
+            "did light, camera or kinds of fruit change?"
         )
     unknown = sorted(label for label in labels if label not in card["shares"])
     if unknown:

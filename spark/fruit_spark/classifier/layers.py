@@ -86,7 +86,8 @@ class Layers:
         values = self.scaled(features)
         for number, (weights, bias) in enumerate(self.dense):
             if number:
-                values = 1 / (1 + np.exp(-values))
+                # The sigmoid, without a power that could overflow.
+                values = 0.5 + 0.5 * np.tanh(values / 2)
             values = values @ weights + bias
         return values
 

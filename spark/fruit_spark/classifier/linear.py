@@ -23,13 +23,13 @@ Dense = tuple[Float64, Float64]
 """Weights [d, C] and bias [C]."""
 
 
-def discriminants(moments: ClassMoments) -> Dense:
+def discriminants(moments: ClassMoments, shrinkage: float = SHRINKAGE) -> Dense:
     """The layer whose logits, by softmax, are the labels' probabilities."""
     within, means = moments.within, moments.label_means
     deviation = np.sqrt(np.maximum(np.diag(within), 0))
     deviation = np.maximum(deviation, _LEAST * deviation.max(initial=0) or 1.0)
     correlation = within / np.outer(deviation, deviation)
-    shrunk = (1 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(len(correlation))
+    shrunk = (1 - shrinkage) * correlation + shrinkage * np.eye(len(correlation))
     # From the common mean: the numbers stay small, and what is common to all labels cancels in softmax.
     apart = means - moments.mean
     weights = np.linalg.solve(shrunk, (apart / deviation).T) / deviation[:, None]

@@ -20,6 +20,7 @@ from fruit_spark.classifier.class_moments import ClassMoments, Float64, Numbers
 from fruit_spark.classifier.holdout import Split
 from fruit_spark.classifier.sessions import SessionOf
 from fruit_spark.features.feature_files import FEATURES, TAKEN, FeatureFiles, as_block, map_features
+from fruit_spark.model.engines import FEATURE_DIM
 from fruit_spark.session.merging import PARTS_DDL, merged_on_executors
 from fruit_spark.storage.part_files import Batches
 
@@ -172,7 +173,7 @@ def judged_photos(
         units = [split.unit_of(row["path"], row["taken"]) for row in its]
         judged.append(
             Judged(
-                np.array([np.frombuffer(row["vector"], np.float32) for row in its]),
+                np.frombuffer(b"".join(row["vector"] for row in its), np.float32).reshape(-1, FEATURE_DIM),
                 np.array([numbers[row["label"]] for row in its], np.int64),
                 np.unique(units, return_inverse=True)[1].astype(np.int64),
                 np.array([zlib.crc32(row["path"].encode()) % 2 == 1 for row in its], np.bool_),

@@ -65,7 +65,7 @@ def read_draft(address: str) -> Draft:
 
 
 def list_carried(spark: "SparkSession", features: str, draft: Draft, root: str) -> FeatureFiles:
-    """The feature files of a draft's sources, which lie below ``features``. A path is ``root`` and the key."""
+    """The feature files of a draft's sources below ``features``. A path is ``root`` and the key."""
     folders = [f"{features.rstrip('/')}/{source}/" for source in sorted(draft.live)]
     dead = {source: [f"{root}{key}" for key in keys] for source, keys in draft.dead.items()}
     return list_features(spark, folders, dead)

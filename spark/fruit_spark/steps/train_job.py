@@ -51,7 +51,7 @@ from fruit_spark.features.carried_rows import list_carried, read_draft
 from fruit_spark.features.feature_files import list_features
 from fruit_spark.pca.moments import Moments
 from fruit_spark.pca.solvers import principal_components
-from fruit_spark.pca.stored_model import read_pca
+from fruit_spark.pca.stored_model import read_components
 from fruit_spark.session.spark_session import seconds_since_launch, versions
 from fruit_spark.step_errors import StepError
 from fruit_spark.storage import hadoop
@@ -154,13 +154,15 @@ def _photos(spark: "SparkSession", settings: TrainSettings) -> Photos:
 def _too_few(labels: Sequence[str], photos: int) -> str | None:
     """Why there is nothing to learn, in one sentence."""
     if len(labels) < 2:
-        return f"A classifier needs photos of at least 2 labels, and these have {len(labels)}: add another label."
+        return (
+            f"A classifier needs photos of 2 labels or more, and these have {len(labels)}: add another one."
+        )
     if len(labels) > _MOST_LABELS:
         return f"The photos have {len(labels)} labels, and a classifier takes {_MOST_LABELS} at most."
     fewest = max(_FEWEST_PHOTOS, 2 * len(labels))
     if photos < fewest:
         return (
-            f"A classifier of {len(labels)} labels needs {fewest} photos, and there are {photos}: add some."
+            f"A classifier of {len(labels)} labels needs {fewest} photos, and {photos} are there: add some."
         )
     return None
 
@@ -170,8 +172,7 @@ def _gather(
 ) -> Material:
     numbers = {label: number for number, label in enumerate(labels)}
     splits = _split(settings, photos, found), Split("hash", photos.session_of)
-    model, mean = read_pca(spark, settings.pca_model)
-    pca = Pca(mean, np.ascontiguousarray(model.pc.toArray()))
+    pca = Pca(*read_components(spark, settings.pca_model))
     judged = judged_photos(spark, photos, [(split, _share(split, found)) for split in splits], numbers)
     total = sums(spark, photos, splits, numbers, pca, judged)
     return Material(photos, found, labels, splits, pca, judged, total)
