@@ -58,11 +58,8 @@ def weights_precision(model: bytes) -> Precision:
 class LiteRtEngine:
     """A .tflite model on XNNPACK, one image at a time: larger batches are no faster on one core."""
 
-    def __init__(self, model: bytes, image_size: int) -> None:
-        import cv2
-
-        cv2.setNumThreads(1)
-        self.decode: Decoder = DecoderProcess(decode_with_opencv)
+    def __init__(self, model: bytes, image_size: int, decode: Decoder | None = None) -> None:
+        self.decode: Decoder = decode or DecoderProcess(decode_with_opencv)
         self._interpreter = _open_tflite(model)
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         _check_signature(
