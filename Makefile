@@ -142,7 +142,8 @@ predict: $(CACHE)/model/model.json  ## say what fruit is on a photo: PHOTO=photo
 
 .PHONY: export-model
 export-model: $(CACHE)/model/model.json  ## write the classifier for apps, out/model/*.tflite: ARGS="--result s3://bucket", IMAGES=folder
-	@set -f; exec $(SPARK_VENV)/bin/python -m artifacts.classifier_export $(PHOTOS_OPTION) $$ARGS
+	@set -f; mkdir -p $(CACHE); $(SPARK_VENV)/bin/python -m artifacts.classifier_export $(PHOTOS_OPTION) $$ARGS 2>$(CACHE)/export.log || \
+	  { grep "^error" $(CACHE)/export.log || cat $(CACHE)/export.log; exit 1; } >&2
 
 .PHONY: up
 up: setup  ## keep local AWS and Airflow's UI up until Ctrl-C: PORT=8080

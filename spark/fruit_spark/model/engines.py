@@ -127,7 +127,7 @@ class KerasEngine:
                     f"The model cannot be loaded by Keras: {first}. Give a .keras or .h5."
                 ) from problem
         _check_signature([(given.dtype, tuple(given.shape)) for given in loaded.inputs], len(loaded.outputs))
-        self._predict: Callable[[Any], Any] = self._at_size(loaded, image_size).predict_on_batch
+        self.network: Any = self._at_size(loaded, image_size)
 
     @staticmethod
     def _at_size(model: Any, image_size: int) -> Any:
@@ -150,7 +150,7 @@ class KerasEngine:
         return keras.Model(photos, rebuilt(keras.layers.Rescaling(2.0, offset=-1.0)(photos)))
 
     def predict(self, images: npt.NDArray[np.uint8]) -> Features:
-        predicted = self._predict(images.astype(np.float32) / np.float32(255))
+        predicted = self.network.predict_on_batch(images.astype(np.float32) / np.float32(255))
         return np.asarray(predicted, np.float32)
 
 
