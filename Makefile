@@ -138,7 +138,7 @@ run: setup  ## run the pipeline once: IMAGES=folder or COUNT=600, ARGS="componen
 
 .PHONY: predict
 predict: $(CACHE)/model/model.json  ## say what fruit is on a photo: PHOTO=photo or folder, ARGS="--json --result s3://bucket"
-	@set -f; exec $(SPARK_VENV)/bin/python -m predict $$ARGS -- $${PHOTO:+"$$PHOTO"}
+	@set -f; exec $(SPARK_VENV)/bin/python -m predict $$ARGS $${PHOTO:+-- "$$PHOTO"}
 
 .PHONY: export-model
 export-model: $(CACHE)/model/model.json  ## write the classifier for apps, out/model/*.tflite: ARGS="--result s3://bucket", IMAGES=folder
