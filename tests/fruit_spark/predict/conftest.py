@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fruit_spark.features.feature_batches import to_feature_batches
+from fruit_spark.features.feature_batches import Decoded, to_feature_batches
 from fruit_spark.features.feature_files import as_block
 from fruit_spark.model.engines import Features, LiteRtEngine
 from fruit_spark.photos.work_items import WorkItem
@@ -35,7 +35,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> list[WorkItem]:
 @pytest.fixture(scope="session")
 def features(generated: list[WorkItem], engine: LiteRtEngine) -> Features:
     """float32 [200, 1280], in batches of 32 as the step computes them."""
-    decoded = ((item.uri, engine.decode(Path(item.uri).read_bytes(), SIZE), None) for item in generated)
+    decoded = (Decoded(item.uri, engine.decode(Path(item.uri).read_bytes(), SIZE)) for item in generated)
     return np.concatenate(
         [as_block(batch.column("features")) for batch in to_feature_batches(decoded, engine, 32)]
     )

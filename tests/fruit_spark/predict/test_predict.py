@@ -58,7 +58,7 @@ def test_what_the_step_rejects_is_rejected_with_the_same_reason(
     odd_photos: Path, engine: LiteRtEngine, predictor: Predictor
 ) -> None:
     given = list(photos([str(odd_photos)]))
-    of_step = {path: reason for path, _, reason in _decode(read_images(given), engine, 96)}
+    of_step = {each.path: each.reason for each in _decode(read_images(given), engine, 96)}
     found = {photo.uri: predictor.answer(photo) for photo in given}
     assert {path: answer.reason for path, answer in found.items()} == of_step
     assert {answer.outcome for answer in found.values()} == {"rejected"}
