@@ -36,6 +36,7 @@ def fit(features: Features, labels: list[str], model: bytes, image_size: int) ->
         engine="litert",
         precision="float32",
     )
+    lengths = residuals(features, mean, components)
     card = ClassifierCard(
         run_key="test",
         kind="linear",
@@ -44,10 +45,11 @@ def fit(features: Features, labels: list[str], model: bytes, image_size: int) ->
         components=COMPONENTS,
         pca=layers.pca,
         temperature=1.0,
-        thresholds=Thresholds(
-            residual=float(np.quantile(residuals(features, mean, components), 0.99)), probability=0.5
-        ),
+        thresholds=Thresholds(residual=float(np.quantile(lengths, 0.99)), probability=0.5),
         trained_on=len(features),
+        split="hash",
+        usual_residual=float(np.quantile(lengths, 0.95)),
+        shares={label: labels.count(label) / len(labels) for label in known},
     )
     return Classifier(card, layers)
 

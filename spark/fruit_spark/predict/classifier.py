@@ -1,16 +1,19 @@
 """A classifier from the bytes of its card and its layers, checked against each other."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, Final, get_type_hints
 
 from fruit_contract.classifier import ClassifierCard, Thresholds
 from fruit_contract.report_schema import ModelFacts
 from fruit_spark.classifier.layers import Layers
 from fruit_spark.model.engines import FEATURE_DIM
 from fruit_spark.step_errors import StepError
+
+_NEEDED: Final = ("run_key", "kind", "labels", "model", "components", "pca", "thresholds")
+"""Of the card. What else it says is for people, and may be missing."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,18 @@ def read_card(content: bytes, address: str) -> ClassifierCard:
     """The card in the bytes of ``classifier.json``; ``StepError`` where they are none."""
     with _whole(address):
         card: ClassifierCard = json.loads(content)
-        _check_fields(card, ClassifierCard)
+        _check_fields(card, ClassifierCard, _NEEDED)
         _check_fields(card["model"], ModelFacts)
         _check_fields(card["thresholds"], Thresholds)
     return card
 
 
-def _check_fields(found: Mapping[str, Any], shape: type) -> None:
-    """An error unless all fields of a TypedDict are there, and of their types."""
+def _check_fields(found: Mapping[str, Any], shape: type, names: Iterable[str] | None = None) -> None:
+    """An error unless some fields of a TypedDict, or all, are there and of their types."""
     kinds: dict[Any, Any] = {float: (int, float), list[str]: list, ModelFacts: dict, Thresholds: dict}
-    for name, kind in get_type_hints(shape).items():
-        value = found[name]
+    hints = get_type_hints(shape)
+    for name in names or hints:
+        kind, value = hints[name], found[name]
         if not isinstance(value, kinds.get(kind, kind)) or (
             kind == list[str] and {*map(type, value)} != {str}
         ):
