@@ -9,6 +9,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3.11
 ARM64_RUNTIME ?= .cache/runtime
 IMAGES ?=
+PHOTO ?=
 COUNT ?= 600
 ARGS ?=
 PORT ?=
@@ -19,7 +20,7 @@ SEED ?= 1
 ONLY ?=
 EXAMPLES ?= some
 RUNS ?= not rare
-GIVEN := PYTHON ARM64_RUNTIME IMAGES COUNT ARGS PORT BUCKET PREFIX REGION SEED ONLY EXAMPLES RUNS
+GIVEN := PYTHON ARM64_RUNTIME IMAGES PHOTO COUNT ARGS PORT BUCKET PREFIX REGION SEED ONLY EXAMPLES RUNS
 # As it was typed: without this make itself would expand a dollar in it.
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
@@ -134,6 +135,15 @@ PORT_OPTION := $${PORT:+"--port=$$PORT"}
 .PHONY: run
 run: setup  ## run the pipeline once: IMAGES=folder or COUNT=600, ARGS="components=64 ...", PORT=
 	@exec $(LOCAL_RUN) run "--count=$$COUNT" "--args=$$ARGS" $(IMAGES_OPTION) $(PORT_OPTION)
+
+.PHONY: predict
+predict: $(CACHE)/model/model.json  ## say what fruit is on a photo: PHOTO=photo or folder, ARGS="--json --result s3://bucket"
+	@set -f; exec $(SPARK_VENV)/bin/python -m predict $$ARGS $${PHOTO:+-- "$$PHOTO"}
+
+.PHONY: export-model
+export-model: $(CACHE)/model/model.json  ## write the classifier for apps, out/model/*.tflite: ARGS="--result s3://bucket", IMAGES=folder
+	@set -f; mkdir -p $(CACHE); $(SPARK_VENV)/bin/python -m artifacts.classifier_export $(PHOTOS_OPTION) $$ARGS 2>$(CACHE)/export.log || \
+	  { grep "^error" $(CACHE)/export.log || cat $(CACHE)/export.log; exit 1; } >&2
 
 .PHONY: up
 up: setup  ## keep local AWS and Airflow's UI up until Ctrl-C: PORT=8080

@@ -6,6 +6,8 @@ Needs the tool ``arm64-check`` (an emulator around QEMU, and a check of glibc ve
 ``ARM64_CHECK`` names, or one on PATH, or ``../shared/tools/arm64-check/arm64-check``. Without it the check
 says that it was skipped, and succeeds. Emulated arithmetic is exact, its speed says nothing.
 
+An exported classifier in ``out/model`` must give its answers there as well.
+
 Then the Python that is shipped to emr-6 must import the same and give the same float32 features; that part is
 skipped where it cannot be built (``artifacts.debian``).
 """
@@ -43,6 +45,7 @@ HALF_TOLERANCE: Final = 1e-2
 """Of a photo's float16 features: root mean square of the difference, as a share of its largest feature."""
 HALF_COSINE: Final = 0.999
 GENERATED: Final = 64
+EXPORTED: Final = ROOT / "out" / "model"
 
 
 class CheckFailedError(Exception):
@@ -134,8 +137,33 @@ def check_shipped_python(
         raise CheckFailedError("The Python for emr-6 gives other features than that of emr-7.")
 
 
+def check_classifier(tool: Path, runtime: Path, classifier: Path, photos: list[Path]) -> str:
+    """How far the answers of an exported classifier differ, in words; ``CheckFailedError`` where too far."""
+    found: list[Features] = []
+    for machine, worker in (
+        (platform.machine(), (sys.executable, WORKER, runtime)),
+        ("aarch64", (tool, "run", runtime, "--", WORKER, runtime)),
+    ):
+        written = runtime.with_name(f"{machine}-{classifier.stem}.npy")
+        call(f"{classifier.name} on {machine}", *worker, "answers", classifier, written, *photos)
+        found.append(np.load(written))
+    here, there = found
+    difference = float(np.abs(there - here).max())
+    said = f"{classifier.name}, {len(here)} photos: largest difference {difference:.1e} of an answer"
+    # Not below, rather than above: what is not finite is no less than anything.
+    if not difference <= EXACT_TOLERANCE:
+        raise CheckFailedError(f"The answers differ by more than {EXACT_TOLERANCE:g}: {said}.")
+    return said
+
+
 def check(
-    tool: Path, archive: Path, python: Path | None, model: Path, photos: list[Path], image_size: int
+    tool: Path,
+    archive: Path,
+    python: Path | None,
+    model: Path,
+    classifiers: list[Path],
+    photos: list[Path],
+    image_size: int,
 ) -> None:
     """Every check in turn; ``CheckFailedError`` at the first that fails."""
     call("prepare", tool, "prepare")
@@ -161,6 +189,8 @@ def check(
             print(compare(precision, *features))
             if precision == "float32" and python:
                 check_shipped_python(python, runtime, file, image_size, photos, features[-1])
+        for classifier in classifiers:
+            print(check_classifier(tool, runtime, classifier, photos))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -173,6 +203,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, default=ROOT / ".cache" / "model", help="model artifact")
     parser.add_argument(
         "--runtime", type=Path, default=ROOT / ".cache" / "runtime", help="folder to build in"
+    )
+    parser.add_argument(
+        "--classifier", type=Path, default=EXPORTED, help="folder of `make export-model`, where it is there"
     )
     asked = parser.parse_args(arguments)
     try:
@@ -191,7 +224,10 @@ def main(arguments: list[str] | None = None) -> int:
             photos = found[:: max(1, len(found) // asked.count)][: asked.count]
             archive, _ = build(asked.runtime, "aarch64")
             python = shipped_python(asked.runtime)
-            check(tool, archive, python, asked.model, photos, asked.image_size)
+            classifiers = sorted(asked.classifier.glob("*.tflite"))
+            if not classifiers:
+                print(f"No classifier is checked: {asked.classifier} has none of `make export-model`.")
+            check(tool, archive, python, asked.model, classifiers, photos, asked.image_size)
     except (CheckFailedError, ArchiveError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1

@@ -1,7 +1,8 @@
-"""What ``artifacts.arm64_check`` runs on either processor: import and use everything, and compute features.
+"""What ``artifacts.arm64_check`` runs on either processor: import and use everything, and compute.
 
     arm64_worker.py RUNTIME imports
     arm64_worker.py RUNTIME features IMAGE_SIZE MODEL OUTPUT PHOTO...
+    arm64_worker.py RUNTIME answers CLASSIFIER OUTPUT PHOTO...
 
 Stands alone: under emulation there is nothing but the runtime, the standard library and this checkout.
 """
@@ -77,9 +78,28 @@ def write_features(image_size: int, model: Path, output: Path, photos: list[Path
     np.save(output, engine.predict(pixels))
 
 
+def write_answers(classifier: Path, output: Path, photos: list[Path]) -> None:
+    """float32 [n, labels + 1]: probabilities and residual of the photos, by an exported classifier."""
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
+
+    from fruit_spark.photos.decode import decode_with_opencv
+
+    classify = Interpreter(str(classifier), num_threads=1).get_signature_runner()
+    size = int(classify.get_input_details()["photo"]["shape"][1])
+    rows = []
+    for photo in photos:
+        pixels = decode_with_opencv(photo.read_bytes(), size)
+        found = classify(photo=pixels[None] / np.float32(255))
+        rows.append(np.append(found["probabilities"][0], found["residual"]))
+    np.save(output, np.stack(rows))
+
+
 if __name__ == "__main__":
     if sys.argv[2] == "imports":
         import_everything(Path(sys.argv[1]))
         use_what_is_imported_late()
+    elif sys.argv[2] == "answers":
+        write_answers(Path(sys.argv[3]), Path(sys.argv[4]), list(map(Path, sys.argv[5:])))
     else:
         write_features(int(sys.argv[3]), Path(sys.argv[4]), Path(sys.argv[5]), list(map(Path, sys.argv[6:])))

@@ -15,8 +15,9 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from artifacts import ROOT
 from artifacts.atomic import write_atomically
@@ -74,23 +75,35 @@ def _checked(model: "keras.Model", file: Path) -> "keras.Model":
 def to_tflite(model: "keras.Model", precision: Precision, image_size: int = IMAGE_SIZE) -> bytes:
     """The LiteRT form of ``model``, for one image at a time (the faster way on a CPU core).
 
-    Its input and output are float32 in either precision. A float16 model says in its metadata that it
-    may also accumulate in float16 (``fp16accfp16``): XNNPACK's delegate then computes in half precision
-    on a processor that has it (ARMv8.2, such as Graviton2's Neoverse N1) and in float32 elsewhere. What the
-    converter writes by default, ``fp16accfp32``, never does (TensorFlow's ``xnnpack_delegate.cc``).
+    A float16 model says in its metadata that it may also accumulate in float16 (``fp16accfp16``): XNNPACK's
+    delegate then computes in half precision on a processor that has it (ARMv8.2, such as Graviton2's Neoverse
+    N1) and in float32 elsewhere.
+    """
+    return convert(lambda photos: model(photos, training=False), precision, image_size, half_sums=True)
+
+
+def convert(
+    network: Callable[[Any], Any], precision: Precision, image_size: int, *, half_sums: bool = False
+) -> bytes:
+    """The LiteRT form of a function of one photo, float32 [1, size, size, 3].
+
+    Its input and outputs are float32 in either precision. Without ``half_sums`` a float16 one stores its
+    weights so and computes in float32 everywhere: what the converter writes by default, ``fp16accfp32``,
+    takes no half-precision kernel (TensorFlow's ``xnnpack_delegate.cc``).
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     signature = tf.TensorSpec([1, image_size, image_size, 3], tf.float32, name="photos")
-    function = tf.function(lambda photos: model(photos, training=False)).get_concrete_function(signature)
+    function = tf.function(network).get_concrete_function(signature)
     # Frozen first: the converter does not see a Keras 3 model's variables, and would leave them out.
     frozen = convert_variables_to_constants_v2(function)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     if precision == "float16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
-        converter.target_spec._experimental_supported_accumulation_type = tf.float16
+        if half_sums:
+            converter.target_spec._experimental_supported_accumulation_type = tf.float16
     converted: bytes = converter.convert()
     return converted
 

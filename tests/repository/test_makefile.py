@@ -25,6 +25,8 @@ OPTIONS: Final = [
     ("upload", "BUCKET", "--bucket"),
     ("upload", "PREFIX", "--prefix"),
     ("upload", "REGION", "--region"),
+    ("predict", "PHOTO", "--"),
+    ("export-model", "IMAGES", "--photos"),
     ("bench", "IMAGES", "--images"),
     ("bench-quick", "IMAGES", "--images"),
     ("chaos", "SEED", "--seed"),
@@ -39,6 +41,8 @@ OPTIONS: Final = [
 WORDS: Final = {
     **{target: ["infra", target] for target in ("deploy", "destroy", "doctor", "mwaa")},
     "aws-smoke": ["smoke"],
+    "predict": ["predict"],
+    "export-model": ["artifacts.classifier_export"],
 }
 """Targets whose program takes ARGS as words, and how it is called."""
 HOSTILE: Final = [

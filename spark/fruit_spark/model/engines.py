@@ -58,11 +58,8 @@ def weights_precision(model: bytes) -> Precision:
 class LiteRtEngine:
     """A .tflite model on XNNPACK, one image at a time: larger batches are no faster on one core."""
 
-    def __init__(self, model: bytes, image_size: int) -> None:
-        import cv2
-
-        cv2.setNumThreads(1)
-        self.decode: Decoder = DecoderProcess(decode_with_opencv)
+    def __init__(self, model: bytes, image_size: int, decode: Decoder | None = None) -> None:
+        self.decode: Decoder = decode or DecoderProcess(decode_with_opencv)
         self._interpreter = _open_tflite(model)
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         _check_signature(
@@ -130,7 +127,7 @@ class KerasEngine:
                     f"The model cannot be loaded by Keras: {first}. Give a .keras or .h5."
                 ) from problem
         _check_signature([(given.dtype, tuple(given.shape)) for given in loaded.inputs], len(loaded.outputs))
-        self._predict: Callable[[Any], Any] = self._at_size(loaded, image_size).predict_on_batch
+        self.network: Any = self._at_size(loaded, image_size)
 
     @staticmethod
     def _at_size(model: Any, image_size: int) -> Any:
@@ -153,7 +150,7 @@ class KerasEngine:
         return keras.Model(photos, rebuilt(keras.layers.Rescaling(2.0, offset=-1.0)(photos)))
 
     def predict(self, images: npt.NDArray[np.uint8]) -> Features:
-        predicted = self._predict(images.astype(np.float32) / np.float32(255))
+        predicted = self.network.predict_on_batch(images.astype(np.float32) / np.float32(255))
         return np.asarray(predicted, np.float32)
 
 

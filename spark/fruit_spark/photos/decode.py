@@ -16,6 +16,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -123,17 +124,16 @@ def _open(data: bytes, header: ImageHeader) -> "ImageFile":
 
 def _opencv_pixels(data: bytes, header: ImageHeader, image: "ImageFile") -> Pixels:
     """uint8 [height, width, 3] RGB as stored, both divided by the header's reduction."""
-    import cv2
-
+    cv2 = opencv()
     if header.format != "JPEG" or image.mode not in ("L", "RGB"):
         return _pillow_pixels(data, header, image)
     # The flag of the half with colour in its name would set the order BGR besides.
     size = 0 if header.reduction == 1 else cv2.IMREAD_REDUCED_GRAYSCALE_2
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | size
-    pixels: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    pixels: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None:
         raise RejectedImage("corrupt: the JPEG data cannot be decoded")
-    return pixels  # type: ignore[no-any-return]
+    return pixels
 
 
 def _pillow_pixels(data: bytes, header: ImageHeader, image: "ImageFile") -> Pixels:
@@ -176,12 +176,20 @@ def _upright(pixels: Pixels, image: "ImageFile") -> Pixels:
 
 def resize(image: Pixels, size: int) -> Pixels:
     """uint8 [height, width, 3] as uint8 [size, size, 3]."""
-    import cv2
-
     resized: Pixels = image
     if image.shape[:2] != (size, size):
-        resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+        cv2 = opencv()
+        resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
     return resized
+
+
+@cache
+def opencv() -> Any:
+    """The module cv2, on one thread: Spark already runs one task per core. Loaded only where it is used."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return cv2
 
 
 def bilinear(image: Pixels, size: int) -> Pixels:

@@ -33,15 +33,15 @@ _ONE_THREAD: Final = {"OPENCV_FOR_THREADS_NUM": "1", "OPENBLAS_NUM_THREADS": "1"
 
 
 class DecoderProcess:
-    """A decoder like the one that it is given, and bounded. The process starts with the first photo."""
+    """A decoder like the one given, and bounded. Its process starts with the first photo, or before."""
 
     def __init__(self, decode: Decoder, seconds: float = MAX_SECONDS) -> None:
         self._decode, self._seconds = decode, seconds
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_ready = False
 
     def __call__(self, data: bytes, size: int) -> Pixels:
-        if self._process is None:
-            self._start()
+        self.wait()
         try:
             self._connection.send((data, size))
             decoded: Pixels | RejectedImage = self._connection.recv()
@@ -51,8 +51,14 @@ class DecoderProcess:
             raise decoded
         return decoded
 
-    def _start(self) -> None:
-        """A process from the beginning: a fork of this one would inherit the locks of its other threads."""
+    def start(self) -> None:
+        """Start the process where none runs, and do not wait for it.
+
+        It is one from the beginning: a fork of this one would inherit the locks of its other threads.
+        """
+        if self._process is not None:
+            return
+        self._is_ready = False
         self._connection, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
@@ -62,9 +68,17 @@ class DecoderProcess:
                 stdin=subprocess.DEVNULL,
             )
         weakref.finalize(self, _kill, self._process, self._connection)
-        try:
+        # What a process that has ended already does not take is said by wait.
+        with contextlib.suppress(OSError):
             self._connection.send((self._decode, self._seconds))
-            self._connection.recv()
+
+    def wait(self) -> None:
+        """Start the process where none runs, and wait until it can decode; ``StepError`` where it cannot."""
+        self.start()
+        try:
+            if not self._is_ready:
+                self._connection.recv()
+                self._is_ready = True
         except (EOFError, OSError):
             raise StepError(
                 f"The decoder of the photos ended with code {self._end()} as it started: see what it said "

@@ -1,0 +1,90 @@
+"""Find what a photo is classified with: the classifier of a result, and the model of its features."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from fruit_contract.classifier import CARD_NAME, LAYERS_NAME
+from fruit_contract.layout import LATEST_KEY, split_uri
+from fruit_contract.model_files import model_file
+from fruit_contract.report_schema import ModelFacts
+from fruit_spark.predict.classifier import Classifier, read_card, read_layers
+from fruit_spark.step_errors import StepError
+from fruit_spark.storage.get import get_bytes
+from fruit_spark.storage.s3 import is_s3
+
+_TRAIN = "start a run with classifier=linear, or name another result"
+
+
+def read_classifier(result: str) -> Classifier:
+    """The classifier of a result: a folder with ``classifier/``, one itself, or ``s3://bucket``.
+
+    Of a bucket it is the current one. ``StepError`` where there is none that NumPy can apply.
+    """
+    folder = _folder(result)
+    stored = get_bytes(f"{folder}/{CARD_NAME}")
+    if stored is None:
+        raise StepError(f"{result} has no classifier, {folder}/{CARD_NAME} is not there: {_TRAIN}.")
+    card = read_card(stored, f"{folder}/{CARD_NAME}")
+    if card["kind"] == "forest":
+        raise StepError(f"The classifier of {result} is a forest, which only Spark reads: {_TRAIN}.")
+    address = f"{folder}/{LAYERS_NAME}"
+    layers = get_bytes(address)
+    if layers is None:
+        raise StepError(f"The classifier of {result} is not whole, {address} is not there: fetch it again.")
+    return Classifier(card, read_layers(layers, card, address))
+
+
+def _folder(result: str) -> str:
+    """The folder of a result's classifier, as an address without a slash at its end."""
+    address = result.rstrip("/")
+    if not is_s3(result):
+        inside = Path(address, "classifier")
+        return str(inside) if inside.is_dir() and not Path(address, CARD_NAME).exists() else address
+    try:
+        bucket, key = split_uri(result)
+    except ValueError as problem:
+        raise StepError(str(problem)) from problem
+    return address if key else _current(bucket)
+
+
+def _current(bucket: str) -> str:
+    pointer = f"s3://{bucket}/{LATEST_KEY}"
+    stored = get_bytes(pointer)
+    if stored is None:
+        raise StepError(f"s3://{bucket} has no result, {LATEST_KEY} is not there: start a run.")
+    try:
+        classifier = json.loads(stored).get("classifier")
+    except (ValueError, AttributeError) as problem:
+        raise StepError(f"{pointer} is no pointer to a result: name the folder of a classifier.") from problem
+    if not classifier:
+        raise StepError(f"The current result of s3://{bucket} has no classifier: {_TRAIN}.")
+    return str(classifier).rstrip("/")
+
+
+def read_model(address: Path, facts: ModelFacts) -> bytes:
+    """The model that the classifier's features are of: a .tflite, or the one in the artifact's folder.
+
+    ``StepError`` where there is none, or where it is another.
+    """
+    if facts["engine"] != "litert":
+        raise StepError(
+            f"The classifier takes features of the engine {facts['engine']}, and here litert computes them: "
+            "start a run with engine=litert."
+        )
+    try:
+        file = address / model_file(facts["engine"], facts["precision"]) if address.is_dir() else address
+        content = file.read_bytes()
+    except ValueError as problem:
+        raise StepError(str(problem)) from problem
+    except OSError as problem:
+        raise StepError(
+            f"The model {file} could not be read ({problem.strerror}): build it with `make setup`."
+        ) from problem
+    found = hashlib.sha256(content).hexdigest()
+    if found != facts["fingerprint"]:
+        raise StepError(
+            f"The model {file} has the SHA-256 {found[:12]}, and the classifier takes features of "
+            f"{facts['fingerprint'][:12]} ({facts['name']}, {facts['weights']}): name that file with --model."
+        )
+    return content
