@@ -15,12 +15,13 @@ ARGS ?=
 PORT ?=
 BUCKET ?=
 PREFIX ?=
+OUTSIDE ?=
 REGION ?=
 SEED ?= 1
 ONLY ?=
 EXAMPLES ?= some
 RUNS ?= not rare
-GIVEN := PYTHON ARM64_RUNTIME IMAGES PHOTO COUNT ARGS PORT BUCKET PREFIX REGION SEED ONLY EXAMPLES RUNS
+GIVEN := PYTHON ARM64_RUNTIME IMAGES PHOTO COUNT ARGS PORT BUCKET PREFIX REGION SEED ONLY OUTSIDE EXAMPLES RUNS
 # As it was typed: without this make itself would expand a dollar in it.
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
@@ -198,6 +199,11 @@ scale-measure:  ## measure what docs/evidence/scale.md keeps: 10 million keys, 1
 bench-quick:  ## the same at small sizes, once, without judging
 	@$(MAKE) --silent -j2 $(BENCH_SET_UP)
 	@$(BENCH) --quick $(IMAGES_OPTION)
+
+.PHONY: classifier-report
+classifier-report:  ## train each kind of classifier on IMAGES=folder, one folder a label, and write docs/evidence/classifier.md: OUTSIDE=folder of something else
+	@$(MAKE) --silent -j2 $(BENCH_SET_UP)
+	@$(BENCH).classifier_report $(IMAGES_OPTION) $${OUTSIDE:+"--outside=$$OUTSIDE"}
 
 # --- checking ---------------------------------------------------------------------------------
 
