@@ -17,6 +17,7 @@ from fruit_contract.report_schema import ModelFacts
 
 ClassifierKind = Literal["linear", "forest", "network", "none"]
 CLASSIFIERS: Final[tuple[ClassifierKind, ...]] = get_args(ClassifierKind)
+NO_CLASSIFIER: Final = "none"
 SplitKind = Literal["session", "folders", "hash"]
 SPLITS: Final[tuple[SplitKind, ...]] = get_args(SplitKind)
 
@@ -49,7 +50,7 @@ class ClassifierCard(TypedDict):
     pca: str
     """SHA-256 of the PCA's matrix (float64, by rows), hex: the classifier belongs to no other."""
     temperature: float
-    """The layers, and the pipeline of a linear one, hold it. A forest's log-probabilities are divided by it."""
+    """The layers and a linear one's pipeline hold it. A forest's log-probabilities are divided by it."""
     thresholds: Thresholds
     trained_on: int
     """Photos."""

@@ -247,7 +247,7 @@ class PipelineRun:
         if lost_in:
             self.control.cause_later(ReclaimSpot(), step=lost_in)
         if steps == "replayed":
-            for name in ("featurize", "reduce"):
+            for name in ("featurize", "reduce", "train"):
                 self.control.cause_later(CompleteStep(), step=name)
         self._notify()
         failed, error = None, None
@@ -272,14 +272,14 @@ class PipelineRun:
         yield "a broken upload", lambda: self._broken_upload(guard)
         yield "create_cluster", lambda: self._create()
         yield "wait_for_cluster", lambda: self._wait(ClusterReadySensor)
-        for task, planned in (("featurize", "featurize_step"), ("pca", "pca_step")):
-            yield f"add_{task}_step", lambda task=task, planned=planned: self._add(task, planned)
+        for task in ("featurize", "pca", "train"):
+            yield f"add_{task}_step", lambda task=task: self._add(task)
             yield (
                 f"wait_for_{task}",
-                lambda task=task, planned=planned: self._wait(
+                lambda task=task: self._wait(
                     StepSensor,
                     step_id=self._results[f"add_{task}_step"],
-                    step=self._results["publish_artifacts"][planned],
+                    step=self._results["publish_artifacts"][f"{task}_step"],
                 ),
             )
         yield "terminate_cluster", self._terminate
@@ -303,8 +303,8 @@ class PipelineRun:
         operator = self._operator(CreateClusterOperator, job_flow_overrides=request, poll_seconds=0)
         return str(operator.execute(self._context()))
 
-    def _add(self, task: str, planned: str) -> str:
-        step = self._results["publish_artifacts"][planned]
+    def _add(self, task: str) -> str:
+        step = self._results["publish_artifacts"][f"{task}_step"]
         operator = self._operator(AddStepOperator, job_flow_id=self._cluster, step=step, poll_seconds=0)
         return str(operator.execute(self._context()))
 

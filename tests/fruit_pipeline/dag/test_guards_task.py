@@ -94,7 +94,7 @@ def test_the_cluster_that_is_asked_for_is_the_one_that_was_chosen(
 ) -> None:
     guarded = guard(workers="auto", deadline_minutes=14)
     in_task(RunParameters(bucket=BUCKET, workers="auto").model_dump(), plan=PLANNED, guards=guarded)
-    uris = artifacts.ArtifactUris(*("s3://b/a",) * 6)
+    uris = artifacts.ArtifactUris(*("s3://b/a",) * 7)
     monkeypatch.setattr(artifacts, "publish", lambda *_: uris)
     core = tasks.publish_artifacts()["job_flow"]["Instances"]["InstanceFleets"][1]
     assert {
