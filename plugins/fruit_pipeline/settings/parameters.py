@@ -285,15 +285,14 @@ class RunParameters(BaseModel):
         "session",
         title="Photos held out to judge the classifier",
         json_schema_extra=RESULT,
-        description="Hold out whole sessions of photos, the folders named Test, or photos by a hash of their "
-        "keys.",
+        description="Hold out whole sessions, whole test folders, or photos by a hash of their keys.",
     )
     session_pattern: _SessionPattern = Field(
         None,
         title="Session of a photo",
         json_schema_extra=RESULT,
-        description="Regular expression over a photo's key; its group session, its first group or its match "
-        "names the session. When empty, the file's name, its EXIF data or its folder tell.",
+        description="Regular expression over a photo's key, whose group session, first group or match names "
+        "the session. When empty, film, EXIF or folder tell.",
     )
     clean_dry_run: bool = Field(
         False,
