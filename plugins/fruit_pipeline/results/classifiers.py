@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fruit_contract.classifier import NO_CLASSIFIER, TrainMetrics
 from fruit_contract.layout import RunLayout
+from fruit_pipeline.errors import UnreadableError
 from fruit_pipeline.results import recorded_files
 from fruit_pipeline.results.publication import Current, FeatureIdentity, Training
 from fruit_pipeline.settings.parameters import RunParameters
@@ -28,12 +29,19 @@ def asked(parameters: RunParameters) -> Training | None:
 
 
 def usable_run(s3: Any, bucket: str, current: Current, features: FeatureIdentity) -> str | None:
-    """The run whose classifier is current, takes these features and is whole; None where there is none."""
+    """The run whose classifier is current, takes these features and is whole; None where there is none.
+
+    One whose record cannot be read counts for nothing: a full refresh is always a way out.
+    """
     pointer: Mapping[str, Any] = current.pointer or {}
     run, made_of = pointer.get("classifier_run"), pointer.get("features") or {}
     if run is None or any(made_of.get(name) != features[name] for name in _OF_FEATURES):
         return None
-    return None if recorded_files.lost(s3, bucket, current, RunLayout(bucket, run).classifier) else str(run)
+    try:
+        lost = recorded_files.lost(s3, bucket, current, RunLayout(bucket, run).classifier)
+    except UnreadableError:
+        return None
+    return None if lost else str(run)
 
 
 def run_to_name(run_key: str, trained: TrainMetrics | None, former: str | None) -> str | None:

@@ -63,6 +63,13 @@ def test_a_classifier_that_is_not_whole_is_none(s3: Any, current: Current, body:
     assert classifiers.usable_run(s3, BUCKET, current, FEATURES) is None
 
 
+def test_a_classifier_whose_record_cannot_be_read_is_none(
+    s3: Any, layout: RunLayout, current: Current
+) -> None:
+    s3.put_object(Bucket=BUCKET, Key=layout.files, Body=b"{")
+    assert classifiers.usable_run(s3, BUCKET, current, FEATURES) is None
+
+
 def test_without_a_result_or_a_classifier_there_is_none(s3: Any, current: Current) -> None:
     assert current.pointer is not None
     older = {name: value for name, value in current.pointer.items() if name != "classifier_run"}
