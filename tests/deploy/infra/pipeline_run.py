@@ -435,7 +435,8 @@ class PipelineRun:
         s3 = self.account.admin("s3")
         older = {"run_key": "older", "run_id": "older", "published_at": "2026-01-01T00:00:00+00:00"}
         s3.put_object(Bucket=BUCKET, Key=LATEST_KEY, Body=json.dumps(older).encode())
-        s3.put_object(Bucket=BUCKET, Key="Results/pca_output/run=older/part-0.parquet", Body=b"")
+        for name in ("pca_output/run=older/part-0.parquet", "classifier/run=older/classifier.json"):
+            s3.put_object(Bucket=BUCKET, Key=f"Results/{name}", Body=b"")
 
     def _reopen(self) -> None:
         """Take back that the run before has finished and sealed what this one takes for its steps' output."""
