@@ -231,6 +231,8 @@ class PipelineRun:
         )
         self.control = Control(account.aws.emr_url)
         self._results: dict[str, Any] = {}
+        self._has_step = ""
+        """The cluster that the last step was added to."""
 
     def play(self, statements: list[dict[str, Any]], steps: str, lost_in: str | None = None) -> Outcome:
         """Every part with Airflow's role holding ``statements``, until one fails.
@@ -306,10 +308,14 @@ class PipelineRun:
     def _add(self, task: str) -> str:
         step = self._results["publish_artifacts"][f"{task}_step"]
         operator = self._operator(AddStepOperator, job_flow_id=self._cluster, step=step, poll_seconds=0)
-        return str(operator.execute(self._context()))
+        step_id = str(operator.execute(self._context()))
+        # Spot may have taken the first cluster: the step is where the operator has found the run's.
+        self._has_step = str(operator.job_flow_id)
+        return step_id
 
     def _wait(self, kind: Any, **arguments: Any) -> str:
-        sensor = self._operator(kind, job_flow_id=self._cluster, poke_interval=1, **arguments)
+        cluster = self._has_step if kind is StepSensor else self._cluster
+        sensor = self._operator(kind, job_flow_id=cluster, poke_interval=1, **arguments)
         while not sensor.poke(self._context()):
             time.sleep(0.1)
         return str(sensor.job_flow_id)
