@@ -53,9 +53,10 @@ with DAG(
 Turns the photos under `s3://<bucket>/<input_prefix>` into a table of principal components.
 
 It lists the photos and creates a Spot EMR cluster. The step **featurize** computes 1,280 MobileNetV2
-features of each new or changed photo, and the step **PCA** reduces those of all photos. Then the run checks
-the result, makes it current, writes a report, and ends the cluster in every case. If nothing is new, it
-ends after `guards`, without a cluster. Read the current result through `Results/latest.json`.
+features of each new or changed photo, and the step **PCA** reduces those of all photos. The step **train**
+learns their labels. Then the run checks the result, makes it current, writes a report, and ends the cluster
+in every case. If nothing is new, it ends after `guards`, without a cluster. Read the current result through
+`Results/latest.json`.
 
 **When a run is red:** the note on the run says why; the documentation of the task that it names says what
 to do. The result of the last green run stays current. Fix the cause, then trigger a new run.
@@ -88,7 +89,7 @@ to do. The result of the last green run stays current. Fix the cause, then trigg
         guards = task.short_circuit(task_id="guards", multiple_outputs=False)(tasks.check_guards)()
         publish_artifacts = task(multiple_outputs=True)(tasks.publish_artifacts)()
 
-    with group("cluster", "One Spot EMR cluster, two Spark steps, and its end in every case."):
+    with group("cluster", "One Spot EMR cluster, three Spark steps, and its end in every case."):
         create_cluster = CreateClusterOperator(
             task_id="create_cluster",
             job_flow_overrides=described("job_flow"),
@@ -139,6 +140,23 @@ to do. The result of the last green run stays current. Fix the cause, then trigg
             doc_md=runbook.WAIT_FOR_PCA,
             **AWS,
         )
+        add_train_step = AddStepOperator(
+            task_id="add_train_step",
+            job_flow_id=CREATED,
+            step=described("train_step"),
+            poll_seconds=POLL,
+            doc_md=runbook.ADD_TRAIN_STEP,
+            **AWS,
+        )
+        wait_for_train = StepSensor(
+            task_id="wait_for_train",
+            job_flow_id=has_step("add_train_step"),
+            step_id=add_train_step.output,
+            step=described("train_step"),
+            poke_interval=POLL,
+            doc_md=runbook.WAIT_FOR_TRAIN,
+            **AWS,
+        )
         terminate_cluster = TerminateClusterOperator(
             task_id="terminate_cluster",
             poll_seconds=POLL,
@@ -150,21 +168,23 @@ to do. The result of the last green run stays current. Fix the cause, then trigg
         )
 
     with group("results", "Checked, made current, and reported, failed runs too."):
-        verify = task(multiple_outputs=False)(tasks.verify)()
+        # Runs when train was skipped, as it is without a classifier, but not when a step has failed.
+        verify = task(multiple_outputs=False, trigger_rule=TriggerRule.NONE_FAILED)(tasks.verify)()
         publish = task(multiple_outputs=False)(tasks.publish)()
         clean = task(multiple_outputs=False)(tasks.clean)()
         report = task(tasks.report)()
 
     plan >> guards >> publish_artifacts >> create_cluster >> wait_for_cluster
     wait_for_cluster >> add_featurize_step >> wait_for_featurize >> add_pca_step >> wait_for_pca
+    wait_for_pca >> add_train_step >> wait_for_train
     # Two setups, because a teardown runs only when one of them succeeded: were create_cluster the only
     # one, a RunJobFlow whose answer was lost would leave its cluster to nobody.
     publish_artifacts.operator.as_setup()
-    wait_for_pca >> terminate_cluster.as_teardown(
+    wait_for_train >> terminate_cluster.as_teardown(
         setups=[publish_artifacts.operator, create_cluster], on_failure_fail_dagrun=True
     )
     # verify needs no cluster: outside the teardown's scope, clearing it does not create one.
-    wait_for_pca >> verify >> publish >> clean >> report
+    wait_for_train >> verify >> publish >> clean >> report
     terminate_cluster >> report
     # As a teardown, because Airflow skips everything but teardowns when a run is marked failed: the last
     # leaf would be skipped, and the run turn green.

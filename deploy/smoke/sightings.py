@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fruit_contract.layout import DAG_ID, LOGS_PREFIX, REPORTS_PREFIX
 from fruit_pipeline.cluster import offers
 from fruit_pipeline.cluster.facts import cluster_steps
-from fruit_pipeline.cluster.identity import ALL_STATES, clusters_of_run
+from fruit_pipeline.cluster.identity import ALL_STATES, STEPS, clusters_of_run
 from fruit_pipeline.drops.s3_events import NotAnS3EventError, changes_in
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import RunParameters
@@ -73,7 +73,7 @@ class Cluster:
 
     @property
     def completed(self) -> bool:
-        return len(self.steps) == 2 and all(end.state == "COMPLETED" for _, end in self.steps)
+        return len(self.steps) == len(STEPS) and all(end.state == "COMPLETED" for _, end in self.steps)
 
     @property
     def work(self) -> str:

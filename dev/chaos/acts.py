@@ -40,6 +40,8 @@ TASKS: Final = {
     "wait_for_featurize": _call("emr", "DescribeStep"),
     "add_pca_step": _call("emr", "AddJobFlowSteps"),
     "wait_for_pca": _call("emr", "DescribeStep"),
+    "add_train_step": _call("emr", "AddJobFlowSteps"),
+    "wait_for_train": _call("emr", "DescribeStep"),
     "terminate_cluster": _call("emr", "TerminateJobFlows"),
     "verify": _call("s3", "GetObject", PCA_OUTPUTS_PREFIX),
     "publish": _call("s3", "PutObject", LATEST_KEY),
@@ -52,6 +54,7 @@ LOOKS: Final = {
     "create_cluster": "ListClusters",
     "add_featurize_step": "ListSteps",
     "add_pca_step": "ListSteps",
+    "add_train_step": "ListSteps",
 }
 """What these ask before their call, which would take effect long after they have given up waiting for it."""
 
@@ -62,6 +65,8 @@ AFTER: Final = {
     "wait_for_featurize": "add_featurize_step",
     "add_pca_step": "wait_for_featurize",
     "wait_for_pca": "add_pca_step",
+    "add_train_step": "wait_for_pca",
+    "wait_for_train": "add_train_step",
     "clean": "publish",
 }
 """Tasks whose call others make too: its rule is put in force when the task before has succeeded."""

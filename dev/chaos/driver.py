@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from chaos import ledger, limits
 from chaos.running import Running, ScenarioError
 from fruit_contract.layout import DAG_ID, LATEST_KEY, RunLayout, split_uri
-from fruit_pipeline.cluster.identity import FEATURIZE, REDUCE
+from fruit_pipeline.cluster.identity import STEPS
 from fruit_pipeline.results.publication import read_json
 from local_aws.control import Control
 from local_run.airflow_server import AirflowApi
@@ -38,7 +38,7 @@ class Scenario:
     """What happens to the run while it is under way."""
     limits: Mapping[str, float] = field(default_factory=dict)
     """Parameters of the run that are limits of real time, as on two quiet cores."""
-    replayed: tuple[str, ...] = (FEATURIZE, REDUCE)
+    replayed: tuple[str, ...] = STEPS
     """Steps that end at once, with the output of the first run as theirs; the others Spark runs."""
     retried: tuple[str, ...] = ()
     """Tasks that were struck, and so must have needed a second attempt."""
@@ -224,8 +224,8 @@ class Arena:
     def published(self) -> dict[str, str]:
         """The current result: the pointer, and what it leads to, by key with the ETag."""
         latest: dict[str, str] = read_json(self.s3, self.bucket, LATEST_KEY) or {}
-        names = ("pca_output", "pca_model", "manifest", "report")
-        prefixes = [LATEST_KEY, *(split_uri(latest[name])[1] for name in names if latest)]
+        names = ("pca_output", "pca_model", "classifier", "manifest", "report")
+        prefixes = [LATEST_KEY, *(split_uri(latest[name])[1] for name in names if latest.get(name))]
         return {
             key: self.s3.head_object(Bucket=self.bucket, Key=key)["ETag"]
             for prefix in prefixes

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow.parquet as pq
 
 from chaos import ledger, limits
+from fruit_contract.classifier import CARD_NAME
 from fruit_contract.layout import DAG_ID, FINISHED_NAME, RunLayout, run_key
-from fruit_pipeline.cluster.identity import FEATURIZE, REDUCE
-from fruit_pipeline.results import claims
+from fruit_pipeline.cluster.identity import STEPS
+from fruit_pipeline.results import claims, publication
 from fruit_pipeline.results.claims import Owner
 from fruit_pipeline.settings.deployment import Deployment
 from local_aws.emr.outside_events import CompleteStep, Release
@@ -53,7 +54,7 @@ class Running:
 
     # --- the steps, without Spark -------------------------------------------------------------
 
-    def replay(self, steps: Collection[str] = (FEATURIZE, REDUCE)) -> None:
+    def replay(self, steps: Collection[str] = STEPS) -> None:
         """Let these steps end at once, with the output of the first run as theirs.
 
         It is there before the run begins, so the run's keys are claimed for it; and it is not called
@@ -73,8 +74,16 @@ class Running:
                     Key=mine + key.removeprefix(theirs),
                     CopySource={"Bucket": self.arena.bucket, "Key": key},
                 )
+        self._sign_classifier()
         for step in steps:
             self.arena.replayed.add(self.arena.control.cause_later(CompleteStep(), step=step))
+
+    def _sign_classifier(self) -> None:
+        """A classifier's card names its run."""
+        card_key = f"{self.layout.classifier}{CARD_NAME}"
+        if card := publication.read_json(self.arena.s3, self.arena.bucket, card_key):
+            signed = {**card, "run_key": self.layout.run_key}
+            publication.write_json(self.arena.s3, self.arena.bucket, card_key, signed)
 
     # --- waiting for the moment ---------------------------------------------------------------
 
@@ -305,9 +314,13 @@ def _outputs(layout: RunLayout) -> tuple[str, ...]:
         layout.rejected,
         layout.pca_output,
         layout.pca_model,
+        layout.classifier,
         layout.manifest,
         layout.featurize_metrics,
         layout.reduce_metrics,
+        layout.train_metrics,
+        layout.confusion_plot,
+        layout.reliability_plot,
         layout.variance_plot,
         layout.overview,
     )

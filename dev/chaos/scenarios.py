@@ -12,7 +12,7 @@ from chaos.driver import Arena, Scenario
 from chaos.outside import reap_from_the_command_line
 from chaos.running import GONE, Running
 from fruit_contract.layout import LATEST_KEY
-from fruit_pipeline.cluster.identity import FEATURIZE, REDUCE
+from fruit_pipeline.cluster.identity import FEATURIZE, REDUCE, TRAIN
 from local_aws.emr.outside_events import (
     CompleteStep,
     FailBootstrap,
@@ -112,6 +112,12 @@ def _on_the_cluster() -> Iterator[Scenario]:
         replayed=(FEATURIZE,),
     )
     yield Scenario(
+        "Spot is reclaimed during train: one more cluster",
+        SUCCESS,
+        prepare=when_step_runs(ReclaimSpot(), TRAIN),
+        replayed=(FEATURIZE, REDUCE),
+    )
+    yield Scenario(
         "Spot is reclaimed while the cluster is idle: one more cluster",
         SUCCESS,
         prepare=when_cluster_is("WAITING", ReclaimSpot()),
@@ -153,6 +159,12 @@ def _on_the_cluster() -> Iterator[Scenario]:
     )
     yield Scenario(
         "the PCA step fails", FAILED, prepare=when_step_runs(FailStep(), REDUCE), replayed=(FEATURIZE,)
+    )
+    yield Scenario(
+        "the train step fails",
+        FAILED,
+        prepare=when_step_runs(FailStep(), TRAIN),
+        replayed=(FEATURIZE, REDUCE),
     )
     yield Scenario(
         "the featurize step hangs",

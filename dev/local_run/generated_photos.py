@@ -16,7 +16,7 @@ from PIL import Image
 
 _SIDE: Final = 100
 _QUALITY: Final = 92
-_VERSION: Final = "1"
+_VERSION: Final = "2"
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,13 @@ FRUITS: Final = (
 def generate(folder: Path, count: int) -> Path:
     """Write ``count`` JPEGs of 100x100 into ``folder/<label>/<number>_100.jpg``; return the folder.
 
-    Files that are there already are kept: they are the same.
+    Every second photo of a label has ``r_`` before its number, as one of another film in Fruits-360. Files
+    that are there already are kept: they are the same.
     """
     root = folder / f"generated-{_VERSION}-{count}"
     for index, fruit in _assign(count):
-        path = root / fruit.label / f"{index}_100.jpg"
+        film = "r_" if index // len(FRUITS) % 2 else ""
+        path = root / fruit.label / f"{film}{index}_100.jpg"
         if path.exists():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from fruit_contract.classifier import TrainMetrics
 from fruit_contract.layout import RunLayout
 from fruit_contract.report_schema import Report, Sizing, Timing
 from fruit_pipeline.results.publication import read_pointer
@@ -29,7 +30,10 @@ def fetch(s3: Any, layout: RunLayout, out: Path) -> Report | None:
     if report and report["nothing_new"]:
         result = RunLayout(layout.bucket, read_pointer(s3, layout.bucket).published[0])
         _download(s3, layout.bucket, result.variance_plot, half)
-    for prefix, name in ((result.pca_output, "pca_output"), (result.rejected, "rejected")):
+    folders = {"pca_output": result.pca_output, "rejected": result.rejected}
+    if report and (trained_by := report.get("classifier_run")):
+        folders["classifier"] = RunLayout(layout.bucket, trained_by).classifier
+    for name, prefix in folders.items():
         _download(s3, layout.bucket, prefix, half / name)
     latest = out / "latest"
     shutil.rmtree(latest, ignore_errors=True)
@@ -38,12 +42,13 @@ def fetch(s3: Any, layout: RunLayout, out: Path) -> Report | None:
 
 
 def _download(s3: Any, bucket: str, prefix: str, folder: Path) -> None:
+    above = len(prefix.rpartition("/")[0]) + 1
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for entry in page.get("Contents", []):
-            name = Path(entry["Key"]).name
             if not entry["Key"].endswith("/"):
-                folder.mkdir(exist_ok=True)
-                s3.download_file(bucket, entry["Key"], str(folder / name))
+                file = folder / entry["Key"][above:]
+                file.parent.mkdir(parents=True, exist_ok=True)
+                s3.download_file(bucket, entry["Key"], str(file))
 
 
 def problems(report: Report) -> list[str]:
@@ -85,6 +90,8 @@ def show(report: Report, console: Console) -> None:
         )
     if report["explained_variance"] is not None:
         table.add_row("PCA", f"{report['components']} components keep {report['explained_variance']:.1%}")
+    if report["classifier"]:
+        table.add_row("classifier", _classifier(report["classifier"]))
     if not report["nothing_new"]:
         table.add_row("cluster", f"{cluster['id']} {cluster['release']} {cluster['final_state']}")
     if report["sizing"]:
@@ -111,6 +118,16 @@ def show(report: Report, console: Console) -> None:
 
 def _counted(counts: Mapping[str, Any], *names: str) -> str:
     return ", ".join(f"{counts[name]} {name}" for name in names)
+
+
+def _classifier(trained: TrainMetrics) -> str:
+    """How good it is, or why there is none."""
+    if trained["skipped"]:
+        return f"none: {trained['skipped']}"
+    judged, gate = trained["judged"], trained["gate"]
+    good = f"{judged['top1']:.1%} of labels right by {judged['split']}" if judged else "not judged"
+    refused = f"; the former one stays current: {gate['reason']}" if gate and not gate["passed"] else ""
+    return f"{trained['kind']}, {good}{refused}"
 
 
 def _fleet(sizing: Sizing) -> str:

@@ -20,6 +20,7 @@ from fruit_contract.report_schema import ModelFacts
 
 ClassifierKind = Literal["linear", "forest", "network", "none"]
 CLASSIFIERS: Final[tuple[ClassifierKind, ...]] = get_args(ClassifierKind)
+NO_CLASSIFIER: Final = "none"
 SplitKind = Literal["session", "folders", "hash"]
 SPLITS: Final[tuple[SplitKind, ...]] = get_args(SplitKind)
 

@@ -1,6 +1,9 @@
 """The shapes of ``report.json`` and of the metrics that each Spark step leaves for it."""
 
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from fruit_contract.classifier import TrainMetrics
 
 
 class ModelFacts(TypedDict):
@@ -283,6 +286,10 @@ class Report(TypedDict):
     images_per_second_per_core: float | None
     model_loads: int | None
     model: ModelFacts | None
+    classifier: "TrainMetrics | None"
+    """What the train step made and how it was judged; None where no classifier was asked for."""
+    classifier_run: str | None
+    """The run whose classifier is current with this result: its own, an older one, or none."""
     tasks: list[TaskTime]
     timing: Timing
     sizing: Sizing | None

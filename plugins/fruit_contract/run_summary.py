@@ -18,6 +18,8 @@ class RunSummary(TypedDict):
     rejected: int
     components: int | None
     explained_variance: float | None
+    top1: float | None
+    """Of the classifier that the run has trained, on the photos held out. Lines of before 0.3 have none."""
     eur: float | None
     nothing_new: bool
     failure: str | None

@@ -149,7 +149,8 @@ def test_the_dag_has_the_tasks_of_the_design_in_their_order(dag: Any) -> None:
         "wait_for_cluster",
         "add_featurize_step",
     ]
-    chain += ["wait_for_featurize", "add_pca_step", "wait_for_pca", "verify", "publish", "clean", "report"]
+    chain += ["wait_for_featurize", "add_pca_step", "wait_for_pca", "add_train_step", "wait_for_train"]
+    chain += ["verify", "publish", "clean", "report"]
     assert [name for name in order if name in chain] == chain
     assert set(order) - set(chain) == {"terminate_cluster"}
 
@@ -279,13 +280,13 @@ def test_every_number_of_a_form_says_its_range(dagbag: Any) -> None:
                     assert said in schema["description_md"], f"{dag.dag_id}.{name}: say {said} in its help"
 
 
-def test_the_form_opens_with_seven_fields_and_folds_the_experts_last(dag: Any) -> None:
+def test_the_form_opens_with_eight_fields_and_folds_the_experts_last(dag: Any) -> None:
     """Airflow opens the section without a name alone, and takes sections in the order of the fields."""
     sections = [dag.params.get_param(name).schema.get("section") for name in dag.params]
     in_order = list(dict.fromkeys(sections))
     assert in_order == [None, "Photos", "Result", "Cluster", "Cost and limits", "Expert"]
     assert sections == sorted(sections, key=in_order.index), "put the fields of a section side by side"
-    assert sections.count(None) == 7
+    assert sections.count(None) == 8
 
 
 def test_the_graph_shows_no_edge_that_another_path_implies(dagbag: Any) -> None:
@@ -327,8 +328,23 @@ def test_the_pca_step_runs_when_featurize_was_skipped_and_not_when_it_failed(dag
     pca = dag.get_task("add_pca_step")
     assert pca.trigger_rule == "none_failed"
     assert pca.upstream_task_ids == {"wait_for_featurize"}
-    for name in ("add_featurize_step", "wait_for_featurize", "wait_for_pca", "verify", "publish", "clean"):
+    for name in ("add_featurize_step", "wait_for_featurize", "wait_for_pca", "add_train_step"):
         assert dag.get_task(name).trigger_rule == "all_success", f"{name}: a failure before it must stop it"
+
+
+def test_the_result_is_verified_where_train_was_skipped_and_not_where_a_step_failed(dag: Any) -> None:
+    verify = dag.get_task("verify")
+    assert verify.trigger_rule == "none_failed"
+    assert verify.upstream_task_ids == {"wait_for_train"}
+    for name in ("wait_for_train", "publish", "clean"):
+        assert dag.get_task(name).trigger_rule == "all_success", f"{name}: a failure before it must stop it"
+
+
+def test_every_step_of_the_run_has_a_sensor_of_the_dag(dag: Any) -> None:
+    from fruit_pipeline.dag.tasks import STEP_SENSORS
+
+    sensors = {task.task_id for task in dag.tasks if isinstance(task, StepSensor)}
+    assert set(STEP_SENSORS.values()) == sensors
 
 
 def test_a_deployment_outside_the_eu_fails_the_import_in_one_sentence(monkeypatch: Any) -> None:

@@ -21,7 +21,8 @@ from tests.repository.secrets_scan import scan, scan_files
 
 LIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING", "TERMINATING")
 ON_THE_CLUSTER = ("publish_artifacts", "create_cluster", "wait_for_cluster", "add_featurize_step")
-ON_THE_CLUSTER += ("wait_for_featurize", "add_pca_step", "wait_for_pca", "verify", "publish", "clean")
+ON_THE_CLUSTER += ("wait_for_featurize", "add_pca_step", "wait_for_pca", "add_train_step", "wait_for_train")
+ON_THE_CLUSTER += ("verify", "publish", "clean")
 SMALL = {"components": 8, "minimum_variance": 0.5, "image_size": 96}
 ODD_NAMES = ("a b", "a+b", "50%", "a#b", "épi", "two\nlines")
 
@@ -151,7 +152,7 @@ def test_the_result_is_current(good: Any) -> None:
 
 def test_what_lies_on_s3_is_encrypted(good: Any, system: System) -> None:
     logs = keys(system, f"logs/{good.report['cluster']['id']}/")
-    assert len(logs) >= 6, "two steps leave controller, stdout and stderr each"
+    assert len(logs) >= 9, "three steps leave controller, stdout and stderr each"
     for key in (good.layout.report, good.layout.variance_plot, good.layout.work_list, *logs):
         assert system.s3.head_object(Bucket=BUCKET, Key=key)["ServerSideEncryption"] == "AES256"
 
@@ -315,16 +316,20 @@ def test_a_result_that_has_lost_a_file_is_made_anew_though_nothing_is_new(good: 
 
 
 @pytest.mark.rare
-def test_a_run_that_only_deletes_has_no_featurize_step(good: Any, system: System) -> None:
+def test_a_run_that_only_deletes_and_asks_for_no_classifier_has_the_pca_step_alone(
+    good: Any, system: System
+) -> None:
     gone = [f"{PREFIX}Label {number % 4}/{number}_100.jpg" for number in range(3)]
     for key in gone:
         system.s3.delete_object(Bucket=BUCKET, Key=key)
     _, before = current(system)
-    ended = system.run("fewer", **SMALL)
+    ended = system.run("fewer", **SMALL, classifier="none")
     assert ended.state == "success", ended.output
     seen = states(system, "fewer")
-    assert (seen["add_featurize_step"], seen["wait_for_featurize"]) == ("skipped", "skipped")
-    assert (seen["add_pca_step"], seen["terminate_cluster"]) == ("success", "success")
+    for name in ("add_featurize_step", "wait_for_featurize", "add_train_step", "wait_for_train"):
+        assert seen[name] == "skipped"
+    for name in ("add_pca_step", "verify", "publish", "terminate_cluster"):
+        assert seen[name] == "success"
     expected = {"found": len(keys(system)), "deleted": 3, "processed": len(before) - 3}
     assert counts(ended) | expected == counts(ended)
     assert current(system)[1] == [path for path in before if path.removeprefix(f"s3://{BUCKET}/") not in gone]

@@ -10,7 +10,7 @@ from botocore.loaders import create_loader
 from moto import mock_aws
 
 from fruit_contract.layout import RunLayout
-from fruit_contract.report_schema import ChosenFleet, ExpectedSizing
+from fruit_contract.report_schema import ChosenFleet, ExpectedSizing, ModelFacts
 from fruit_pipeline.results.publication import FeatureIdentity
 from fruit_pipeline.results.run_plan import RunEstimate, RunPlan
 from fruit_pipeline.settings.deployment import Deployment
@@ -27,6 +27,16 @@ FEATURES = FeatureIdentity(
     engine="litert",
     reader="fast",
     input_prefix="Test/",
+)
+
+
+MODEL = ModelFacts(
+    name="MobileNetV2 1.0",
+    weights='"ImageNet"',
+    fingerprint=FEATURES["fingerprint"],
+    image_size=FEATURES["image_size"],
+    engine=FEATURES["engine"],
+    precision=FEATURES["precision"],
 )
 
 
@@ -66,6 +76,7 @@ def planned(images: int = 3, **changes: Any) -> RunPlan:
         features=FEATURES,
         base=None,
         model=None,
+        classifier_run=None,
         pointer_etag=None,
         fewer_components=False,
         nothing_new=False,

@@ -11,7 +11,7 @@ from botocore.client import BaseClient
 
 from chaos.task_context import context
 from fruit_pipeline.cluster import cluster_request, facts, interactive, reaper
-from fruit_pipeline.cluster.identity import FEATURIZE, REDUCE, cluster_name, cluster_tags
+from fruit_pipeline.cluster.identity import FEATURIZE, REDUCE, TRAIN, cluster_name, cluster_tags
 from fruit_pipeline.dag.operators import TerminateClusterOperator
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import RunParameters
@@ -37,9 +37,11 @@ def _clients_of_local_aws(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Ite
 def worked(emr: BaseClient) -> Callable[..., str]:
     """Makes a cluster of run-1 with interactive minutes, whose steps (name, command) have ended."""
 
-    def make(*steps: tuple[str, str], minutes: str = str(MINUTES), max_hours: str = "4") -> str:
+    def make(
+        *steps: tuple[str, str], minutes: str = str(MINUTES), max_hours: str = "4", last: str = TRAIN
+    ) -> str:
         tags = cluster_tags("fruits", "fruit_features", "run-1")
-        tags |= {"max_hours": max_hours, interactive.TAG: minutes}
+        tags |= {"max_hours": max_hours, interactive.TAG: minutes, interactive.LAST_STEP: last}
         cluster_id: str = emr.run_job_flow(
             **job_flow(
                 Name=cluster_name("fruit_features", "run-1"),
@@ -57,8 +59,9 @@ def worked(emr: BaseClient) -> Callable[..., str]:
     return make
 
 
-SUCCEEDED = ((FEATURIZE, "true"), (REDUCE, "true"))
-FAILED = ((FEATURIZE, "true"), (REDUCE, "false"))
+SUCCEEDED = ((FEATURIZE, "true"), (REDUCE, "true"), (TRAIN, "true"))
+FAILED = ((FEATURIZE, "true"), (REDUCE, "true"), (TRAIN, "false"))
+UNTRAINED = ((FEATURIZE, "true"), (REDUCE, "true"))
 
 
 def state_of(emr: BaseClient, cluster_id: str) -> str:
@@ -70,17 +73,20 @@ def swept(emr: BaseClient, later: timedelta, alive: bool | None = False) -> reap
     return reaper.sweep([("eu-west-1", emr)], "fruits", datetime.now(UTC) + later, is_alive, dry_run=False)
 
 
-def torn_down(*, after: str | None) -> dict[str, str]:
-    """Run the teardown, with a task before it that ended in the state ``after``."""
+def torn_down(
+    *, after: str | None, pca: str | None = "success", classifier: str = "linear"
+) -> dict[str, str]:
+    """Run the teardown, with a last task before it that ended in the state ``after``."""
     with DAG("fruit_features", schedule=None):
-        wait_for_pca = EmptyOperator(task_id="wait_for_pca")
+        wait_for_train = EmptyOperator(task_id="wait_for_train")
         terminate_cluster = TerminateClusterOperator(
             task_id="terminate_cluster", poll_seconds=0, aws_conn_id=None, region_name="eu-west-1"
         )
-        wait_for_pca >> terminate_cluster
+        wait_for_train >> terminate_cluster
     seen = context()
+    seen["params"]["classifier"] = classifier
     seen["ti"].get_task_states = lambda dag_id, run_ids: {
-        run_ids[0]: {"wait_for_pca": after, "create_cluster": "success"}
+        run_ids[0]: {"wait_for_train": after, "wait_for_pca": pca, "create_cluster": "success"}
     }
     return terminate_cluster.execute(seen)
 
@@ -108,8 +114,17 @@ def test_the_teardown_ends_the_cluster_of_a_run_whose_work_was_not_done(
     assert state_of(emr, cluster_id) == "TERMINATED"
 
 
+@pytest.mark.parametrize(("pca", "stays"), [("success", True), ("failed", False), ("skipped", False)])
+def test_without_a_classifier_the_pca_is_the_work_that_counts(
+    emr: BaseClient, worked: Callable[..., str], pca: str, stays: bool
+) -> None:
+    cluster_id = worked(*UNTRAINED, last=REDUCE)
+    assert bool(torn_down(after="skipped", pca=pca, classifier="none")) is stays
+    assert (state_of(emr, cluster_id) in ALIVE) is stays
+
+
 @pytest.mark.parametrize(
-    ("steps", "minutes"), [(FAILED, "60"), (((FEATURIZE, "true"),), "60"), (SUCCEEDED, "0"), (SUCCEEDED, "x")]
+    ("steps", "minutes"), [(FAILED, "60"), (UNTRAINED, "60"), (SUCCEEDED, "0"), (SUCCEEDED, "x")]
 )
 def test_the_teardown_ends_a_cluster_that_has_no_interactive_time(
     emr: BaseClient, worked: Callable[..., str], steps: Any, minutes: str
@@ -181,7 +196,7 @@ def test_the_reaper_leaves_it_for_its_minutes_and_then_ends_it(
     assert "its interactive time ended at" in str(after.findings[0])
 
 
-@pytest.mark.parametrize("steps", [FAILED, ((FEATURIZE, "true"),), ()])
+@pytest.mark.parametrize("steps", [FAILED, UNTRAINED, ()])
 def test_the_reaper_ends_it_at_once_when_its_steps_did_not_succeed(
     emr: BaseClient, worked: Callable[..., str], steps: Any
 ) -> None:
@@ -193,7 +208,7 @@ def test_a_step_of_somebody_else_does_not_lengthen_it(emr: BaseClient, worked: C
     cluster_id = worked(*SUCCEEDED)
     shown = emr.describe_cluster(ClusterId=cluster_id)["Cluster"]
     end = interactive.until(emr, shown)
-    for name in (REDUCE, "mine"):
+    for name in (TRAIN, REDUCE, "mine"):
         [mine] = emr.add_job_flow_steps(JobFlowId=cluster_id, Steps=[step("true") | {"Name": name}])[
             "StepIds"
         ]

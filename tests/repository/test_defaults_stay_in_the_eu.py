@@ -24,7 +24,7 @@ from fruit_pipeline.security.regions import EU_REGIONS, ResidencyError, check_ar
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import RunParameters, form
 from tests.conftest import REPOSITORY
-from tests.fruit_pipeline.conftest import planned
+from tests.fruit_pipeline.conftest import MODEL, planned
 
 FOLDERS: Final = ("plugins", "dags", "spark", "dev", "deploy", "notebooks", "requirements", ".ci", ".github")
 DATA: Final = (".yaml", ".yml", ".json", ".ipynb")
@@ -213,13 +213,14 @@ def rendered() -> Iterator[tuple[str, Any]]:
     """Every default, and every request that is made of the defaults."""
     deployment, parameters = Deployment(), RunParameters()
     layout = RunLayout(parameters.bucket, "run-1")
-    uris = ArtifactUris(*(f"s3://{parameters.bucket}/artifacts/{name}" for name in "abcdef"))
+    uris = ArtifactUris(*(f"s3://{parameters.bucket}/artifacts/{name}" for name in "abcdefg"))
     yield "Deployment", json.loads(deployment.model_dump_json())
     yield "RunParameters", parameters.model_dump()
     yield "the form", {name: parameter.serialize() for name, parameter in form().items()}
     yield "the job flow", job_flow(parameters, deployment, uris.hard_lifetime, "fruit_features", "run-1")
     yield "the featurize step", step_requests.featurize_step(parameters, layout, uris, planned())
     yield "the reduce step", step_requests.reduce_step(parameters, layout, uris, planned())
+    yield "the train step", step_requests.train_step(parameters, layout, uris, planned(), MODEL)
 
 
 @pytest.mark.parametrize(("name", "document"), rendered(), ids=[name for name, _ in rendered()])

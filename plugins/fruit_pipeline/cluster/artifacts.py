@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from botocore.exceptions import ClientError
 
 import fruit_contract
 from fruit_contract.layout import artifact_key
-from fruit_contract.model_files import FACTS_FILE
+from fruit_contract.model_files import FACTS_FILE, model_file
+from fruit_contract.report_schema import ModelFacts
 from fruit_pipeline.errors import PipelineError
+from fruit_pipeline.results.publication import FeatureIdentity
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _CHUNK: Final = 1 << 20
@@ -21,6 +24,10 @@ _CHUNK: Final = 1 << 20
 
 class MissingArtifactError(PipelineError):
     """Something that a run ships has not been built; the message says how to."""
+
+
+def _not_built(name: str, builder: str = "`make setup`") -> MissingArtifactError:
+    return MissingArtifactError(f"The artifact {name} is missing: build it with {builder}.")
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class ArtifactUris:
 
     featurize: str
     reduce: str
+    train: str
     code: str
     model: str
     """A prefix with model.json and the file of the run's engine and precision."""
@@ -52,12 +60,29 @@ class ArtifactUris:
     """Where the release has no Python that will do."""
 
 
-def model_fingerprint(model_dir: Path, model_file: str) -> str:
+def model_fingerprint(model_dir: Path, name: str) -> str:
     """SHA-256 of a model file, hex, as the featurize step will report it."""
-    path = model_dir / model_file
+    path = model_dir / name
     if not path.exists():
-        raise MissingArtifactError(f"The artifact {model_file} is missing: build it with `make setup`.")
+        raise _not_built(name)
     return _sha256(path)
+
+
+def model_facts(model_dir: Path, features: FeatureIdentity) -> ModelFacts:
+    """What the featurize step will report of the model that makes ``features``."""
+    file = model_file(features["engine"], features["precision"])
+    path = model_dir / FACTS_FILE
+    if not path.exists():
+        raise _not_built(FACTS_FILE)
+    said = json.loads(path.read_text())
+    return ModelFacts(
+        name=said.get("name", file),
+        weights=said.get("weights", f"given by the user ({file})"),
+        fingerprint=features["fingerprint"],
+        image_size=features["image_size"],
+        engine=features["engine"],
+        precision=features["precision"],
+    )
 
 
 def code_archive(code_dir: Path) -> bytes:
@@ -87,8 +112,10 @@ def publish(s3: Any, bucket: str, local: LocalArtifacts) -> ArtifactUris:
         archives.append(python_archive)
     for path, builder in builders.items():
         if not path.exists():
-            raise MissingArtifactError(f"The artifact {path.name} is missing: build it with {builder}.")
-    scripts = [code_dir / name for name in ("featurize.py", "reduce.py", "bootstrap/hard_lifetime.sh")]
+            raise _not_built(path.name, builder)
+    scripts = [
+        code_dir / name for name in ("featurize.py", "reduce.py", "train.py", "bootstrap/hard_lifetime.sh")
+    ]
     files = [*scripts, *models, *archives]
     # Hashing and sending both let other threads work: the small files cost no time beside the large one.
     with ThreadPoolExecutor(len(files)) as pool:
@@ -99,12 +126,13 @@ def publish(s3: Any, bucket: str, local: LocalArtifacts) -> ArtifactUris:
         code = _publish_bytes(s3, bucket, "code.zip", code_archive(code_dir))
         for upload in uploads:
             upload.result()
-    featurize, reduce, hard_lifetime, runtime, *python = (
+    featurize, reduce, train, hard_lifetime, runtime, *python = (
         f"s3://{bucket}/{keys[path]}" for path in (*scripts, *archives)
     )
     return ArtifactUris(
         featurize=featurize,
         reduce=reduce,
+        train=train,
         code=code,
         model=f"s3://{bucket}/{artifact_key(model, '')}",
         runtime=runtime,

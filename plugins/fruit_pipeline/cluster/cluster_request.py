@@ -32,8 +32,7 @@ def job_flow(
     timeout, workers = parameters.spot_timeout_minutes, parameters.fleet.workers
     tags = cluster_tags(deployment.installation, dag_id, run_id)
     tags["max_hours"] = f"{parameters.lifetime_hours:g}"
-    if parameters.interactive_minutes:
-        tags[interactive.TAG] = str(parameters.interactive_minutes)
+    tags |= interactive.tags(parameters)
     if in_place_of:
         tags[spot_loss.TAG] = in_place_of
     request: dict[str, Any] = {

@@ -15,7 +15,9 @@ from fruit_pipeline.settings.deployment import PROJECT
 
 FEATURIZE: Final = "featurize"
 REDUCE: Final = "reduce"
-"""The names of the run's steps."""
+TRAIN: Final = "train"
+STEPS: Final = (FEATURIZE, REDUCE, TRAIN)
+"""The names of the run's steps, in their order."""
 BILLABLE_STATES: Final = ("STARTING", "BOOTSTRAPPING", "RUNNING", "WAITING")
 LIVE_STATES: Final = (*BILLABLE_STATES, "TERMINATING")
 ENDED_STATES: Final = ("TERMINATED", "TERMINATED_WITH_ERRORS")

@@ -9,11 +9,23 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from fruit_pipeline.cluster.identity import REDUCE, tags_of
+from fruit_contract.classifier import NO_CLASSIFIER
+from fruit_pipeline.cluster.identity import REDUCE, TRAIN, tags_of
+from fruit_pipeline.settings.parameters import RunParameters
 
 TAG: Final = "interactive_minutes"
+LAST_STEP: Final = "last_step"
+"""The tag that names the step whose success begins the time."""
 APPLICATIONS: Final = ("JupyterHub", "TensorFlow")
 """EMR's applications for it, beside Spark."""
+
+
+def tags(parameters: RunParameters) -> dict[str, str]:
+    """What a run's cluster says of its interactive time; nothing where it has none."""
+    if not parameters.interactive_minutes:
+        return {}
+    last = REDUCE if parameters.classifier == NO_CLASSIFIER else TRAIN
+    return {TAG: str(parameters.interactive_minutes), LAST_STEP: last}
 
 
 def until(emr: Any, cluster: Mapping[str, Any]) -> datetime | None:
@@ -21,7 +33,8 @@ def until(emr: Any, cluster: Mapping[str, Any]) -> datetime | None:
 
     The first step of the run's last one's name counts: people may add steps of their own.
     """
-    minutes = _minutes(tags_of(dict(cluster)).get(TAG))
+    said = tags_of(dict(cluster))
+    minutes, last = _minutes(said.get(TAG)), said.get(LAST_STEP)
     if minutes == 0:
         return None
     pages = emr.get_paginator("list_steps").paginate(ClusterId=cluster["Id"], StepStates=["COMPLETED"])
@@ -29,7 +42,7 @@ def until(emr: Any, cluster: Mapping[str, Any]) -> datetime | None:
         step["Status"]["Timeline"]["EndDateTime"]
         for page in pages
         for step in page["Steps"]
-        if step["Name"] == REDUCE
+        if step["Name"] == last
     ]
     return min(ends) + timedelta(minutes=minutes) if ends else None
 

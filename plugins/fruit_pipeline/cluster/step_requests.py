@@ -1,12 +1,15 @@
 """The EMR steps, built from the parameters and the artifacts alone."""
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any, Final
 
+from fruit_contract.classifier import NO_CLASSIFIER
 from fruit_contract.layout import FEATURES_PREFIX, RunLayout
+from fruit_contract.report_schema import ModelFacts
 from fruit_pipeline.cluster.artifacts import ArtifactUris
-from fruit_pipeline.cluster.identity import FEATURIZE, REDUCE
+from fruit_pipeline.cluster.identity import FEATURIZE, REDUCE, TRAIN
 from fruit_pipeline.cluster.spark_settings import python_settings
 from fruit_pipeline.results.run_plan import RunPlan
 from fruit_pipeline.settings.parameters import RunParameters
@@ -78,6 +81,41 @@ def reduce_step(
         },
         parameters,
         ["--fewer-components"] if plan["fewer_components"] else [],
+    )
+
+
+def train_step(
+    parameters: RunParameters, layout: RunLayout, artifacts: ArtifactUris, plan: RunPlan, model: ModelFacts
+) -> dict[str, Any] | None:
+    """Features and components to a classifier; None where none is asked for. ``model`` made the features."""
+    if parameters.classifier == NO_CLASSIFIER:
+        return None
+    pattern, kept = parameters.session_pattern, plan["classifier_run"]
+    current = {"--current": layout.uri(RunLayout(layout.bucket, kept).classifier)} if kept else {}
+    return _spark_step(
+        TRAIN,
+        artifacts.train,
+        artifacts,
+        {
+            "--features": layout.uri(FEATURES_PREFIX),
+            "--draft": layout.uri(layout.draft),
+            "--source": layout.source,
+            "--root": layout.uri(""),
+            "--rows": layout.uri(layout.pca_output),
+            "--pca-model": layout.uri(layout.pca_model),
+            **current,
+            "--output": layout.uri(layout.classifier),
+            "--metrics": layout.uri(layout.train_metrics),
+            "--confusion": layout.uri(layout.confusion_plot),
+            "--reliability": layout.uri(layout.reliability_plot),
+            "--run-key": layout.run_key,
+            "--model-facts": json.dumps(model, separators=(",", ":")),
+            "--classifier": parameters.classifier,
+            "--split": parameters.split,
+        },
+        parameters,
+        # One word, because a pattern may begin with a hyphen.
+        [f"--session-pattern={pattern}"] if pattern else [],
     )
 
 

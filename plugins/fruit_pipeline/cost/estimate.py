@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fruit_contract.classifier import NO_CLASSIFIER
 from fruit_contract.partitions import (
     compacted_partitions,
     image_partitions,
@@ -30,7 +31,13 @@ from fruit_pipeline.cost.speeds import (
     START_SECONDS,
     STEP_SECONDS,
 )
-from fruit_pipeline.cost.step_times import Workers, featurize_seconds, image_seconds, reduce_seconds
+from fruit_pipeline.cost.step_times import (
+    Workers,
+    featurize_seconds,
+    image_seconds,
+    reduce_seconds,
+    train_seconds,
+)
 from fruit_pipeline.settings import instance_types
 from fruit_pipeline.settings.parameters import Fleet, RunParameters
 
@@ -53,10 +60,12 @@ PUTS_PER_SPARK_FILE: Final = 8
 keeps of each."""
 GETS_PER_FILE: Final = 20
 """At most: a head, footer and columns, when each step and the verification read it."""
-READINGS: Final = 6
-"""How often the features are listed, by both steps together."""
+READINGS: Final = 8
+"""How often the features are listed, by all steps together."""
 PUTS_PER_RUN: Final = 100
 """Artifacts in parts, work list, rejected, metrics, plot, PCA model, pointer, report, commit markers."""
+PUTS_PER_CLASSIFIER: Final = 100
+"""At most: its stages as Spark stores them, twice, each with a marker; layers, card and plots."""
 GETS_PER_NODE: Final = 100
 """Code, model and runtime on each node, the runtime in ranges."""
 LOG_PUTS_PER_NODE_HOUR: Final = 240
@@ -95,11 +104,6 @@ class Workload:
     def rows(self) -> int:
         """What is reduced and written."""
         return self.images + self.reused
-
-    @property
-    def steps(self) -> int:
-        """Featurize, where there is something to featurize, and reduce."""
-        return 2 if self.images else 1
 
 
 @dataclass(frozen=True)
@@ -159,9 +163,11 @@ def expected_hours(parameters: RunParameters, workload: Workload) -> float:
 def step_seconds(parameters: RunParameters, workload: Workload) -> float:
     """The steps together, in seconds."""
     workers = workers_of(parameters.fleet)
-    seconds = workload.steps * STEP_SECONDS + reduce_seconds(workers, workload.rows, parameters.solver)
+    seconds = STEP_SECONDS + reduce_seconds(workers, workload.rows, parameters.solver)
     if workload.images:
-        seconds += max(_computing(parameters, workload), _reading(parameters, workload))
+        seconds += STEP_SECONDS + max(_computing(parameters, workload), _reading(parameters, workload))
+    if parameters.classifier != NO_CLASSIFIER:
+        seconds += STEP_SECONDS + train_seconds(workers, workload.rows, parameters.classifier)
     return seconds
 
 
@@ -224,11 +230,12 @@ def s3_use(
     listed = math.ceil((rows + workload.ignored) / LIST_PAGE)
     listed += READINGS * (math.ceil(features / LIST_PAGE) + known)
     logged = nodes * hours * LOG_PUTS_PER_NODE_HOUR
+    learnt = PUTS_PER_CLASSIFIER if parameters.classifier != NO_CLASSIFIER else 0
     files = features + outputs + known + compacted
     read = images * READS_PER_IMAGE[parameters.reader] + files * GETS_PER_FILE
     row = FEATURE_BYTES + parameters.components * 4 + 3 * ROW_BYTES
     return S3Use(
-        puts=listed + PUTS_PER_RUN + logged + attempts * written,
+        puts=listed + PUTS_PER_RUN + learnt + logged + attempts * written,
         gets=nodes * GETS_PER_NODE + attempts * read,
         gb_months=STORAGE_MONTHS * (rows * row / 1e9 + RUN_GB),
     )

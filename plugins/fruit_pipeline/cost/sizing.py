@@ -76,7 +76,7 @@ def limits(parameters: RunParameters) -> list[Limit]:
     bounds = [
         Limit("deadline_minutes", parameters.deadline_minutes, 1),
         Limit("max_hours", parameters.max_hours, 60),
-        # For one step of the two; that both fit is on the safe side.
+        # For one step of the three; that all fit is on the safe side.
         Limit("max_step_hours", parameters.max_step_hours, 60, _OUTSIDE_STEPS / 60),
     ]
     return sorted(bounds, key=lambda limit: limit.minutes)

@@ -1,4 +1,4 @@
-"""How long the two steps take: the one model, which the estimate and the benchmark share.
+"""How long the three steps take: the one model, which the estimate and the benchmark share.
 
 A step starts Spark, executors and Python workers, and then its photos share out over the cores. Where more
 start or work than there are cores, they take turns. Each part is measured on one x86 core
@@ -57,6 +57,12 @@ def reduce_seconds(workers: Workers, rows: int, solver: str = "blocks") -> float
     solving = speeds.SPARK_SOLVER_SECONDS if solver == "spark" else speeds.SOLVE_SECONDS
     work = workers.shared(rows / speeds.REDUCED_ROWS_PER_SECOND)
     return (_start_seconds(workers) + work + solving) * workers.slowness
+
+
+def train_seconds(workers: Workers, rows: int, classifier: str) -> float:
+    """From spark-submit to its end; ``classifier`` is its kind."""
+    work = workers.shared(rows / speeds.TRAINED_ROWS_PER_SECOND[classifier])
+    return (_start_seconds(workers) + work) * workers.slowness
 
 
 def image_seconds(engine: str, image_size: int) -> float:

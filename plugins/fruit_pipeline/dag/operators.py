@@ -26,6 +26,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
+from fruit_contract.classifier import NO_CLASSIFIER
 from fruit_pipeline.aws import clients, retries
 from fruit_pipeline.cluster import interactive, spot_loss
 from fruit_pipeline.cluster.cluster_request import job_flow
@@ -33,7 +34,13 @@ from fruit_pipeline.cluster.identity import BILLABLE_STATES, ENDED_STATES, clust
 from fruit_pipeline.cluster.step_requests import progress_of
 from fruit_pipeline.cluster.termination import terminate, terminate_and_wait
 from fruit_pipeline.dag.links import HistoryServerLink, StepLogLink
-from fruit_pipeline.dag.run_context import CREATE_CLUSTER, PUBLISH_ARTIFACTS, RunContext
+from fruit_pipeline.dag.run_context import (
+    CREATE_CLUSTER,
+    PUBLISH_ARTIFACTS,
+    WAIT_FOR_PCA,
+    WAIT_FOR_TRAIN,
+    RunContext,
+)
 from fruit_pipeline.dag.step_trigger import StepProgressTrigger
 from fruit_pipeline.errors import without_retry
 from fruit_pipeline.notices import messages
@@ -524,7 +531,7 @@ class TerminateClusterOperator(EmrTerminateJobFlowOperator):
     def _interactive(self, emr: Any, ids: set[str], context: Context) -> dict[str, str]:
         """The clusters that may stay, and until when: none where the work failed, or EMR does not say."""
         states = self._states(context)
-        if any(states.get(task_id) != "success" for task_id in self.upstream_task_ids):
+        if any(states.get(task_id) != "success" for task_id in self._work(context)):
             return {}
         try:
             clusters = [emr.describe_cluster(ClusterId=cluster_id)["Cluster"] for cluster_id in sorted(ids)]
@@ -534,6 +541,16 @@ class TerminateClusterOperator(EmrTerminateJobFlowOperator):
             return {}
         now = datetime.now(UTC)
         return {cluster_id: end.isoformat() for cluster_id, end in ends.items() if end and end > now}
+
+    def _work(self, context: Context) -> set[str]:
+        """The tasks that must have succeeded. Where no classifier was asked for, the PCA is the last step.
+
+        Airflow skips what has yet to run of a run that is marked failed: a skipped task is no success.
+        """
+        before = set(self.upstream_task_ids)
+        if context["params"].get("classifier") == NO_CLASSIFIER and WAIT_FOR_TRAIN in before:
+            before = before - {WAIT_FOR_TRAIN} | {WAIT_FOR_PCA}
+        return before
 
     def _was_started(self, context: Context) -> bool:
         """Whether create_cluster got as far as asking EMR for a cluster, or may have."""

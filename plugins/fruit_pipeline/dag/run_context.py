@@ -21,6 +21,9 @@ PLAN: Final = "plan"
 GUARDS: Final = "guards"
 PUBLISH_ARTIFACTS: Final = "publish_artifacts"
 CREATE_CLUSTER: Final = "create_cluster"
+WAIT_FOR_PCA: Final = "wait_for_pca"
+WAIT_FOR_TRAIN: Final = "wait_for_train"
+PUBLISH: Final = "publish"
 """Ids of the tasks whose results others read."""
 
 

@@ -32,6 +32,14 @@ Adds the Spark step that reduces the features to principal components, and retur
 the EU (the message names what and where).
 """
 
+ADD_TRAIN_STEP: Final = """
+Adds the Spark step that learns a classifier on the components, and returns its id. It is skipped where the
+run asks for no classifier.
+
+**When it fails:** the cluster has ended meanwhile (see EMR's events), or the step would reach outside
+the EU (the message names what and where).
+"""
+
 WAIT_FOR_FEATURIZE: Final = """
 Waits for the featurize step, without a worker slot, at most `max_step_hours` (and a twentieth of it).
 Where Spot takes the cluster, it adds the step to one more, on demand (`on_spot_loss`). The log says how many
@@ -47,6 +55,15 @@ takes the cluster, it adds the step to one more, on demand (`on_spot_loss`).
 
 **When it fails:** the step's log says why. Too little variance: raise `components` to the number it
 names, or lower `minimum_variance`. The cluster is terminated, the old result stays current.
+"""
+
+WAIT_FOR_TRAIN: Final = """
+Waits for the train step, without a worker slot, at most `max_step_hours` (and a twentieth of it). Where Spot
+takes the cluster, it adds the step to one more, on demand (`on_spot_loss`). Too few labels or photos are no
+failure: the report says why there is no classifier.
+
+**When it fails:** the step's log says why. The cluster is terminated, the old result stays current. To
+publish the components all the same, trigger a new run with `classifier=none`.
 """
 
 TERMINATE_CLUSTER: Final = """

@@ -20,20 +20,33 @@ from fruit_pipeline.cost.budget import check_budget
 from fruit_pipeline.cost.invoice import total_usd
 from fruit_pipeline.cost.live_prices import read_prices
 from fruit_pipeline.dag import failures, red_run
-from fruit_pipeline.dag.run_context import CREATE_CLUSTER, RunContext
+from fruit_pipeline.dag.run_context import CREATE_CLUSTER, PUBLISH, WAIT_FOR_PCA, WAIT_FOR_TRAIN, RunContext
 from fruit_pipeline.errors import without_retry
 from fruit_pipeline.notices import messages
 from fruit_pipeline.notices.telling import harmless, tell
-from fruit_pipeline.results import claims, publication, reporting, run_index, timing
+from fruit_pipeline.results import (
+    claims,
+    classifiers,
+    publication,
+    reporting,
+    run_index,
+    step_metrics,
+    timing,
+)
 from fruit_pipeline.results.run_plan import PLACE, Place, RunEstimate, RunPlan
 from fruit_pipeline.results.run_record import RunRecord
+from fruit_pipeline.results.step_metrics import StepMetrics
 from fruit_pipeline.security import encryption
 from fruit_pipeline.security.regions import EU_REGIONS
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import DEFAULT_WORKER_TYPE, Fleet
 from fruit_pipeline.settings.releases import ships_python
 
-STEP_SENSORS = {identity.FEATURIZE: "wait_for_featurize", identity.REDUCE: "wait_for_pca"}
+STEP_SENSORS = {
+    identity.FEATURIZE: "wait_for_featurize",
+    identity.REDUCE: WAIT_FOR_PCA,
+    identity.TRAIN: WAIT_FOR_TRAIN,
+}
 """Which task of the DAG waits for which step."""
 
 log = logging.getLogger(__name__)
@@ -155,10 +168,14 @@ def publish_artifacts() -> dict[str, Any]:
             python_archive=deployment.python_archive if ships_python(parameters.release_label) else None,
         ),
     )
+    # As publish finds it: what is used again was described by the run that made it.
+    known = None if step_metrics.has_work(run.plan) else run.plan["model"]
+    model = known or artifacts.model_facts(deployment.model_dir, run.plan["features"])
     return {
         "job_flow": job_flow(parameters, deployment, uris.hard_lifetime, run.dag_id, run.run_id),
         "featurize_step": step_requests.featurize_step(parameters, run.layout, uris, run.plan),
         "pca_step": step_requests.reduce_step(parameters, run.layout, uris, run.plan),
+        "train_step": step_requests.train_step(parameters, run.layout, uris, run.plan, model),
     }
 
 
@@ -166,45 +183,41 @@ def publish_artifacts() -> dict[str, Any]:
 def verify() -> dict[str, int]:
     """
     Checks what the steps wrote. Row counts add up, and every live photo of the manifest has one row. Every
-    vector has `components` finite values. The variance reaches its minimum. All objects are encrypted.
+    vector has `components` finite values. The variance reaches its minimum. The classifier is of the result's
+    features, PCA and labels. All objects are encrypted.
 
     **When it fails:** the message gives the figures. The old result stays current.
     """
     from fruit_pipeline.results import verification  # pyarrow is slow to import, so not at parse
 
     run = RunContext.current()
-    featurized, reduced = _metrics(run)
-    if reduced is None or (featurized is None and _has_work(run.plan)):
+    metrics, classifier = _metrics(run), run.parameters.classifier
+    if metrics.reduced is None or not step_metrics.are_whole(metrics, run.plan, classifier):
         raise publication.MetricsError(
             f"The steps left no metrics under {run.layout.uri(run.layout.reports)}: see their logs, then run "
             "again."
         )
-    worked = run.handed_on(STEP_SENSORS[identity.REDUCE]) or run.handed_on(CREATE_CLUSTER)
+    tasks = (WAIT_FOR_TRAIN, WAIT_FOR_PCA, CREATE_CLUSTER)
+    worked = next(filter(None, map(run.handed_on, tasks)), None)
     seen = encryption.seen(run.s3, run.emr, run.layout, worked)
     encryption.check(run.layout.bucket, seen, cluster_too=run.deployment.require_security_configuration)
-    return verification.verify(run.s3, run.layout, run.parameters, run.plan, featurized, reduced)
+    found = (metrics.featurized, metrics.reduced, metrics.trained)
+    return verification.verify(run.s3, run.layout, run.parameters, run.plan, *found)
 
 
-def _has_work(plan: RunPlan) -> bool:
-    return plan["new"] + plan["changed"] > 0
-
-
-def _metrics(run: RunContext) -> tuple[Any | None, Any | None]:
-    """What the two steps left, as far as they were to run."""
+def _metrics(run: RunContext) -> StepMetrics:
+    """What the steps left, as far as they were to run."""
     if not run.plan_if_any:
-        return None, None
-    bucket, layout = run.layout.bucket, run.layout
-    return (
-        publication.read_json(run.s3, bucket, layout.featurize_metrics) if _has_work(run.plan) else None,
-        publication.read_json(run.s3, bucket, layout.reduce_metrics),
-    )
+        return StepMetrics()
+    return step_metrics.read(run.s3, run.layout, run.plan, str(run.given["classifier"]))
 
 
 @without_retry()
 def publish() -> dict[str, Any]:
     """
     Seals this run's keys, so that nothing below them changes any more. Then it moves
-    `Results/latest.json` to this run's result, if it still is what `plan` read.
+    `Results/latest.json` to this run's result, if it still is what `plan` read. The classifier that was
+    current stays so where the new one does not pass its gate.
 
     **When it fails:** the bucket refused the write: clear this task. Or another result has become
     current since this run was planned: trigger a new run. The current result stays as it is.
@@ -212,14 +225,23 @@ def publish() -> dict[str, Any]:
     from fruit_pipeline.results import publishing  # pyarrow is slow to import, so not at parse
 
     run = RunContext.current()
-    featurized, reduced = _metrics(run)
-    model = featurized["model"] if featurized else run.plan["model"]
-    if model is None or reduced is None:
+    metrics, parameters = _metrics(run), run.parameters
+    model = metrics.featurized["model"] if metrics.featurized else run.plan["model"]
+    whole = step_metrics.are_whole(metrics, run.plan, parameters.classifier)
+    if model is None or metrics.reduced is None or not whole:
         raise publication.MetricsError(
             f"The metrics of the run are gone from {run.layout.uri(run.layout.reports)} since they were "
             "verified: trigger a new run."
         )
-    pointer = publication.pointer_to(run.layout, run.run_id, run.plan["features"], model, reduced)
+    pointer = publication.pointer_to(
+        run.layout,
+        run.run_id,
+        run.plan["features"],
+        model,
+        metrics.reduced,
+        classifiers.asked(parameters),
+        classifiers.run_to_name(run.layout.run_key, metrics.trained, run.plan["classifier_run"]),
+    )
     done: dict[str, Any] = publishing.publish(
         run.s3, run.layout, run.owner, pointer, run.plan["pointer_etag"]
     )
@@ -315,15 +337,17 @@ def _is_of_a_result(run: RunContext) -> bool:
 
 
 def _record(run: RunContext, started_at: datetime) -> RunRecord:
-    featurized, reduced = _metrics(run)
+    metrics = _metrics(run)
     return RunRecord(
         run_id=run.run_id,
         started_at=started_at,
         given=run.given,
         plan=run.plan_if_any,
         estimate=run.estimate,
-        featurized=featurized,
-        reduced=reduced,
+        featurized=metrics.featurized,
+        reduced=metrics.reduced,
+        trained=metrics.trained,
+        pointer=run.handed_on(PUBLISH),
         clusters=tuple(run.clusters()),
     )
 

@@ -16,6 +16,7 @@ from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.photos.changes import write_lists
 from fruit_pipeline.photos.known_features import KnownFeatures, finished_sources, usable_sources
 from fruit_pipeline.photos.manifest_merge import Changes
+from fruit_pipeline.results import classifiers
 from fruit_pipeline.results.claims import Owner, claim
 from fruit_pipeline.results.manifests import sources_of
 from fruit_pipeline.results.publication import Current, FeatureIdentity, read_pointer
@@ -91,6 +92,7 @@ def plan(
         features=identity,
         base=_base(current, damage) if known.manifest else None,
         model=_model_of(current, known),
+        classifier_run=classifiers.usable_run(s3, bucket, current, identity),
         pointer_etag=current.etag,
         fewer_components=unattended,
         nothing_new=nothing_new,
@@ -178,8 +180,14 @@ def _features_of(current: Current) -> Any:
 
 
 def _would_be_the_same(current: Current, parameters: RunParameters, unattended: bool) -> bool:
-    """Whether the current result, of the same features, also has the components that are asked for."""
+    """Whether the current result, of the same features, also has the components that are asked for.
+
+    And whether its run was asked for the same classifier, which it need not have got; none asks for nothing.
+    """
     pointer = current.pointer or {}
+    training = classifiers.asked(parameters)
+    if training is not None and pointer.get("training") != training:
+        return False
     # Nothing has changed, so that the result would have as many rows again.
     fewer = unattended and "rows" in pointer
     components = components_kept(pointer.get("rows", 0), parameters.components, fewer)

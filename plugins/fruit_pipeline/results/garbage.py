@@ -1,9 +1,10 @@
 """Remove what no kept result refers to. Reports stay for ever, and photos are never touched.
 
-The pointer names the published runs, and the manifest of each kept one names the feature files that
-it refers to. A run that was never published may still be under way: what it wrote is left alone for
-longer than any run may live. Features that it has finished are left for longer: a later run uses them.
-Both sides of that comparison are S3's own clock. Where a kept manifest cannot be read, nothing is removed.
+The pointer names the published runs. The manifest of each kept one names the feature files that it refers
+to, and its record the classifier, which may be an older run's. A run that was never published may still be
+under way: what it wrote is left alone for longer than any run may live. Features that it has finished are
+left for longer: a later run uses them. Both sides of that comparison are S3's own clock. Where a kept
+manifest cannot be read, nothing is removed.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from fruit_contract.layout import (
+    CLASSIFIERS_PREFIX,
     FEATURES_PREFIX,
     FINISHED_NAME,
     MANIFESTS_PREFIX,
@@ -24,6 +26,7 @@ from fruit_contract.layout import (
 )
 from fruit_pipeline.aws.deletion import delete_objects
 from fruit_pipeline.errors import PipelineError
+from fruit_pipeline.results import recorded_files
 from fruit_pipeline.results.manifests import sources_of
 from fruit_pipeline.results.publication import Current, read_pointer
 from fruit_pipeline.settings.parameters import LONGEST_HOURS
@@ -33,6 +36,7 @@ _OF_RUNS: Final = (
     MANIFESTS_PREFIX,
     REJECTED_PREFIX,
     PCA_MODELS_PREFIX,
+    CLASSIFIERS_PREFIX,
     PCA_OUTPUTS_PREFIX,
 )
 """The prefixes whose next part is a run's key. The output goes last, for a reader who is at it."""
@@ -76,12 +80,13 @@ def collect(s3: Any, bucket: str, keep_runs: int, *, dry_run: bool = False) -> C
         return done
     published, kept = set(current.published), set(current.published[:keep_runs])
     sources = _sources_kept(s3, bucket, current, keep_runs)
+    classifiers = kept | _classifiers_kept(s3, bucket, current, keep_runs)
     for prefix in (*_OF_RUNS, FEATURES_PREFIX):
         folders, markers = _folders(s3, bucket, prefix)
         for folder in folders:
             name = folder.removeprefix(prefix).rstrip("/")
             run = name.partition("=")[2] if prefix == FEATURES_PREFIX else name
-            needed = name in sources if prefix == FEATURES_PREFIX else run in kept
+            needed = name in {FEATURES_PREFIX: sources, CLASSIFIERS_PREFIX: classifiers}.get(prefix, kept)
             objects = [] if needed else list(_objects(s3, bucket, folder))
             if needed or (run not in published and _may_be_wanted(objects, now)):
                 done.kept += 1
@@ -106,6 +111,14 @@ def _sources_kept(s3: Any, bucket: str, current: Current, keep_runs: int) -> set
     """The folders of features that kept runs refer to."""
     kept = (RunLayout(bucket, key) for key in current.published[:keep_runs])
     return {source for layout in kept for source in sources_of(s3, bucket, layout.manifest)}
+
+
+def _classifiers_kept(s3: Any, bucket: str, current: Current, keep_runs: int) -> set[str]:
+    """The runs that have trained the classifiers that kept runs name."""
+    kept = (RunLayout(bucket, key) for key in current.published[:keep_runs])
+    named = {recorded_files.classifier_run_of(s3, layout) for layout in kept}
+    named.add((current.pointer or {}).get("classifier_run"))
+    return {run for run in named if run}
 
 
 def _folders(s3: Any, bucket: str, prefix: str) -> tuple[list[str], dict[str, dict[str, Any]]]:

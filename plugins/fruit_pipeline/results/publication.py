@@ -40,6 +40,14 @@ class FeatureIdentity(TypedDict):
     input_prefix: str
 
 
+class Training(TypedDict):
+    """What a run asks of the train step: where it is the same, so would the classifier be."""
+
+    classifier: str
+    split: str
+    session_pattern: str | None
+
+
 class Published(TypedDict):
     """A run whose result is, or was, the current one."""
 
@@ -65,6 +73,12 @@ class Pointer(TypedDict):
     """Photos that have a row in the result."""
     solver: str
     explained_variance: float
+    training: Training | None
+    """What the run of the result asked for; None where it asked for no classifier."""
+    classifier: str | None
+    """The folder of the current classifier; None where there is none of these features."""
+    classifier_run: str | None
+    """The run that has trained it, which may be an older one."""
     previous: list[Published]
     """What was current before, the newest first."""
 
@@ -124,8 +138,11 @@ def pointer_to(
     features: FeatureIdentity,
     model: ModelFacts,
     reduced: ReduceMetrics,
+    training: Training | None = None,
+    classifier_run: str | None = None,
 ) -> Pointer:
     """The pointer to this run's result. What was current before is added when it is moved."""
+    named = RunLayout(layout.bucket, classifier_run) if classifier_run else None
     return Pointer(
         run_id=run_id,
         run_key=layout.run_key,
@@ -141,6 +158,9 @@ def pointer_to(
         rows=reduced["rows"],
         solver=reduced["solver"],
         explained_variance=reduced["explained_variance"],
+        training=training,
+        classifier=layout.uri(named.classifier) if named else None,
+        classifier_run=classifier_run,
         previous=[],
     )
 

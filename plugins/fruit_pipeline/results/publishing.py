@@ -15,7 +15,8 @@ def publish(s3: Any, layout: RunLayout, owner: Owner, pointer: Pointer, planned_
     It can be repeated at any point: the record is written until the keys are sealed, and never after.
     """
     if not claims.is_sealed(s3, layout):
-        recorded_files.record(s3, layout, sources_of(s3, layout.bucket, layout.manifest))
+        sources = sources_of(s3, layout.bucket, layout.manifest)
+        recorded_files.record(s3, layout, sources, pointer["classifier_run"])
         claims.seal(s3, layout, owner)
     current = move_pointer(s3, layout.bucket, pointer, planned_on)
     copy_to_former_address(s3, layout.bucket)

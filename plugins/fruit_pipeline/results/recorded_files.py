@@ -4,16 +4,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from fruit_contract.layout import FEATURES_PREFIX, RunLayout, split_uri
+from fruit_contract.layout import CLASSIFIERS_PREFIX, FEATURES_PREFIX, RunLayout, split_uri
 from fruit_pipeline.results.publication import Current, read_json, write_json
 
 Files = Mapping[str, Mapping[str, int]]
 """By prefix and by name below it: sizes in bytes."""
 
 
-def record(s3: Any, layout: RunLayout, sources: Iterable[str]) -> None:
-    """Write down what the run's result consists of, and the ``sources`` that its manifest refers to."""
-    files = {prefix: dict(_files(s3, layout.bucket, prefix)) for prefix in _prefixes(layout, sources)}
+def record(s3: Any, layout: RunLayout, sources: Iterable[str], classifier_run: str | None = None) -> None:
+    """Write down what the run's result consists of, and what else it refers to.
+
+    That is the ``sources`` of its manifest, and the classifier that ``classifier_run`` has trained.
+    """
+    prefixes = _prefixes(layout, sources, classifier_run)
+    files = {prefix: dict(_files(s3, layout.bucket, prefix)) for prefix in prefixes}
     # The record lies below one of the prefixes.
     files[layout.manifest].pop(layout.files.removeprefix(layout.manifest), None)
     write_json(s3, layout.bucket, layout.files, files)
@@ -27,27 +31,48 @@ def damaged(s3: Any, bucket: str, current: Current, sources: Iterable[str]) -> d
     if current.pointer is None:
         return {}
     layout = RunLayout(bucket, current.pointer["run_key"])
-    recorded: Files | None = None
-    found = Counter[str]()
-    if "files" in current.pointer:
-        recorded = read_json(s3, *split_uri(current.pointer["files"]))
-        found[layout.manifest] += recorded is None
-    for prefix in _prefixes(layout, sources):
-        files = dict(_files(s3, bucket, prefix))
-        wanted = recorded.get(prefix) if recorded else None
-        if wanted is None:
-            found[prefix] += not files
-        else:
-            found[prefix] += sum(files.get(name) != size for name, size in wanted.items())
+    recorded = _recorded(s3, current)
+    found = Counter({layout.manifest: int("files" in current.pointer and recorded is None)})
+    for prefix in _prefixes(layout, sources, current.pointer.get("classifier_run")):
+        found[prefix] += _lost(s3, bucket, prefix, recorded)
     return dict(+found)
+
+
+def lost(s3: Any, bucket: str, current: Current, prefix: str) -> int:
+    """How many files that the current result has below one prefix are missing or of another size."""
+    return _lost(s3, bucket, prefix, _recorded(s3, current))
+
+
+def classifier_run_of(s3: Any, layout: RunLayout) -> str | None:
+    """The run whose classifier the published result of ``layout`` names, by its record."""
+    recorded: Files = read_json(s3, layout.bucket, layout.files) or {}
+    named = (prefix for prefix in recorded if prefix.startswith(CLASSIFIERS_PREFIX))
+    return next((prefix.removeprefix(CLASSIFIERS_PREFIX).rstrip("/") for prefix in named), None)
+
+
+def _recorded(s3: Any, current: Current) -> Files | None:
+    if current.pointer is None or "files" not in current.pointer:
+        return None
+    recorded: Files | None = read_json(s3, *split_uri(current.pointer["files"]))
+    return recorded
+
+
+def _lost(s3: Any, bucket: str, prefix: str, recorded: Files | None) -> int:
+    files = dict(_files(s3, bucket, prefix))
+    wanted = recorded.get(prefix) if recorded else None
+    if wanted is None:
+        return int(not files)
+    return sum(files.get(name) != size for name, size in wanted.items())
 
 
 def source_prefix(source: str) -> str:
     return f"{FEATURES_PREFIX}{source}/"
 
 
-def _prefixes(layout: RunLayout, sources: Iterable[str]) -> list[str]:
+def _prefixes(layout: RunLayout, sources: Iterable[str], classifier_run: str | None) -> list[str]:
     own = [layout.pca_output, layout.pca_model, layout.manifest, layout.rejected]
+    if classifier_run:
+        own.append(RunLayout(layout.bucket, classifier_run).classifier)
     return own + [source_prefix(source) for source in sorted(sources)]
 
 

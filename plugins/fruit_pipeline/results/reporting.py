@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final
 
+from fruit_contract.classifier import TrainMetrics
 from fruit_contract.report_schema import (
     ClusterFacts,
     Cost,
@@ -47,6 +48,7 @@ def build_report(
     nothing_new = bool(plan and plan["nothing_new"])
     failed = [task["name"] for task in tasks if task["state"] in _FAILED]
     steps = [metrics for metrics in (featurized, reduced) if metrics]
+    learnt = [run.trained] if run.trained else []
     report = Report(
         run_id=run.run_id,
         state="failed" if failed else "success",
@@ -69,6 +71,8 @@ def build_report(
         ),
         model_loads=featurized["model_loads"] if featurized else None,
         model=featurized["model"] if featurized else plan["model"] if plan else None,
+        classifier=run.trained,
+        classifier_run=_classifier_run(run),
         tasks=tasks,
         timing=timing,
         sizing=compared(run.estimate["sizing"], run.cluster, cost) if run.estimate else None,
@@ -77,10 +81,18 @@ def build_report(
         # Without a cluster there is no bill; that nothing was asked for is known, where nothing is new.
         cost=Cost(**{**cost, "actual": 0.0}) if nothing_new and not run.clusters else cost,
         encryption=encryption,
-        versions=_versions(steps),
+        versions=_versions([*steps, *learnt]),
         failure=first_failure(tasks, why),
     )
     return redacted(report)
+
+
+def _classifier_run(run: RunRecord) -> str | None:
+    """As the pointer has it; where nothing is new, the pointer stays as it was planned on."""
+    if run.pointer:
+        named: str | None = run.pointer["classifier_run"]
+        return named
+    return run.plan["classifier_run"] if run.plan and run.plan["nothing_new"] else None
 
 
 def first_failure(tasks: list[TaskTime], why: Mapping[str, str]) -> str | None:
@@ -108,7 +120,7 @@ def _images(run: RunRecord) -> ImageCounts:
     return counts
 
 
-def _versions(steps: Sequence[FeaturizeMetrics | ReduceMetrics]) -> dict[str, str]:
+def _versions(steps: Sequence[FeaturizeMetrics | ReduceMetrics | TrainMetrics]) -> dict[str, str]:
     airflow_side = {
         name: version(name)
         for name in ("apache-airflow", "apache-airflow-providers-amazon", "boto3", "pyarrow")

@@ -44,6 +44,8 @@ class RunPlan(TypedDict):
     base: Base | None
     model: ModelFacts | None
     """Of the features that are used again; None where all are computed."""
+    classifier_run: str | None
+    """The run whose classifier is current, where it takes the features of this run and is whole."""
     pointer_etag: str | None
     """Of ``latest.json`` as it was; publishing moves that one, and no other."""
     fewer_components: bool

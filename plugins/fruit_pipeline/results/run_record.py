@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from fruit_contract.classifier import TrainMetrics
 from fruit_contract.report_schema import ClusterFacts, FeaturizeMetrics, ReduceMetrics
 from fruit_pipeline.results.run_plan import RunEstimate, RunPlan
 
@@ -32,6 +33,9 @@ class RunRecord:
     estimate: RunEstimate | None = None
     featurized: FeaturizeMetrics | None = None
     reduced: ReduceMetrics | None = None
+    trained: TrainMetrics | None = None
+    pointer: Mapping[str, Any] | None = None
+    """What the run has made current."""
     clusters: tuple[ClusterFacts, ...] = ()
     """Every one that the run had, oldest first."""
 

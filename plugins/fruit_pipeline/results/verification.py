@@ -10,11 +10,14 @@ from typing import Any, Final
 
 import pyarrow.compute as pc
 
+from fruit_contract.classifier import CARD_NAME, ClassifierCard, TrainMetrics
 from fruit_contract.layout import RunLayout
 from fruit_contract.manifest import DEAD, LIVE, REJECTED
 from fruit_contract.report_schema import FeaturizeMetrics, ReduceMetrics
 from fruit_contract.variance import components_kept, reaches
 from fruit_pipeline.errors import PipelineError
+from fruit_pipeline.results import pca_matrix
+from fruit_pipeline.results.publication import read_json
 from fruit_pipeline.results.row_sums import RowSums, slice_and_digest
 from fruit_pipeline.results.run_plan import RunPlan
 from fruit_pipeline.results.tables import batches_under, column_under, first_rows_under, rows_of
@@ -32,10 +35,12 @@ def verify(
     plan: RunPlan,
     featurized: FeaturizeMetrics | None,
     reduced: ReduceMetrics,
+    trained: TrainMetrics | None = None,
 ) -> dict[str, int]:
     """Read the run's Parquet and compare it with what was planned and what the steps said.
 
-    ``featurized`` is None where there was nothing to featurize. Returns the counts of processed and
+    ``featurized`` is None where there was nothing to featurize, ``trained`` where no classifier was asked
+    for. Returns the counts of processed and
     rejected images, as read.
     """
     components = components_kept(reduced["rows"], parameters.components, plan["fewer_components"])
@@ -80,6 +85,8 @@ def verify(
         f"{components} components keep {kept:.4f} of the variance, less than minimum_variance "
         f"{parameters.minimum_variance:g}: raise components or lower minimum_variance",
     )
+    if trained is not None:
+        _check_classifier(s3, layout, parameters, plan, trained)
     return {"processed": processed, "rejected": rejected}
 
 
@@ -97,6 +104,44 @@ def _check_featurized(plan: RunPlan, featurized: FeaturizeMetrics) -> None:
         f"the features are of the model {used[:12]}, and the run was planned for {asked[:12]}: the model was "
         "replaced meanwhile, so trigger a new run",
     )
+
+
+def _check_classifier(
+    s3: Any, layout: RunLayout, parameters: RunParameters, plan: RunPlan, trained: TrainMetrics
+) -> None:
+    """The classifier is what was asked for, of this run's features, PCA and labels; or there is none."""
+    card: ClassifierCard | None = read_json(s3, layout.bucket, f"{layout.classifier}{CARD_NAME}")
+    if trained["skipped"]:
+        _require(card is None, f"there is a classifier, but the train step said: {trained['skipped']}")
+        return
+    if card is None:
+        raise VerificationError(
+            f"The result is not published: the train step left no {CARD_NAME} in "
+            f"{layout.uri(layout.classifier)}."
+        )
+    _require(
+        card["run_key"] == layout.run_key, f"the classifier is of the run {card['run_key']}, not of this one"
+    )
+    _require(
+        card["kind"] == trained["kind"] == parameters.classifier,
+        f"the classifier is {card['kind']}, and {parameters.classifier} was asked for",
+    )
+    used, asked = card["model"]["fingerprint"], plan["features"]["fingerprint"]
+    _require(
+        used == asked,
+        f"the classifier is for features of the model {used[:12]}, and the result has those of {asked[:12]}",
+    )
+    matrix = pca_matrix.fingerprint(s3, layout.bucket, layout.pca_model)
+    _require(
+        card["pca"] == matrix,
+        f"the classifier is for the PCA {card['pca'][:12]}, and the result has {matrix[:12]}",
+    )
+    labels = {
+        label for batch in column_under(s3, layout.bucket, layout.pca_output, "label") for label in batch
+    }
+    strange = sorted(set(card["labels"]) - labels)
+    _require(not strange, f"the classifier has labels that the result has not, such as {strange[:1]}")
+    _require(bool(card["labels"]), "the classifier has no labels")
 
 
 class _Names:

@@ -135,6 +135,7 @@ def prefixes(layout: RunLayout, cluster_id: str | None) -> tuple[str, ...]:
         layout.rejected,
         layout.pca_output,
         layout.pca_model,
+        layout.classifier,
         layout.reports,
         *logs,
     )

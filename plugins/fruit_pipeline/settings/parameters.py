@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
+from fruit_contract.classifier import ClassifierKind, SplitKind
 from fruit_contract.layout import INPUT_PREFIX, OUTPUT_PREFIXES
 from fruit_contract.model_files import IMAGE_SIZE_STEP, IMAGE_SIZES, Precision, model_file
 from fruit_pipeline.errors import PipelineError
@@ -166,6 +167,26 @@ _MaxWorkers = Annotated[
     WithJsonSchema({"type": ["integer", "null"], "minimum": 1, "maximum": MOST_WORKERS}),
 ]
 
+
+def _is_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as problem:
+        raise PydanticCustomError(
+            "session_pattern", "it is no regular expression ({problem})", {"problem": str(problem)}
+        ) from None
+    if "{{" in pattern or "}}" in pattern:
+        # It reaches the step through YARN, which takes both for its own.
+        raise PydanticCustomError("session_pattern", "it has two braces side by side, which YARN replaces")
+    return pattern
+
+
+_SessionPattern = Annotated[
+    Annotated[str, Field(max_length=512), AfterValidator(_is_pattern)] | None,
+    _EMPTY_IS_NONE,
+    WithJsonSchema({"type": ["string", "null"], "maxLength": 512}),
+]
+
 _Inventory = Annotated[
     Annotated[str, Field(pattern=_INVENTORY_PATTERN)] | None,
     _EMPTY_IS_NONE,
@@ -208,6 +229,12 @@ class RunParameters(BaseModel):
         le=1.0,
         title="Least variance kept",
         description="Fail the run when the components keep a smaller share of the variance than this.",
+    )
+    classifier: ClassifierKind = Field(
+        "linear",
+        title="Classifier",
+        description="Learn labels from the components: linear (discriminant analysis), a random forest, a "
+        "neural network, or none.",
     )
     workers: _Workers = Field(
         2,
@@ -253,6 +280,19 @@ class RunParameters(BaseModel):
         json_schema_extra=RESULT,
         description="Fit PCA in every run, or (auto) reuse the current model while it explains new "
         "photos to within 1 point as well as its own.",
+    )
+    split: SplitKind = Field(
+        "session",
+        title="Photos held out to judge the classifier",
+        json_schema_extra=RESULT,
+        description="Hold out whole sessions, whole test folders, or photos by a hash of their keys.",
+    )
+    session_pattern: _SessionPattern = Field(
+        None,
+        title="Session of a photo",
+        json_schema_extra=RESULT,
+        description="Regular expression over a photo's key, whose group session, first group or match names "
+        "the session. When empty, film, EXIF or folder tell.",
     )
     clean_dry_run: bool = Field(
         False,

@@ -231,6 +231,8 @@ class PipelineRun:
         )
         self.control = Control(account.aws.emr_url)
         self._results: dict[str, Any] = {}
+        self._has_step = ""
+        """The cluster that the last step was added to."""
 
     def play(self, statements: list[dict[str, Any]], steps: str, lost_in: str | None = None) -> Outcome:
         """Every part with Airflow's role holding ``statements``, until one fails.
@@ -247,7 +249,7 @@ class PipelineRun:
         if lost_in:
             self.control.cause_later(ReclaimSpot(), step=lost_in)
         if steps == "replayed":
-            for name in ("featurize", "reduce"):
+            for name in ("featurize", "reduce", "train"):
                 self.control.cause_later(CompleteStep(), step=name)
         self._notify()
         failed, error = None, None
@@ -272,14 +274,14 @@ class PipelineRun:
         yield "a broken upload", lambda: self._broken_upload(guard)
         yield "create_cluster", lambda: self._create()
         yield "wait_for_cluster", lambda: self._wait(ClusterReadySensor)
-        for task, planned in (("featurize", "featurize_step"), ("pca", "pca_step")):
-            yield f"add_{task}_step", lambda task=task, planned=planned: self._add(task, planned)
+        for task in ("featurize", "pca", "train"):
+            yield f"add_{task}_step", lambda task=task: self._add(task)
             yield (
                 f"wait_for_{task}",
-                lambda task=task, planned=planned: self._wait(
+                lambda task=task: self._wait(
                     StepSensor,
                     step_id=self._results[f"add_{task}_step"],
-                    step=self._results["publish_artifacts"][planned],
+                    step=self._results["publish_artifacts"][f"{task}_step"],
                 ),
             )
         yield "terminate_cluster", self._terminate
@@ -303,13 +305,17 @@ class PipelineRun:
         operator = self._operator(CreateClusterOperator, job_flow_overrides=request, poll_seconds=0)
         return str(operator.execute(self._context()))
 
-    def _add(self, task: str, planned: str) -> str:
-        step = self._results["publish_artifacts"][planned]
+    def _add(self, task: str) -> str:
+        step = self._results["publish_artifacts"][f"{task}_step"]
         operator = self._operator(AddStepOperator, job_flow_id=self._cluster, step=step, poll_seconds=0)
-        return str(operator.execute(self._context()))
+        step_id = str(operator.execute(self._context()))
+        # Spot may have taken the first cluster: the step is where the operator has found the run's.
+        self._has_step = str(operator.job_flow_id)
+        return step_id
 
     def _wait(self, kind: Any, **arguments: Any) -> str:
-        sensor = self._operator(kind, job_flow_id=self._cluster, poke_interval=1, **arguments)
+        cluster = self._has_step if kind is StepSensor else self._cluster
+        sensor = self._operator(kind, job_flow_id=cluster, poke_interval=1, **arguments)
         while not sensor.poke(self._context()):
             time.sleep(0.1)
         return str(sensor.job_flow_id)
@@ -435,7 +441,8 @@ class PipelineRun:
         s3 = self.account.admin("s3")
         older = {"run_key": "older", "run_id": "older", "published_at": "2026-01-01T00:00:00+00:00"}
         s3.put_object(Bucket=BUCKET, Key=LATEST_KEY, Body=json.dumps(older).encode())
-        s3.put_object(Bucket=BUCKET, Key="Results/pca_output/run=older/part-0.parquet", Body=b"")
+        for name in ("pca_output/run=older/part-0.parquet", "classifier/run=older/classifier.json"):
+            s3.put_object(Bucket=BUCKET, Key=f"Results/{name}", Body=b"")
 
     def _reopen(self) -> None:
         """Take back that the run before has finished and sealed what this one takes for its steps' output."""

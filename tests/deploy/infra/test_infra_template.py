@@ -144,6 +144,7 @@ def test_lifecycle_rules_take_what_is_temporary_and_nothing_that_a_result_refers
     kept = (
         layout.pca_output,
         layout.pca_model,
+        layout.classifier,
         layout.report,
         layout.claim,
         layout.files,

@@ -38,7 +38,8 @@ CLUSTER = Cluster(
     nodes=[node(), node()],
     steps=[
         ("featurize", ending("COMPLETED", Start=7, End=7.5)),
-        ("reduce", ending("COMPLETED", Start=13, End=13.5)),
+        ("reduce", ending("COMPLETED", Start=12.5, End=13)),
+        ("train", ending("COMPLETED", Start=13, End=13.5)),
     ],
     limits=CAPACITY,
     instances=["i-1", "i-2"],

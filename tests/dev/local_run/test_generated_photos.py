@@ -23,6 +23,13 @@ def test_photos_are_jpegs_in_folders_named_after_their_label(tmp_path: Path) -> 
             assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (100, 100))
 
 
+def test_every_label_has_two_films_of_as_many_photos(tmp_path: Path) -> None:
+    folder = generated_photos.generate(tmp_path, 4 * len(generated_photos.FRUITS))
+    for label in folder.iterdir():
+        turned = [path for path in label.iterdir() if path.name.startswith("r_")]
+        assert (len(turned), len(list(label.iterdir()))) == (2, 4)
+
+
 def test_no_two_photos_are_alike() -> None:
     apples = [generated_photos.photo(generated_photos.FRUITS[0], number).astype(int) for number in range(4)]
     for number, photo in enumerate(apples):

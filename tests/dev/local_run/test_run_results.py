@@ -35,6 +35,7 @@ def report() -> Any:
         "images_per_second_per_core": 2.0,
         "model_loads": 2,
         "explained_variance": None,
+        "classifier": None,
         "cluster": {"id": "j-1", "release": "emr-7.13.0", "final_state": "TERMINATED"},
         "cost": {"estimate": 1.2, "expected": 0.061, "actual": 0.012, "currency": "EUR"},
         "sizing": {
@@ -122,12 +123,41 @@ def test_a_run_that_found_nothing_new_says_so_and_has_no_cluster(report: Any) ->
 
 def test_where_nothing_was_new_the_current_result_is_fetched(s3: Any, tmp_path: Path) -> None:
     before, now = RunLayout(BUCKET, "a"), RunLayout(BUCKET, "b")
-    for key in (before.variance_plot, f"{before.pca_output}part-0.parquet", before.report):
+    older = RunLayout(BUCKET, "older").classifier
+    result = (before.variance_plot, f"{before.pca_output}part-0.parquet", before.report)
+    for key in (*result, f"{older}classifier.json", f"{older}pipeline/stages/part-0"):
         s3.put_object(Bucket=BUCKET, Key=key, Body=b"a")
     publish(s3, "a", None)
-    write_json(s3, BUCKET, now.report, {"nothing_new": True})
+    report = {"nothing_new": True, "classifier_run": "older"}
+    write_json(s3, BUCKET, now.report, report)
 
-    assert results.fetch(s3, now, tmp_path) == {"nothing_new": True}
+    assert results.fetch(s3, now, tmp_path) == report
 
-    latest = {path.relative_to(tmp_path / "latest").as_posix() for path in tmp_path.rglob("*.*")}
+    folder = tmp_path / "latest"
+    latest = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert latest >= {"report.json", "variance.png", "pca_output/part-0.parquet"}
+    assert latest >= {"classifier/classifier.json", "classifier/pipeline/stages/part-0"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "linear, 93.5% of labels right by session"),
+        ({"skipped": "There is 1 label."}, "none: There is 1 label."),
+        ({"judged": None}, "linear, not judged"),
+        (
+            {"gate": {"passed": False, "reason": "It is worse."}},
+            "linear, 93.5% of labels right by session; the former one stays current: It is worse.",
+        ),
+    ],
+)
+def test_one_line_says_how_good_the_classifier_is_or_why_there_is_none(
+    report: Any, changes: dict[str, Any], words: str
+) -> None:
+    trained = {
+        "skipped": None,
+        "kind": "linear",
+        "judged": {"split": "session", "top1": 0.9349},
+        "gate": {"passed": True, "reason": "It is the first."},
+    }
+    assert shown({**report, "classifier": {**trained, **changes}})["classifier"] == words

@@ -1,5 +1,6 @@
 """Artifacts are uploaded once, under keys that only their content decides."""
 
+import json
 import zipfile
 from dataclasses import replace
 from io import BytesIO
@@ -11,7 +12,7 @@ import pytest
 from fruit_contract.model_files import FACTS_FILE, MODEL_FILES
 from fruit_pipeline.cluster import artifacts
 from tests.conftest import REPOSITORY, modules_of_the_steps
-from tests.fruit_pipeline.conftest import BUCKET
+from tests.fruit_pipeline.conftest import BUCKET, FEATURES, MODEL
 
 
 @pytest.fixture
@@ -106,3 +107,14 @@ def test_a_python_travels_only_where_the_nodes_have_none(s3: Any, built: dict[st
         artifacts.MissingArtifactError, match=r"python.tar.gz is missing: build it with `make interpreter`"
     ):
         publish(s3, built)
+
+
+def test_the_facts_of_a_model_are_those_that_the_featurize_step_reports(tmp_path: Path) -> None:
+    (tmp_path / FACTS_FILE).write_text(json.dumps({"name": MODEL["name"], "weights": MODEL["weights"]}))
+    assert artifacts.model_facts(tmp_path, FEATURES) == MODEL
+    (tmp_path / FACTS_FILE).write_text("{}")
+    found = artifacts.model_facts(tmp_path, FEATURES)
+    file = MODEL_FILES["litert", "float32"]
+    assert (found["name"], found["weights"]) == (file, f"given by the user ({file})")
+    with pytest.raises(artifacts.MissingArtifactError, match=r"model\.json is missing: build it with `make"):
+        artifacts.model_facts(tmp_path / "nowhere", FEATURES)

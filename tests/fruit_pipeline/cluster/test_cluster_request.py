@@ -1,5 +1,6 @@
 """The RunJobFlow request is all Spot, tagged, and made of the parameters alone."""
 
+import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +14,24 @@ from fruit_pipeline.cluster.artifacts import ArtifactUris
 from fruit_pipeline.cluster.cluster_request import job_flow
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import RunParameters
-from tests.fruit_pipeline.conftest import planned
+from tests.fruit_pipeline.conftest import MODEL, planned
 
 URIS = ArtifactUris(
     "s3://b/f.py",
     "s3://b/r.py",
+    "s3://b/t.py",
     "s3://b/code.zip",
     "s3://b/model/",
     "s3://b/runtime.tar.gz",
     "s3://b/hard_lifetime.sh",
 )
+
+
+def train_step(*arguments: Any) -> Any:
+    return step_requests.train_step(*arguments, MODEL)
+
+
+STEPS = (step_requests.featurize_step, step_requests.reduce_step, train_step)
 
 
 def built(**changes: Any) -> dict[str, Any]:
@@ -59,7 +68,7 @@ def test_the_settings_of_the_workers_are_the_clusters_own() -> None:
     assert given["spark-defaults"]["spark.pyspark.python"] == "/usr/bin/python3.11"
 
 
-@pytest.mark.parametrize("build", [step_requests.featurize_step, step_requests.reduce_step])
+@pytest.mark.parametrize("build", STEPS)
 def test_on_a_release_without_a_new_python_the_steps_bring_theirs_and_notebooks_keep_the_nodes(
     build: Any,
 ) -> None:
@@ -74,7 +83,7 @@ def test_on_a_release_without_a_new_python_the_steps_bring_theirs_and_notebooks_
     assert "spark.yarn.appMasterEnv.PYSPARK_PYTHON=./python/bin/python3.11" in args
 
 
-@pytest.mark.parametrize("build", [step_requests.featurize_step, step_requests.reduce_step])
+@pytest.mark.parametrize("build", STEPS)
 def test_on_the_other_releases_the_steps_take_the_nodes_python(build: Any) -> None:
     args = build(RunParameters(bucket="fruits-test"), RunLayout("fruits-test", "run-1"), URIS, planned())
     assert "spark.archives=s3://b/runtime.tar.gz#runtime" in args["HadoopJarStep"]["Args"]
@@ -95,14 +104,19 @@ def test_interactive_time_counts_in_every_limit_and_brings_its_applications() ->
     (action,) = request["BootstrapActions"]
     tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
     assert action["ScriptBootstrapAction"]["Args"] == ["150"]
-    assert (tags["max_hours"], tags["interactive_minutes"]) == ("2.5", "60")
+    assert (tags["max_hours"], tags["interactive_minutes"], tags["last_step"]) == ("2.5", "60", "train")
     assert request["AutoTerminationPolicy"] == {"IdleTimeout": 3600}
     assert [each["Name"] for each in request["Applications"]] == ["Spark", "JupyterHub", "TensorFlow"]
 
 
 def test_without_interactive_time_nothing_of_it_is_asked_for() -> None:
     assert [each["Name"] for each in built()["Applications"]] == ["Spark"]
-    assert "interactive_minutes" not in {tag["Key"] for tag in built()["Tags"]}
+    assert not {"interactive_minutes", "last_step"} & {tag["Key"] for tag in built()["Tags"]}
+
+
+def test_interactive_time_begins_after_the_last_step_that_the_run_has() -> None:
+    tags = {tag["Key"]: tag["Value"] for tag in built(interactive_minutes=60, classifier="none")["Tags"]}
+    assert tags["last_step"] == "reduce"
 
 
 @pytest.mark.parametrize("arguments", [[], ["0"], ["-5"], ["3 hours"], ["1.5"]])
@@ -223,7 +237,7 @@ def test_several_subnets_and_the_stacks_security_groups_reach_the_request() -> N
     assert instances["ServiceAccessSecurityGroup"] == "sg-2"
 
 
-@pytest.mark.parametrize("build", [step_requests.featurize_step, step_requests.reduce_step])
+@pytest.mark.parametrize("build", STEPS)
 def test_a_step_names_the_runs_own_keys(build: Any) -> None:
     step = build(RunParameters(bucket="fruits-test"), RunLayout("fruits-test", "run-1"), URIS, planned())
     args = step["HadoopJarStep"]["Args"]
@@ -237,6 +251,42 @@ def test_a_step_names_the_runs_own_keys(build: Any) -> None:
 def test_there_is_no_featurize_step_where_there_is_nothing_to_featurize() -> None:
     parameters, layout = RunParameters(bucket="fruits-test"), RunLayout("fruits-test", "run-1")
     assert step_requests.featurize_step(parameters, layout, URIS, planned(3, new=0, reused=3)) is None
+
+
+def words_of(step: dict[str, Any] | None) -> dict[str, str]:
+    """Of the train step: its arguments by their flags."""
+    assert step is not None
+    args = step["HadoopJarStep"]["Args"]
+    own = args[args.index(URIS.train) + 1 :]
+    pairs = zip(own[::2], own[1::2], strict=False)
+    return dict(pairs)
+
+
+def test_there_is_no_train_step_where_no_classifier_is_asked_for() -> None:
+    parameters = RunParameters(bucket="fruits-test", classifier="none")
+    assert train_step(parameters, RunLayout("fruits-test", "run-1"), URIS, planned()) is None
+
+
+def test_the_train_step_is_told_what_was_asked_for_and_of_which_model_the_features_are() -> None:
+    parameters = RunParameters(bucket="fruits-test", classifier="forest", split="hash")
+    words = words_of(train_step(parameters, RunLayout("fruits-test", "run-1"), URIS, planned()))
+    assert (words["--classifier"], words["--split"], words["--run-key"]) == ("forest", "hash", "run-1")
+    assert json.loads(words["--model-facts"]) == MODEL
+    assert words["--rows"] == "s3://fruits-test/Results/pca_output/run=run-1/"
+    assert words["--output"] == "s3://fruits-test/Results/classifier/run=run-1/"
+    assert not {"--current", "--session-pattern"} & words.keys()
+
+
+def test_the_train_step_gets_the_current_classifier_to_hold_its_own_against() -> None:
+    layout, plan = RunLayout("fruits-test", "run-1"), planned(classifier_run="run-0")
+    words = words_of(train_step(RunParameters(bucket="fruits-test"), layout, URIS, plan))
+    assert words["--current"] == "s3://fruits-test/Results/classifier/run=run-0/"
+
+
+def test_a_session_pattern_may_begin_with_a_hyphen() -> None:
+    parameters = RunParameters(bucket="fruits-test", session_pattern=r"-r\d+ (.*)")
+    step = train_step(parameters, RunLayout("fruits-test", "run-1"), URIS, planned())
+    assert step["HadoopJarStep"]["Args"][-1] == r"--session-pattern=-r\d+ (.*)"
 
 
 def test_a_few_bad_photos_beside_known_ones_do_not_fail_the_featurize_step() -> None:
@@ -261,7 +311,7 @@ def test_the_current_model_is_offered_where_it_may_be_used_again(
     assert ("s3://fruits-test/model" in step["HadoopJarStep"]["Args"]) is offered
 
 
-@pytest.mark.parametrize("build", [step_requests.featurize_step, step_requests.reduce_step])
+@pytest.mark.parametrize("build", STEPS)
 def test_a_step_ends_itself_at_max_step_hours_and_is_not_started_twice(build: Any) -> None:
     parameters = RunParameters(bucket="fruits-test", max_step_hours=1.5)
     args = build(parameters, RunLayout("fruits-test", "run-1"), URIS, planned())["HadoopJarStep"]["Args"]

@@ -25,10 +25,10 @@ from local_aws.emr.api_errors import ApiError
 from local_aws.emr.validation import validate
 from tests.conftest import REPOSITORY
 from tests.fruit_pipeline.cluster.emr_rules import RULES, Rule
-from tests.fruit_pipeline.conftest import planned
+from tests.fruit_pipeline.conftest import MODEL, planned
 
 BUCKET = "fruits-test"
-URIS = ArtifactUris(*(f"s3://{BUCKET}/artifacts/{'0' * 64}/{name}" for name in "abcdefg"))
+URIS = ArtifactUris(*(f"s3://{BUCKET}/artifacts/{'0' * 64}/{name}" for name in "abcdefgh"))
 MARKETS = ("spot", "spot-or-on-demand", "on-demand")
 
 
@@ -95,15 +95,16 @@ def test_every_request_keeps_to_every_rule(
 @given(parameters(), run_ids)
 def test_every_step_keeps_to_every_rule(wanted: RunParameters, run_id: str) -> None:
     layout = RunLayout(BUCKET, run_id)
-    both = [
-        build(wanted, layout, URIS, planned())
-        for build in (step_requests.featurize_step, step_requests.reduce_step)
+    steps = [
+        step_requests.featurize_step(wanted, layout, URIS, planned()),
+        step_requests.reduce_step(wanted, layout, URIS, planned()),
+        step_requests.train_step(wanted, layout, URIS, planned(), MODEL),
     ]
-    call = {"JobFlowId": "j-1", "Steps": both}
+    call = {"JobFlowId": "j-1", "Steps": steps}
     assert botocore_says("AddJobFlowSteps", call) == ""
     validate("AddJobFlowSteps", call)
-    rules.check_steps(both, active=0, concurrency=1)
-    request = job_flow(wanted, Deployment(), URIS.hard_lifetime, "d", run_id) | {"Steps": both}
+    rules.check_steps(steps, active=0, concurrency=1)
+    request = job_flow(wanted, Deployment(), URIS.hard_lifetime, "d", run_id) | {"Steps": steps}
     assert [rule.name for rule in RULES if not rule.holds(request)] == []
 
 

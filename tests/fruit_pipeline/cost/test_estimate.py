@@ -15,7 +15,7 @@ from fruit_pipeline.cost.budget import BudgetError, check_budget
 from fruit_pipeline.cost.estimate import Workload
 from fruit_pipeline.cost.invoice import NodeUse, invoice_lines, total_usd
 from fruit_pipeline.cost.prices import PriceError
-from fruit_pipeline.cost.step_times import Workers, featurize_seconds, reduce_seconds
+from fruit_pipeline.cost.step_times import Workers, featurize_seconds, reduce_seconds, train_seconds
 from fruit_pipeline.settings import instance_types
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import WORKER_TYPES, RunParameters
@@ -132,8 +132,8 @@ def test_the_requests_are_those_of_the_files_that_the_steps_write(
     assert (image_partitions(images, cores), output_partitions(images, cores)) == (features, outputs)
     use = estimate.s3_use(RunParameters(), Workload(images, 0), hours=0)
     megabytes = images * (1280 + 256) * 4 / 5e6
-    lists = images / 1000 + 6 * (features / 1000 + 1)
-    assert features + outputs < use.puts <= 100 + lists + 3 * (features + outputs) + 1.1 * megabytes
+    lists = images / 1000 + 8 * (features / 1000 + 1)
+    assert features + outputs < use.puts <= 200 + lists + 3 * (features + outputs) + 1.1 * megabytes
     assert images < use.gets <= 300 + images + 20 * (features + outputs)
 
 
@@ -145,7 +145,7 @@ def test_photos_that_are_known_are_not_read_but_their_feature_files_are() -> Non
     assert few.gb_months == many.gb_months
     # Reduced once more, all of them may be compacted: only the photos themselves are left out.
     vectors = 87_000 * 1280 * 4 / 2**20 / 5
-    assert vectors < few.puts < 100 + 1.2 * vectors + 7 * files
+    assert vectors < few.puts < 200 + 1.2 * vectors + 9 * files
 
 
 def test_a_run_that_only_reduces_makes_no_features() -> None:
@@ -289,8 +289,11 @@ def test_the_expected_hours_are_those_of_the_steps_and_of_what_is_around_them() 
     # One core of the eight is the driver's.
     workers = Workers(executors=2, tasks=8, cores=7, raw_images_per_second=27)
     steps = featurize_seconds(workers, photos.images, 0) + reduce_seconds(workers, photos.rows)
-    around = speeds.START_SECONDS + 2 * speeds.STEP_SECONDS + speeds.END_SECONDS
+    steps += train_seconds(workers, photos.rows, "linear")
+    around = speeds.START_SECONDS + 3 * speeds.STEP_SECONDS + speeds.END_SECONDS
     assert 3600 * hours == pytest.approx(steps + around)
+    untrained = estimate.expected_hours(RunParameters(classifier="none"), photos)
+    assert untrained < hours < estimate.expected_hours(RunParameters(classifier="forest"), photos)
     assert estimate.expected_hours(RunParameters(engine="keras"), photos) > 2 * hours
 
 

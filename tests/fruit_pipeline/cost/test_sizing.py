@@ -187,8 +187,8 @@ def test_the_types_to_choose_from_are_those_the_region_has_a_price_for() -> None
             {"deadline_minutes": 10},
             1_000_000,
             r"No fleet handles 1,000,000 images within deadline_minutes 10 and budget_eur 10: "
-            r"the fastest that budget_eur allows, 7 m6g.xlarge, takes 37 minutes; "
-            r"raise deadline_minutes to 38\.",
+            r"the fastest that budget_eur allows, 7 m6g.xlarge, takes 39 minutes; "
+            r"raise deadline_minutes to 40\.",
         ),
         (
             {"budget_eur": 1},
@@ -217,7 +217,7 @@ def test_a_refusal_names_the_nearest_fleet_and_the_parameter_to_change(
 def test_the_arithmetic_is_told_with_its_figures() -> None:
     words = sizing.explained(RunParameters(), photos(113_400))
     assert words.startswith(
-        "2 m6g.xlarge: 113,400 images at 25 a second and core on 7 cores; the steps take 13."
+        "2 m6g.xlarge: 113,400 images at 25 a second and core on 7 cores; the steps take 14."
     )
     assert words.endswith("deadline_minutes is 60.")
 

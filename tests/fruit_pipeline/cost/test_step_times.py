@@ -2,8 +2,9 @@
 
 import pytest
 
+from fruit_contract.classifier import CLASSIFIERS, NO_CLASSIFIER
 from fruit_pipeline.cost import speeds
-from fruit_pipeline.cost.step_times import Workers, featurize_seconds, reduce_seconds
+from fruit_pipeline.cost.step_times import Workers, featurize_seconds, reduce_seconds, train_seconds
 
 RAW = speeds.RAW_IMAGES_PER_SECOND
 MANY = 1_000_000
@@ -31,6 +32,16 @@ def test_a_step_over_nothing_is_its_start() -> None:
     start = speeds.LAUNCH_SECONDS + speeds.EXECUTOR_SECONDS + speeds.PYTHON_SECONDS
     assert featurize_seconds(workers(2), 0, 0) == pytest.approx(start)
     assert reduce_seconds(workers(2), 0) == pytest.approx(start + speeds.SOLVE_SECONDS)
+
+
+@pytest.mark.parametrize("classifier", sorted({*CLASSIFIERS} - {NO_CLASSIFIER}))
+def test_a_classifier_takes_its_start_and_a_time_for_each_row(classifier: str) -> None:
+    start, one, slow = (
+        train_seconds(workers(2, raw=raw), rows, classifier)
+        for raw, rows in ((RAW, 0), (RAW, MANY), (RAW / 3, 0))
+    )
+    assert one - start == pytest.approx(MANY / speeds.TRAINED_ROWS_PER_SECOND[classifier] / 2)
+    assert slow == pytest.approx(3 * start)
 
 
 def test_a_photo_is_fetched_decoded_and_written_besides() -> None:

@@ -108,7 +108,20 @@ def test_verify_refuses_a_run_that_is_not_encrypted_before_it_reads_the_result(
 ) -> None:
     in_task(params, plan=planned(3))
     s3.delete_bucket_encryption(Bucket=BUCKET)
+    for key in (layout.featurize_metrics, layout.reduce_metrics, layout.train_metrics):
+        write_json(s3, BUCKET, key, {})
+    with pytest.raises(AirflowFailException, match=r"3 of 3 objects of the run .* are not encrypted"):
+        tasks.verify()
+
+
+@pytest.mark.parametrize("classifier", ["linear", "none"])
+def test_verify_asks_for_the_metrics_of_the_steps_that_the_run_has(
+    params: dict[str, Any], s3: Any, layout: RunLayout, in_task: InTask, classifier: str
+) -> None:
+    in_task({**params, "classifier": classifier}, plan=planned(3))
+    s3.delete_bucket_encryption(Bucket=BUCKET)
     for key in (layout.featurize_metrics, layout.reduce_metrics):
         write_json(s3, BUCKET, key, {})
-    with pytest.raises(AirflowFailException, match=r"2 of 2 objects of the run .* are not encrypted"):
+    sentence = "The steps left no metrics" if classifier == "linear" else "are not encrypted"
+    with pytest.raises(AirflowFailException, match=sentence):
         tasks.verify()

@@ -34,6 +34,7 @@ from hypothesis.stateful import (
 )
 from moto import mock_aws
 
+from fruit_contract.classifier import CARD_NAME
 from fruit_contract.layout import (
     ATTEMPT_NAME,
     CARRIED_NAME,
@@ -48,10 +49,16 @@ from fruit_pipeline.errors import UnreadableError
 from fruit_pipeline.photos import planner
 from fruit_pipeline.photos.manifest_merge import Row
 from fruit_pipeline.photos.planner import TooFewImagesError
-from fruit_pipeline.results import garbage, publishing, verification
+from fruit_pipeline.results import classifiers, garbage, publishing, verification
 from fruit_pipeline.results.claims import ClaimError, Owner, check_open
 from fruit_pipeline.results.manifests import MANIFEST_SCHEMA, sources_of
-from fruit_pipeline.results.publication import PublicationError, pointer_to, read_pointer, write_json
+from fruit_pipeline.results.publication import (
+    PublicationError,
+    pointer_to,
+    read_json,
+    read_pointer,
+    write_json,
+)
 from fruit_pipeline.results.recorded_files import damaged, source_prefix
 from fruit_pipeline.results.run_plan import RunPlan
 from fruit_pipeline.results.tables import batches_of, batches_under, keys_under
@@ -182,14 +189,14 @@ class Histories(RuleBasedStateMachine):
         with self._mortal(crash):
             self._plan(owner, fresh, size, components)
 
-    @rule(owner=OWNERS, size=SIZES, components=COMPONENTS, crash=CRASHES)
-    def run(self, owner: Owner, size: int, components: int, crash: int) -> None:
+    @rule(owner=OWNERS, size=SIZES, components=COMPONENTS, crash=CRASHES, passes=st.booleans())
+    def run(self, owner: Owner, size: int, components: int, crash: int, passes: bool) -> None:
         """A whole one, that nothing overlaps."""
         waiting = len(self.runs)
         self._plan(owner, False, size, components)
         if self.runs[waiting:] or (self.runs and self.runs[-1].owner == owner):
             self.runs.insert(0, self.runs.pop())
-            self.end(0, crash)
+            self.end(0, crash, passes)
 
     @precondition(lambda self: self.runs)
     @rule(which=st.integers(0, 2))
@@ -208,8 +215,8 @@ class Histories(RuleBasedStateMachine):
                 self._reduce(run, compacts)
 
     @precondition(lambda self: self.runs)
-    @rule(which=st.integers(0, 2), crash=CRASHES)
-    def end(self, which: int, crash: int) -> None:
+    @rule(which=st.integers(0, 2), crash=CRASHES, passes=st.booleans())
+    def end(self, which: int, crash: int, passes: bool) -> None:
         """Work it off, verify, and publish, again after a crash; refused if another was quicker."""
         run = self.runs.pop(which % len(self.runs))
         overtaken = read_pointer(self.s3, BUCKET, unreadable=True).etag != run.planned["pointer_etag"]
@@ -232,7 +239,11 @@ class Histories(RuleBasedStateMachine):
                 assert overtaken or self.harms, "a run that nothing disturbed must be right"
                 return
             model = featurized["model"] if featurized else run.planned["model"]
-            pointer = pointer_to(run.layout, run.owner.run_id, run.planned["features"], model, reduced)
+            trained = self._train(run, passes)
+            named = classifiers.run_to_name(run.layout.run_key, trained, run.planned["classifier_run"])
+            asked = classifiers.asked(self._parameters(False, run.size, run.components))
+            features = run.planned["features"]
+            pointer = pointer_to(run.layout, run.owner.run_id, features, model, reduced, asked, named)
             for attempt in (crash, NO_CRASH):
                 with self._mortal(attempt):
                     self._publish(run, pointer, overtaken)
@@ -292,8 +303,9 @@ class Histories(RuleBasedStateMachine):
         """An object that the pointer leads to. What only changes is found by its checksum when it is read."""
         layout = RunLayout(BUCKET, self.published[-1].layout.run_key)
         prefixes = [layout.manifest, FEATURES_PREFIX, LATEST_KEY]
+        named = self._named_classifier()
         if how != "changed":
-            prefixes += [layout.pca_output, layout.pca_model, layout.rejected]
+            prefixes += [layout.pca_output, layout.pca_model, layout.rejected, *named]
         keys = [key for prefix in prefixes for key in keys_under(self.client, BUCKET, prefix)]
         key = keys[which % len(keys)]
         with suppress(UnreadableError):
@@ -307,13 +319,30 @@ class Histories(RuleBasedStateMachine):
         else:
             # The first page: after the magic number and the page's header.
             self.client.put_object(Bucket=BUCKET, Key=key, Body=body[:30] + b"\xff\x00\xff" + body[33:])
-        of_result = (layout.manifest, layout.pca_output, layout.pca_model, layout.rejected, *sources)
+        own = (layout.manifest, layout.pca_output, layout.pca_model, layout.rejected)
+        of_result = (*own, *named, *sources)
         self.visibly_harmed |= how != "changed" and key.startswith(of_result)
         self.harmed += 1
         self.harms += 1
         self.made.clear()
 
+    def _named_classifier(self) -> list[str]:
+        """The prefix of the classifier that is current, if there is one."""
+        pointer = read_pointer(self.client, BUCKET, unreadable=True).pointer or {}
+        run = pointer.get("classifier_run")
+        return [RunLayout(BUCKET, run).classifier] if run else []
+
     # --- what must hold --------------------------------------------------------------------------
+
+    @invariant()
+    def the_current_classifier_is_of_the_features_of_the_current_result(self) -> None:
+        if self.harmed:
+            return
+        for prefix in self._named_classifier():
+            pointer = read_pointer(self.client, BUCKET).pointer
+            card = read_json(self.client, BUCKET, f"{prefix}{CARD_NAME}")
+            assert pointer
+            assert card["image_size"] == pointer["features"]["image_size"]
 
     @invariant()
     def the_current_result_is_whole_and_has_each_photo_once(self) -> None:
@@ -520,6 +549,11 @@ class Histories(RuleBasedStateMachine):
             "explained_variance": 1.0,
             "explained_variance_ratio": [1.0 / run.components] * run.components,
         }
+
+    def _train(self, run: Run, passes: bool) -> Any:
+        """The metrics of the step, whose classifier says of which image size it is."""
+        write_json(self.client, BUCKET, f"{run.layout.classifier}{CARD_NAME}", {"image_size": run.size})
+        return {"skipped": None, "gate": {"passed": passes}}
 
     def _features(self, source: str) -> dict[str, float]:
         """What a source holds by key."""

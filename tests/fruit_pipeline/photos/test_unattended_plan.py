@@ -11,6 +11,7 @@ from fruit_contract.model_files import model_file
 from fruit_pipeline.cluster.artifacts import ArtifactUris
 from fruit_pipeline.cluster.step_requests import reduce_step
 from fruit_pipeline.photos import planner
+from fruit_pipeline.results import classifiers
 from fruit_pipeline.results.claims import Owner
 from fruit_pipeline.results.run_plan import RunPlan
 from fruit_pipeline.settings.deployment import Deployment
@@ -46,7 +47,7 @@ def test_it_keeps_the_most_components_that_the_photos_allow_and_says_so(
         "There are 3 images, too few for components=256: this run, which nobody has asked for, keeps the "
         "most that they allow, at most 2."
     )
-    uris = ArtifactUris(*("s3://b/a",) * 6)
+    uris = ArtifactUris(*("s3://b/a",) * 7)
     step = reduce_step(PARAMETERS, RunLayout(BUCKET, "night"), uris, planned)
     assert "--fewer-components" in step["HadoopJarStep"]["Args"]
 
@@ -90,6 +91,28 @@ def test_it_is_refused_where_the_photos_of_a_result_are_gone(s3: Any, deployment
 def test_nothing_is_new_when_the_result_has_the_most_already(
     current: dict[str, Any], unattended: bool, same: bool
 ) -> None:
-    pointer = {"solver": "blocks", "explained_variance": 1.0, **current}
+    training = classifiers.asked(PARAMETERS)
+    pointer = {"solver": "blocks", "explained_variance": 1.0, "training": training, **current}
     found = planner._would_be_the_same(planner.Current(pointer, "etag"), PARAMETERS, unattended)
     assert found is same
+
+
+@pytest.mark.parametrize(
+    ("given", "before", "same"),
+    [
+        ("linear", {"classifier": "linear"}, True),
+        ("forest", {"classifier": "linear"}, False),
+        ("linear", {"classifier": "linear", "split": "hash"}, False),
+        ("linear", None, False),
+        ("none", None, True),
+        ("none", {"classifier": "linear"}, True),
+    ],
+    ids=["the same", "another kind", "another split", "none before", "none at all", "none any more"],
+)
+def test_nothing_is_new_when_the_classifier_that_is_asked_for_was_asked_for_before(
+    given: Any, before: dict[str, Any] | None, same: bool
+) -> None:
+    parameters = PARAMETERS.model_copy(update={"classifier": given})
+    training = before and {**classifiers.asked(PARAMETERS), **before}  # type: ignore[dict-item]
+    pointer = {"solver": "blocks", "explained_variance": 1.0, "components": 256, "training": training}
+    assert planner._would_be_the_same(planner.Current(pointer, "etag"), parameters, False) is same

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from fruit_contract.layout import FEATURES_PREFIX, LATEST_KEY, RunLayout
+from fruit_contract.layout import CLASSIFIERS_PREFIX, FEATURES_PREFIX, LATEST_KEY, RunLayout
 from fruit_contract.manifest import DEAD, LIVE
 from fruit_pipeline.photos.manifest_merge import Row
 from fruit_pipeline.results import garbage
-from fruit_pipeline.results.publication import read_pointer
+from fruit_pipeline.results.publication import read_pointer, write_json
+from fruit_pipeline.results.recorded_files import record
 from tests.fruit_pipeline.conftest import BUCKET
 from tests.fruit_pipeline.photos.test_changes import put_manifest
 from tests.fruit_pipeline.results.test_publication import publish
@@ -40,6 +41,7 @@ def leave_files(s3: Any, layout: RunLayout) -> None:
         f"{layout.rejected}part-0.parquet",
         f"{layout.pca_output}part-0.parquet",
         f"{layout.pca_model}metadata/part-00000",
+        f"{layout.classifier}classifier.json",
         layout.report,
     ):
         s3.put_object(Bucket=BUCKET, Key=key, Body=b"12345")
@@ -59,9 +61,9 @@ def test_runs_beyond_the_kept_ones_go_and_their_reports_stay(s3: Any) -> None:
     done = garbage.collect(s3, BUCKET, keep_runs=2)
     assert of_run(s3, "a") == {layouts[0].report}
     assert of_run(s3, "b") == {layouts[1].report}
-    assert all(len(of_run(s3, name)) == 8 for name in "cd")
-    assert len(done.removed) == 12
-    assert (done.objects, done.kept) == (14, 12)
+    assert all(len(of_run(s3, name)) == 9 for name in "cd")
+    assert len(done.removed) == 14
+    assert (done.objects, done.kept) == (16, 14)
     assert LATEST_KEY in keys(s3)
 
 
@@ -72,6 +74,29 @@ def test_features_that_a_kept_result_refers_to_stay_whoever_wrote_them(s3: Any) 
     garbage.collect(s3, BUCKET, keep_runs=1)
     assert {key.split("/")[2] for key in keys(s3, FEATURES_PREFIX)} == {"run=a", "run=b", "run=c"}
     assert {key.split("/")[2] for key in keys(s3, "Results/manifest/")} == {"run=c"}
+
+
+def test_a_classifier_stays_while_a_kept_result_names_it_whoever_trained_it(s3: Any) -> None:
+    for name, classifier_run in {"a": "a", "b": "a", "c": "c", "d": "c"}.items():
+        record(s3, put_run(s3, name), [], classifier_run)
+    kept = {3: {"a", "b", "c", "d"}, 2: {"c", "d"}, 1: {"c", "d"}}
+    for keep_runs, runs in kept.items():
+        garbage.collect(s3, BUCKET, keep_runs)
+        left = {key.split("/")[2] for key in keys(s3, CLASSIFIERS_PREFIX)}
+        assert left == {f"run={run}" for run in runs}
+
+
+def test_the_current_classifier_stays_though_the_record_of_its_result_is_lost(s3: Any) -> None:
+    put_run(s3, "a")
+    layout, etag = put_run(s3, "b"), read_pointer(s3, BUCKET).etag
+    write_json(s3, BUCKET, LATEST_KEY, {**read_pointer(s3, BUCKET).pointer, "classifier_run": "a"})  # type: ignore[dict-item]
+    assert read_pointer(s3, BUCKET).etag != etag
+    garbage.collect(s3, BUCKET, keep_runs=1)
+    assert of_run(s3, "a") == {
+        RunLayout(BUCKET, "a").report,
+        f"{RunLayout(BUCKET, 'a').classifier}classifier.json",
+    }
+    assert f"{layout.classifier}classifier.json" in keys(s3)
 
 
 def test_compacted_features_go_when_nothing_refers_to_them(s3: Any) -> None:
@@ -97,7 +122,7 @@ def test_a_run_that_may_be_under_way_is_left_alone_for_two_days(
     monkeypatch.setattr(garbage, "_now", lambda s3, bucket: later)
     garbage.collect(s3, BUCKET, keep_runs=1)
     assert of_run(s3, "unpublished") == {other.report}
-    assert len(of_run(s3, "a")) == 8
+    assert len(of_run(s3, "a")) == 9
 
 
 def test_a_dry_run_says_the_same_and_removes_nothing(s3: Any) -> None:
@@ -107,7 +132,7 @@ def test_a_dry_run_says_the_same_and_removes_nothing(s3: Any) -> None:
     dry = garbage.collect(s3, BUCKET, keep_runs=1, dry_run=True)
     assert keys(s3) == before
     assert dry == garbage.collect(s3, BUCKET, keep_runs=1)
-    assert str(dry).startswith("12 folders that no kept result refers to, with 14 objects")
+    assert str(dry).startswith("14 folders that no kept result refers to, with 16 objects")
 
 
 def test_without_a_result_nothing_is_removed(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:

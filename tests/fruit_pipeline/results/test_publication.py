@@ -54,6 +54,14 @@ def test_the_first_result_is_published_where_there_was_none(s3: Any) -> None:
     assert moved["previous"] == []
 
 
+def test_the_pointer_names_the_classifier_and_the_run_that_has_trained_it() -> None:
+    layout = RunLayout(BUCKET, "b")
+    older = pointer_to(layout, "b", FEATURES, MODEL, REDUCED, None, "a")
+    assert (older["classifier"], older["classifier_run"]) == (f"s3://{BUCKET}/Results/classifier/run=a/", "a")
+    without = pointer("b")
+    assert (without["training"], without["classifier"], without["classifier_run"]) == (None, None, None)
+
+
 def test_each_result_remembers_those_before_it_the_newest_first(s3: Any) -> None:
     for number in range(MOST_KEPT_RUNS + 3):
         publish(s3, str(number), etag(s3))

@@ -11,7 +11,7 @@ from fruit_contract.report_schema import (
 )
 from fruit_pipeline.cluster import facts
 from fruit_pipeline.cost import billing
-from fruit_pipeline.results import reporting, timing
+from fruit_pipeline.results import reporting, run_index, timing
 from fruit_pipeline.results.run_record import RunRecord
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import RunParameters
@@ -70,6 +70,22 @@ def test_what_a_failed_task_says_shows_no_account() -> None:
 def test_a_successful_run_has_no_failure() -> None:
     report = built([task("plan", "success")], plan=planned(3))
     assert (report["state"], report["failure"], report["images"]["found"]) == ("success", None, 3)
+
+
+def test_the_report_has_what_the_train_step_made_and_whose_classifier_is_current() -> None:
+    trained: Any = {"kind": "linear", "judged": {"top1": 0.9}, "versions": {"numpy": "2.1.3"}}
+    report = built([], plan=planned(3), trained=trained, pointer={"classifier_run": "run-0"})
+    assert (report["classifier"], report["classifier_run"]) == (trained, "run-0")
+    assert report["versions"]["numpy"] == "2.1.3"
+    assert run_index.summary(report, "run-1")["top1"] == 0.9
+
+
+def test_a_run_without_a_result_leaves_the_current_classifier_as_it_was() -> None:
+    plan = planned(3, classifier_run="run-0")
+    assert built([], plan={**plan, "nothing_new": True})["classifier_run"] == "run-0"
+    failed = built([task("verify", "failed")], plan=plan)
+    assert (failed["classifier"], failed["classifier_run"]) == (None, None)
+    assert run_index.summary(failed, "run-1")["top1"] is None
 
 
 def test_files_that_are_left_out_by_their_names_are_counted() -> None:

@@ -1,6 +1,8 @@
 """A result that is not whole, or not right, is never published."""
 
+import hashlib
 import io
+from array import array
 from copy import deepcopy
 from typing import Any
 
@@ -12,6 +14,7 @@ from fruit_contract.layout import RunLayout
 from fruit_contract.manifest import DEAD, LIVE, REJECTED
 from fruit_pipeline.photos.manifest_merge import Row
 from fruit_pipeline.results.manifests import MANIFEST_SCHEMA
+from fruit_pipeline.results.publication import write_json
 from fruit_pipeline.results.verification import VerificationError, verify
 from fruit_pipeline.settings.parameters import RunParameters
 from tests.fruit_pipeline.conftest import BUCKET, planned
@@ -42,10 +45,32 @@ class Result:
             "explained_variance": 0.9,
         }
 
+        self.labels = ["Apple", "Kiwi"]
+        self.trained: Any = None
+        self.card: Any = None
+
+    def with_classifier(self) -> None:
+        """Learn one on this result's PCA: two components of three features, stored column by column."""
+        by_rows = array("d", [1.0, 4.0, 2.0, 5.0, 3.0, 6.0])
+        pca = hashlib.sha256(by_rows.tobytes()).hexdigest()
+        self.trained = {"skipped": None, "kind": "linear", "pca": pca}
+        self.card = {
+            "run_key": "run-1",
+            "kind": "linear",
+            "labels": ["Apple", "Kiwi"],
+            "model": {"fingerprint": "f" * 64},
+            "pca": pca,
+        }
+
     def check(self, s3: Any, layout: RunLayout, parameters: RunParameters) -> dict[str, int]:
         paths, vectors = zip(*self.features, strict=True) if self.features else ((), ())
-        table = pa.table({"path": pa.array(paths, pa.string()), "features": pa.array(vectors, COMPONENTS)})
-        _put(s3, layout.pca_output, table)
+        labels = (self.labels * len(paths))[: len(paths)]
+        columns = {"path": pa.array(paths, pa.string()), "label": pa.array(labels, pa.string())}
+        _put(s3, layout.pca_output, pa.table({**columns, "features": pa.array(vectors, COMPONENTS)}))
+        matrix = {"type": 1, "numRows": 3, "numCols": 2, "values": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]}
+        _put(s3, f"{layout.pca_model}data/", pa.table({"pc": pa.array([{**matrix, "isTransposed": False}])}))
+        if self.card:
+            write_json(s3, BUCKET, f"{layout.classifier}classifier.json", self.card)
         names, reasons = zip(*self.rejected, strict=True) if self.rejected else ((), ())
         _put(
             s3,
@@ -54,7 +79,8 @@ class Result:
         )
         manifest = pa.Table.from_pylist([row._asdict() for row in self.manifest], schema=MANIFEST_SCHEMA)
         _put(s3, layout.manifest, manifest)
-        return verify(s3, layout, parameters, self.planned, deepcopy(self.featurized), self.reduced)
+        steps = (deepcopy(self.featurized), self.reduced, self.trained)
+        return verify(s3, layout, parameters, self.planned, *steps)
 
 
 def _put(s3: Any, prefix: str, table: pa.Table) -> None:
@@ -145,6 +171,49 @@ def test_a_spoilt_result_is_refused(
     spoil(result)
     with pytest.raises(VerificationError, match=sentence):
         result.check(s3, layout, parameters)
+
+
+def test_a_classifier_of_the_result_is_accepted(
+    s3: Any, layout: RunLayout, parameters: RunParameters
+) -> None:
+    result = Result()
+    result.with_classifier()
+    assert result.check(s3, layout, parameters) == {"processed": 2, "rejected": 1}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda r: setattr(r, "card", None), "the train step left no classifier.json in s3://"),
+        (lambda r: r.card.update(run_key="run-0"), "the classifier is of the run run-0, not of this one"),
+        (lambda r: r.card.update(kind="forest"), "the classifier is forest, and linear was asked for"),
+        (lambda r: r.trained.update(kind="forest"), "and linear was asked for"),
+        (
+            lambda r: r.card["model"].update(fingerprint="e" * 64),
+            "features of the model eeeeeeeeeeee, and the result has those of ffffffffffff",
+        ),
+        (lambda r: r.card.update(pca="a" * 64), "is for the PCA aaaaaaaaaaaa, and the result has "),
+        (lambda r: r.card["labels"].append("Plum"), r"labels that the result has not, such as \['Plum'\]"),
+        (lambda r: r.card.update(labels=[]), "the classifier has no labels"),
+        (lambda r: r.trained.update(skipped="There is 1 label."), "the train step said: There is 1 label"),
+    ],
+)
+def test_a_classifier_of_anything_else_is_refused(
+    spoil: Any, sentence: str, s3: Any, layout: RunLayout, parameters: RunParameters
+) -> None:
+    result = Result()
+    result.with_classifier()
+    spoil(result)
+    with pytest.raises(VerificationError, match=sentence):
+        result.check(s3, layout, parameters)
+
+
+def test_a_result_for_which_no_classifier_could_be_learnt_is_accepted(
+    s3: Any, layout: RunLayout, parameters: RunParameters
+) -> None:
+    result = Result()
+    result.trained = {"skipped": "There is 1 label.", "kind": "linear", "pca": None}
+    assert result.check(s3, layout, parameters) == {"processed": 2, "rejected": 1}
 
 
 def test_all_of_the_variance_can_be_asked_for(s3: Any, layout: RunLayout, parameters: RunParameters) -> None:

@@ -30,7 +30,7 @@ from fruit_pipeline.security.redaction import redacted, redacted_text
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import RunParameters, form
 from tests.conftest import REPOSITORY
-from tests.fruit_pipeline.conftest import planned
+from tests.fruit_pipeline.conftest import MODEL, planned
 from tests.fruit_pipeline.results.test_reporting import START
 from tests.fruit_pipeline.security.test_encryption import RIGHT
 from tests.repository.secrets_scan import scan, scan_files
@@ -168,11 +168,12 @@ def test_the_rendered_run_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
     values, layout = RunParameters(), RunLayout("b-b", "r")
-    uris = artifacts.ArtifactUris(*(f"s3://b-b/artifacts/{name}" for name in "abcdef"))
+    uris = artifacts.ArtifactUris(*(f"s3://b-b/artifacts/{name}" for name in "abcdefg"))
     rendered = [
         job_flow(values, Deployment(), uris.hard_lifetime, "fruit_features", "r"),
         step_requests.featurize_step(values, layout, uris, planned()),
         step_requests.reduce_step(values, layout, uris, planned()),
+        step_requests.train_step(values, layout, uris, planned(), MODEL),
         {name: parameter.serialize() for name, parameter in form().items()},
     ]
     text = json.dumps(rendered)

@@ -36,6 +36,13 @@ def test_the_defaults_are_the_recorded_project() -> None:
         (["components"], "'components' is not a parameter: write name=value"),
         (["bucket=Not_A_Bucket"], "Parameter bucket is 'Not_A_Bucket'"),
         (["input_prefix=Test"], "Parameter input_prefix is 'Test'"),
+        (["classifier=svm"], "Parameter classifier is 'svm'"),
+        (["split=person"], "Parameter split is 'person'"),
+        (
+            ["session_pattern=(r"],
+            "Parameter session_pattern is '(r': it is no regular expression (missing ), unterminated",
+        ),
+        (["session_pattern=r{{2}}"], "Parameter session_pattern is 'r{{2}}': it has two braces side by side"),
         (["precision=int8"], "Parameter precision is 'int8'"),
         (["worker_type=c6g.large"], "Parameter worker_type is 'c6g.large'"),
         (["max_workers=101"], "Parameter max_workers is '101'"),
@@ -69,7 +76,7 @@ def test_a_wrong_parameter_is_named_with_its_value(words: list[str], sentence: s
     assert sentence in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["inventory", "max_workers"])
+@pytest.mark.parametrize("name", ["inventory", "max_workers", "session_pattern"])
 @pytest.mark.parametrize("empty", ["", None])
 def test_an_optional_parameter_may_be_left_empty(name: str, empty: str | None) -> None:
     assert getattr(RunParameters.checked({name: empty}), name) is None
