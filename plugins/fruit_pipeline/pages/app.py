@@ -51,6 +51,8 @@ _DOWNLOADS: Final = {
 }
 _TABLES: Final = {"rejected.csv": photos.rejected, "result.csv": photos.components}
 
+_FORMULA_BEGINNINGS: Final = ("=", "+", "-", "@", "\t", "\r")
+
 log = logging.getLogger(__name__)
 _UNDER_WAY: Final = ("queued", "running")
 Key = Annotated[str, Query(min_length=1)]
@@ -110,16 +112,19 @@ def photo(session: SessionDep, run_id: RunId, key: Key) -> str:
     """The page of one photo, with those that look most like it."""
     run = _run(session, run_id)
     s3, result = _s3(run), _result_of(run)
-    if not photos.is_known(s3, result, key):
-        raise NotFoundError(photos.NOT_KNOWN)
+    # The result's own table has addresses, which people paste as well.
+    key = key.removeprefix(result.uri(""))
+    photos.check(s3, result, key)
     index = near_photos.index_of(s3, result)
+    near = index.nearest(key) if index else None
     return rendered(
         "photo.html",
         title=key.rpartition("/")[2],
         run_id=run.run_id,
         key=key,
         label=label_of(key),
-        near=index.nearest(key) if index else None,
+        near=near,
+        alone=photos.why_alone(s3, result, key) if near is None else None,
     )
 
 
@@ -191,10 +196,15 @@ def _csv(rows: Iterable[Sequence[object]]) -> Iterator[str]:
     line = io.StringIO()
     writer = csv.writer(line)
     for row in rows:
-        writer.writerow(row)
+        writer.writerow([_defused(cell) for cell in row])
         yield line.getvalue()
         line.seek(0)
         line.truncate()
+
+
+def _defused(cell: object) -> object:
+    """Text that a spreadsheet would run as a formula, behind an apostrophe: OWASP, "CSV injection"."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_BEGINNINGS) else cell
 
 
 async def _with_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

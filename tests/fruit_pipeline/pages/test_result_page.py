@@ -115,6 +115,15 @@ def test_the_page_has_the_figures_that_people_ask_for() -> None:
     assert all(attrs.get("alt") is not None for tag, attrs in page.tags if tag == "img")
 
 
+def test_a_photo_can_be_asked_for_by_its_key() -> None:
+    page = Elements(result_page(report(), None, LAYOUT, CURRENT, served=True))
+    assert [attrs["action"] for tag, attrs in page.tags if tag == "form"] == ["photo"]
+    assert [(a["name"], a.get("value")) for t, a in page.tags if t == "input"] == [
+        ("run_id", "r"),
+        ("key", None),
+    ]
+
+
 def test_a_page_as_a_file_asks_nobody_for_anything() -> None:
     page = Elements(result_page(report(), overview(["Apple"]), LAYOUT, CURRENT, served=False))
     assert [tag for tag, attrs in page.tags if attrs.get("src") or attrs.get("href")] == []
