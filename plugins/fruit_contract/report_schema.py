@@ -167,6 +167,17 @@ class CostLine(TypedDict):
     amount: float
 
 
+class GroupCost(TypedDict):
+    """The sums of one group of lines, in EUR."""
+
+    group: str
+    estimate: float | None
+    """At worst, known before anything was created; as ``expected`` None where it was not estimated."""
+    expected: float | None
+    actual: float | None
+    """None where nothing of the group was billed."""
+
+
 class PriceFacts(TypedDict):
     source: str
     """``live``, ``snapshot``, which part is which, or why there is no price."""
@@ -192,6 +203,8 @@ class Cost(TypedDict):
     actual: float | None
     """From the instances' own timelines; None where there was no cluster, or no price."""
     lines: list[CostLine]
+    groups: list[GroupCost]
+    """Before and after, side by side. Reports up to 0.2 lack it."""
     prices: PriceFacts
     exchange: ExchangeRate
     cost_explorer: dict[str, object]

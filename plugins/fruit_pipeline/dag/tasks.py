@@ -113,7 +113,8 @@ def check_guards() -> RunEstimate | None:
     _check_month(run, eur["estimate"], now)
     fleet = sizing.as_expected(asked, parameters, workload)
     log.info("%s %s", "Chosen:" if fleet["automatic"] else "Given:", fleet["arithmetic"])
-    return RunEstimate(estimate=eur["estimate"], expected=eur["expected"], sizing=fleet)
+    groups = billing.groups_in_eur(sums, deployment)
+    return RunEstimate(estimate=eur["estimate"], expected=eur["expected"], groups=groups, sizing=fleet)
 
 
 def _tell_of_waiting(run: RunContext) -> None:

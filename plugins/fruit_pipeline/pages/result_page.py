@@ -1,7 +1,8 @@
 """The page of one run's result, from its report and its overview: in Airflow's UI, or as one file."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from jinja2 import UndefinedError
 
 from fruit_contract.layout import RunLayout
 from fruit_contract.overview import Overview
-from fruit_contract.report_schema import CostLine, Report
+from fruit_contract.report_schema import Cost, CostLine, GroupCost, Report
 from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.pages import charts, sample_map
 from fruit_pipeline.pages.rendering import rendered
@@ -30,11 +31,14 @@ class NotFoundError(PageError):
 
 @dataclass(frozen=True)
 class ServiceCost:
-    """The lines of a bill that one service of AWS asks for, in EUR."""
+    """A service of AWS in a bill, in EUR; None for what was not estimated, or not billed."""
 
     service: str
-    amount: float = 0.0
-    lines: list[str] = field(default_factory=list)
+    expected: float | None
+    worst: float | None
+    actual: float | None
+    lines: list[str]
+    """What was counted, in words."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def result_page(
                 report["explained_variance_ratio"] or (), _number(report, "minimum_variance")
             ),
             lanes=charts.lanes(charts.lanes_of(report["tasks"], report["timing"]["steps"])),
-            bill=bill(report["cost"]["lines"]),
+            bill=bill(report["cost"]),
             changed=changed_parameters(report["parameters"]),
             current=current,
             output=layout.uri(layout.pca_output),
@@ -127,15 +131,27 @@ def clock(moment: str) -> str:
     return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC"
 
 
-def bill(lines: list[CostLine]) -> list[ServiceCost]:
-    """The lines by service, in the order in which they come."""
-    services: dict[str, ServiceCost] = {}
-    for line in lines:
-        before = services.get(line["group"], ServiceCost(line["group"]))
-        services[line["group"]] = ServiceCost(
-            line["group"], before.amount + line["amount"], [*before.lines, line["service"]]
+def bill(cost: Cost) -> list[ServiceCost]:
+    """Expected, worst and actual cost by service, in the order in which they come."""
+    counted: dict[str, list[CostLine]] = {}
+    for line in cost["lines"]:
+        counted.setdefault(line["group"], []).append(line)
+    groups = cost.get("groups") or [
+        GroupCost(
+            group=group, estimate=None, expected=None, actual=math.fsum(line["amount"] for line in lines)
         )
-    return list(services.values())
+        for group, lines in counted.items()
+    ]
+    return [
+        ServiceCost(
+            each["group"],
+            each["expected"],
+            each["estimate"],
+            each["actual"],
+            [line["service"] for line in counted.get(each["group"], ())],
+        )
+        for each in groups
+    ]
 
 
 def changed_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
