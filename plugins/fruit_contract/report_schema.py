@@ -28,6 +28,8 @@ class FeaturizeMetrics(TypedDict):
     """How many Python workers loaded the model from the broadcast, from an accumulator."""
     cores: int
     """The executors' cores when the features were written."""
+    startup_seconds: float
+    """From the launch of the driver's JVM until Spark was ready for work."""
     seconds: float
     images_per_second: float
     """Valid and rejected images, without the reused, over the whole step, Spark's own start-up included."""
@@ -61,6 +63,7 @@ class ReduceMetrics(TypedDict):
     components_for_minimum: int | None
     """The smallest k that reaches the minimum; None where no k up to ``components`` does."""
     solver: str
+    startup_seconds: float
     seconds: float
     versions: dict[str, str]
 
@@ -105,6 +108,8 @@ class StepTime(TypedDict):
     """From its start to its end."""
     noticed_after: float | None
     """From its end until the sensor was done: polling, and resuming the task."""
+    startup: float | None
+    """Of ``seconds``, what was before its first work (container, Spark), and the little after its last."""
 
 
 class Timing(TypedDict):

@@ -262,10 +262,12 @@ def report() -> str:
     started = timing.starts(ti, list(upstream))
     record = _record(run, run_started)
     steps = facts.cluster_steps(run.emr, record.cluster["id"])
+    times = timing.run_timing(record.cluster, steps, ended, started, run_started, STEP_SENSORS)
+    metrics = {identity.FEATURIZE: record.featurized, identity.REDUCE: record.reduced}
     document = reporting.build_report(
         record,
         tasks=timing.task_times(ended, started, upstream, run_started),
-        timing=timing.run_timing(record.cluster, steps, ended, started, run_started, STEP_SENSORS),
+        timing=timing.with_startup(times, metrics),
         cost=billing.cost_of(record, run.deployment, *run.price_clients, datetime.now(UTC)),
         encryption=encryption.seen(run.s3, run.emr, run.layout, record.cluster["id"]),
         why=failures.sentences(ti, (crumb["task_id"] for crumb in ended if str(crumb["state"]) == "failed")),

@@ -24,6 +24,8 @@ class Lane:
     seconds: float
     state: str
     """Airflow's word, or ``step``."""
+    startup: float = 0.0
+    """Of ``seconds``, those before its work."""
 
 
 @dataclass(frozen=True)
@@ -92,19 +94,23 @@ def lanes(rows: Sequence[Lane]) -> Markup:
         parts.append(
             Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(left - 8, top + 14, lane.name)
         )
-        bar = '<rect class="lane {}" x="{:.1f}" y="{}" width="{:.1f}" height="14"><title>{}</title></rect>'
         took = f"{lane.name}: {lane.state}, {lane.seconds:.1f} s from {lane.start:.1f} s on"
-        parts.append(
-            Markup(bar).format(
-                lane.state, left + lane.start * scale, top + 3, max(1, lane.seconds * scale), took
-            )
-        )
+        if lane.startup:
+            took += f", of them {lane.startup:.1f} s before its work"
+            parts.append(_lane("startup", left + lane.start * scale, top, lane.startup * scale, took))
+        begun, work = lane.start + lane.startup, lane.seconds - lane.startup
+        parts.append(_lane(lane.state, left + begun * scale, top, work * scale, took))
     parts += [
         f'<text x="{left + end * scale * share:.0f}" y="{height - 8}" text-anchor="middle">'
         f"{end * share / 60:.1f} min</text>"
         for share in (0, 0.5, 0.96)
     ]
     return _svg(height, f"{len(rows)} tasks and steps over {end / 60:.1f} minutes", parts)
+
+
+def _lane(state: str, x: float, top: int, width: float, said: str) -> str:
+    bar = '<rect class="lane {}" x="{:.1f}" y="{}" width="{:.1f}" height="14"><title>{}</title></rect>'
+    return Markup(bar).format(state, x, top + 3, max(1, width), said)
 
 
 def bars_over_time(title: str, bars: Sequence[Bar]) -> Markup:
@@ -130,10 +136,13 @@ def bars_over_time(title: str, bars: Sequence[Bar]) -> Markup:
 
 def lanes_of(tasks: Sequence[TaskTime], steps: Sequence[StepTime]) -> list[Lane]:
     """The tasks and steps that ran, in the order in which they began."""
-    times = [(f"step {step['name']}", step, "step") for step in steps]
+    ran: list[tuple[str, TaskTime | StepTime, str, float]] = [
+        (task["name"], task, task["state"], 0.0) for task in tasks
+    ]
+    ran += [(f"step {step['name']}", step, "step", step.get("startup") or 0.0) for step in steps]
     rows = [
-        Lane(name, time["started_after"], time["seconds"], state)
-        for name, time, state in [*((task["name"], task, task["state"]) for task in tasks), *times]
+        Lane(name, time["started_after"], time["seconds"], state, min(startup, time["seconds"]))
+        for name, time, state, startup in ran
         if time["started_after"] is not None and time["seconds"] is not None
     ]
     return sorted(rows, key=lambda lane: lane.start)
