@@ -6,7 +6,7 @@ Airflow's own page decides whether the form's button can be pressed; no schema o
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ def test_a_wrong_value_is_refused_with_its_name_and_a_sentence(form: Locator) ->
 
 
 def test_a_run_as_the_form_comes_up_is_green_and_shows_its_result(
-    system: System, page: Page, form: Locator, photos: Path
+    system: System, page: Page, form: Locator, photos: Path, record_property: Callable[[str, object], None]
 ) -> None:
     run_id = submit(form)["dag_run_id"]
     page.goto(f"{system.stack.airflow.url}/dags/{DAG_ID}/runs/{run_id}")
@@ -141,6 +141,12 @@ def test_a_run_as_the_form_comes_up_is_green_and_shows_its_result(
     shown = inside.locator("#map-photo")
     expect(shown).to_be_visible()
     expect(shown).to_have_js_property("naturalWidth", 100)
+    keys_lead_from_photo_to_photo(inside)
+    paints = page.frames[-1].evaluate(
+        "performance.getEntriesByType('paint').map((e) => [e.name, e.startTime])"
+    )
+    assert {name for name, _ in paints} == {"first-paint", "first-contentful-paint"}
+    record_property("paint_ms", dict(paints))
     with page.expect_download() as downloaded:
         inside.get_by_role("link", name="report.json").click()
     assert json.loads(Path(downloaded.value.path()).read_text())["run_id"] == run_id
@@ -174,6 +180,21 @@ def points_at_a_photo(inside: FrameLocator) -> None:
             if told.text_content():
                 return
     pytest.fail("no photo is on the map")
+
+
+def keys_lead_from_photo_to_photo(inside: FrameLocator) -> None:
+    """Choose a label in the legend and photos on the map by the keyboard alone; nothing is chosen afterwards."""
+    told, lemon = inside.locator("#map-told"), inside.get_by_role("button", name="Lemon", exact=True)
+    lemon.press("Enter")
+    expect(lemon).to_have_attribute("aria-pressed", "true")
+    seen = []
+    for key in ("ArrowRight", "ArrowRight", "ArrowUp", "ArrowLeft", "ArrowDown"):
+        inside.locator("#map").press(key)
+        expect(told).to_contain_text("Lemon: Test/Lemon/")
+        seen.append(told.text_content())
+    assert len(set(seen)) > 1
+    lemon.press("Enter")
+    expect(lemon).to_have_attribute("aria-pressed", "false")
 
 
 def test_the_page_of_a_red_run_says_why(system: System, page: Page, form: Locator, photos: Path) -> None:
