@@ -1,6 +1,9 @@
 """The shapes of ``report.json`` and of the metrics that each Spark step leaves for it."""
 
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:  # that module needs this one
+    from fruit_contract.classifier import TrainMetrics
 
 
 class ModelFacts(TypedDict):
@@ -301,6 +304,8 @@ class Report(TypedDict):
     images_per_second_per_core: float | None
     model_loads: int | None
     model: ModelFacts | None
+    classifier: "TrainMetrics | None"
+    """None where no step has learnt one. Reports up to 0.2 lack it."""
     tasks: list[TaskTime]
     timing: Timing
     sizing: Sizing | None

@@ -19,5 +19,11 @@ class RunSummary(TypedDict):
     components: int | None
     explained_variance: float | None
     eur: float | None
+    top1: float | None
+    """Share of photos that the run's classifier names rightly. Lines up to 0.2 lack it and the next two."""
+    split: str | None
+    """How the photos were held out by which it was judged."""
+    drift: int | None
+    """Warnings that the new photos differ from those learnt from; None where they were not compared."""
     nothing_new: bool
     failure: str | None

@@ -183,7 +183,7 @@ def points_at_a_photo(inside: FrameLocator) -> None:
 
 
 def keys_lead_from_photo_to_photo(inside: FrameLocator) -> None:
-    """Choose a label in the legend and photos on the map by the keyboard alone; nothing is chosen afterwards."""
+    """Choose a label in the legend and photos on the map by the keyboard alone."""
     told, lemon = inside.locator("#map-told"), inside.get_by_role("button", name="Lemon", exact=True)
     lemon.press("Enter")
     expect(lemon).to_have_attribute("aria-pressed", "true")

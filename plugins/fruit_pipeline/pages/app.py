@@ -48,6 +48,8 @@ _DOWNLOADS: Final = {
     "report.json": "application/json",
     "report.html": "text/html; charset=utf-8",
     "variance.png": "image/png",
+    "confusion.png": "image/png",
+    "reliability.png": "image/png",
 }
 _TABLES: Final = {"rejected.csv": photos.rejected, "result.csv": photos.components}
 

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from jinja2 import UndefinedError
 
+from fruit_contract.classifier import TrainMetrics
 from fruit_contract.layout import RunLayout
 from fruit_contract.overview import Overview
 from fruit_contract.report_schema import Cost, CostLine, GroupCost, Report
 from fruit_pipeline.errors import PipelineError
-from fruit_pipeline.pages import charts, sample_map
+from fruit_pipeline.pages import charts, judgement, sample_map
 from fruit_pipeline.pages.rendering import rendered
 from fruit_pipeline.settings.parameters import RunParameters
 
@@ -62,6 +63,7 @@ def result_page(
     ``served`` pages can ask for photos and downloads; others need nothing beside them. ``PageError`` for a
     report of another version.
     """
+    classifier = report.get("classifier")
     try:
         return rendered(
             "result.html",
@@ -77,6 +79,12 @@ def result_page(
                 report["explained_variance_ratio"] or (), _number(report, "minimum_variance")
             ),
             lanes=charts.lanes(charts.lanes_of(report["tasks"], report["timing"]["steps"])),
+            classifier=classifier,
+            judged_lines=judgement.lines(classifier) if classifier else [],
+            judged_by=_judged_by(classifier),
+            not_tested=judgement.not_tested(classifier) if classifier else None,
+            coverage=charts.coverage(classifier["coverage"] if classifier else ()),
+            reliability=charts.reliability(classifier["reliability"] if classifier else ()),
             bill=bill(report["cost"]),
             changed=changed_parameters(report["parameters"]),
             current=current,
@@ -100,6 +108,11 @@ def headline(report: Report, layout: RunLayout, current: Current | None) -> list
     if report["components"] is not None:
         said.append(f"{images['rejected']:,} rejected")
         said.append(f"{report['components']} components keep {report['explained_variance']:.1%}")
+    trained = report.get("classifier")
+    if trained and trained["judged"]:
+        said.append(
+            f"classifier right in {judgement.accuracy(trained['judged']['top1'], trained['judged']['split'])}"
+        )
     said.append(minutes_between(report["started_at"], report["ended_at"]))
     if cost["actual"] is not None:
         budget = _number(report, "budget_eur")
@@ -113,6 +126,12 @@ def headline(report: Report, layout: RunLayout, current: Current | None) -> list
     elif current and report["state"] == "success":
         said.append(f"result replaced by that of {current.run_id}")
     return said
+
+
+def _judged_by(classifier: TrainMetrics | None) -> str:
+    """The head of the table's column of the split that was asked for."""
+    judged = classifier["judged"] if classifier else None
+    return judgement.split_name(judged["split"]) if judged else "by the split asked for"
 
 
 def _number(report: Report, parameter: str) -> float | None:

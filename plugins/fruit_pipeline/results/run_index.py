@@ -27,6 +27,8 @@ class RunIndexError(PipelineError):
 def summary(report: Report, run_key: str) -> RunSummary:
     """The line of a run. ``KeyError`` or ``TypeError`` for a report of another version."""
     images, started, ended = report["images"], report["started_at"], report["ended_at"]
+    trained = report.get("classifier")
+    judged, drift = (trained["judged"], trained["drift"]) if trained else (None, None)
     seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
     return RunSummary(
         run_id=report["run_id"],
@@ -40,6 +42,9 @@ def summary(report: Report, run_key: str) -> RunSummary:
         components=report["components"],
         explained_variance=report["explained_variance"],
         eur=report["cost"]["actual"],
+        top1=judged["top1"] if judged else None,
+        split=judged["split"] if judged else None,
+        drift=len(drift["warnings"]) if drift else None,
         nothing_new=report["nothing_new"],
         failure=(report["failure"] or "")[:_LONGEST_FAILURE] or None,
     )
