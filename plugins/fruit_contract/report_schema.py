@@ -212,7 +212,7 @@ class Cost(TypedDict):
     """From the instances' own timelines; None where there was no cluster, or no price."""
     lines: list[CostLine]
     groups: list[GroupCost]
-    """Before and after, side by side. Reports up to 0.2 lack it."""
+    """Before and after, side by side. Older reports lack it."""
     prices: PriceFacts
     exchange: ExchangeRate
     cost_explorer: dict[str, object]
@@ -305,7 +305,7 @@ class Report(TypedDict):
     model_loads: int | None
     model: ModelFacts | None
     classifier: "TrainMetrics | None"
-    """None where no step has learnt one. Reports up to 0.2 lack it."""
+    """None where no step has learnt one. Older reports lack it."""
     tasks: list[TaskTime]
     timing: Timing
     sizing: Sizing | None

@@ -20,7 +20,7 @@ class RunSummary(TypedDict):
     explained_variance: float | None
     eur: float | None
     top1: float | None
-    """Share of photos that the run's classifier names rightly. Lines up to 0.2 lack it and the next two."""
+    """Share of photos that the run's classifier names rightly. Older lines lack it and the next two."""
     split: str | None
     """How the photos were held out by which it was judged."""
     drift: int | None

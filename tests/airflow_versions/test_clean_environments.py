@@ -68,7 +68,7 @@ def probe(python: Path, dags: Path, plugins: Path, home: Path, **variables: str)
     return found
 
 
-PAGES = ["/compare", "/download", "/image", "/photo", "/result", "/runs"]
+PAGES = ["/compare", "/download", "/image", "/photo", "/result", "/runs", "/try"]
 """What the plugin adds to Airflow's UI."""
 
 

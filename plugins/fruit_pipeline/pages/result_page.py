@@ -56,12 +56,18 @@ class Current:
 
 
 def result_page(
-    report: Report, overview: Overview | None, layout: RunLayout, current: Current | None, *, served: bool
+    report: Report,
+    overview: Overview | None,
+    layout: RunLayout,
+    current: Current | None,
+    *,
+    served: bool,
+    can_predict: bool = False,
 ) -> str:
     """The page as HTML. ``layout`` is that of the result, which is an earlier run's where nothing was new.
 
-    ``served`` pages can ask for photos and downloads; others need nothing beside them. ``PageError`` for a
-    report of another version.
+    ``served`` pages can ask for photos and downloads; others need nothing beside them. With ``can_predict``
+    they take a photo. ``PageError`` for a report of another version.
     """
     classifier = report.get("classifier")
     try:
@@ -91,6 +97,7 @@ def result_page(
             output=layout.uri(layout.pca_output),
             has_table=report["images"]["processed"] <= MOST_ROWS,
             served=served,
+            can_predict=can_predict,
         )
     except (KeyError, TypeError, AttributeError, UndefinedError) as error:
         raise PageError(

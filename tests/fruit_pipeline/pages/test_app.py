@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,55 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.common.db.common import _get_session
 from botocore.exceptions import ClientError, EndpointConnectionError
-from fastapi import FastAPI, HTTPException
+from fastapi import HTTPException
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
-from fruit_contract.layout import RunLayout
 from fruit_pipeline.pages import app as module
 from fruit_pipeline.pages.stored_runs import StoredRun
 from fruit_pipeline.results.manifests import MANIFEST_SCHEMA
 from fruit_pipeline.results.publication import write_json
 from tests.fruit_pipeline.conftest import BUCKET
+from tests.fruit_pipeline.pages.conftest import LAYOUT, stored
 from tests.fruit_pipeline.pages.test_result_page import Elements, report
 from tests.fruit_pipeline.results.test_reporting import START
-
-LAYOUT = RunLayout(BUCKET, "r")
-
-
-def stored(**changes: Any) -> StoredRun:
-    usual: dict[str, Any] = {
-        "run_id": "r+1",
-        "state": "success",
-        "note": None,
-        "started": START,
-        "region": "eu-west-1",
-        "layout": LAYOUT,
-        "tasks": [],
-    }
-    return StoredRun(**usual | changes)
-
-
-@pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> dict[str, StoredRun]:
-    """What Airflow has stored, by id."""
-    known = {"r+1": stored()}
-    monkeypatch.setattr(module, "stored_run", lambda _, run_id: known.get(run_id))
-    monkeypatch.setattr(module, "stored_runs", lambda _: list(known.values()))
-    return known
-
-
-@pytest.fixture
-def pages(runs: dict[str, StoredRun], s3: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """The pages as somebody sees them who may."""
-    monkeypatch.setattr(module, "_client", lambda *_: s3)
-    monkeypatch.setattr(module, "requires_access_dag", lambda *_, **__: lambda: None)
-    app: FastAPI = module.create_app()
-    app.dependency_overrides[_get_session] = lambda: None
-    with TestClient(app) as client:
-        yield client
 
 
 def test_every_route_asks_airflow_first(runs: dict[str, StoredRun], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,11 +37,14 @@ def test_every_route_asks_airflow_first(runs: dict[str, StoredRun], monkeypatch:
 
     monkeypatch.setattr(module, "requires_access_dag", requires)
     app = module.create_app()
-    paths = [route.path for route in app.routes if isinstance(route, APIRoute)]
+    ways = [(*route.methods, route.path) for route in app.routes if isinstance(route, APIRoute)]
     with TestClient(app) as client:
-        statuses = {path: client.get(f"{path}?run_id=r%2B1&key=k&file=f").status_code for path in paths}
-    assert statuses == dict.fromkeys(paths, 403)
-    assert len(paths) == 6
+        statuses = {
+            (method, path): client.request(method, f"{path}?run_id=r%2B1&key=k&file=f").status_code
+            for method, path in ways
+        }
+    assert statuses == dict.fromkeys(ways, 403)
+    assert len(ways) == 7
     assert asked == [(("GET", DagAccessEntity.RUN), {"param_dag_id": "fruit_features"})]
 
 
