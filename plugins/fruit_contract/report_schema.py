@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, TypedDict
 
-if TYPE_CHECKING:  # that module needs this one
+if TYPE_CHECKING:
     from fruit_contract.classifier import TrainMetrics
 
 
@@ -305,7 +305,9 @@ class Report(TypedDict):
     model_loads: int | None
     model: ModelFacts | None
     classifier: "TrainMetrics | None"
-    """None where no step has learnt one. Older reports lack it."""
+    """What the train step made and how it was judged; None where no classifier was asked for."""
+    classifier_run: str | None
+    """The run whose classifier is current with this result: its own, an older one, or none."""
     tasks: list[TaskTime]
     timing: Timing
     sizing: Sizing | None

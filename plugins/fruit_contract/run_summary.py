@@ -18,12 +18,12 @@ class RunSummary(TypedDict):
     rejected: int
     components: int | None
     explained_variance: float | None
-    eur: float | None
     top1: float | None
-    """Share of photos that the run's classifier names rightly. Older lines lack it and the next two."""
-    split: str | None
-    """How the photos were held out by which it was judged."""
-    drift: int | None
-    """Warnings that the new photos differ from those learnt from; None where they were not compared."""
+    """Of the classifier that the run has trained, on the photos held out. Lines of before 0.3 have none."""
+    eur: float | None
     nothing_new: bool
     failure: str | None
+    split: str | None
+    """How the photos were held out by which ``top1`` was found. Lines of before 0.3 lack it, and ``drift``."""
+    drift: int | None
+    """Warnings that the new photos differ from those learnt from; None where they were not compared."""

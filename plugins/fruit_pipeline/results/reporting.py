@@ -70,6 +70,7 @@ def build_report(
         model_loads=featurized["model_loads"] if featurized else None,
         model=featurized["model"] if featurized else plan["model"] if plan else None,
         classifier=None,
+        classifier_run=None,
         tasks=tasks,
         timing=timing,
         sizing=compared(run.estimate["sizing"], run.cluster, cost) if run.estimate else None,

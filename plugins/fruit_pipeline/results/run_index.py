@@ -27,9 +27,10 @@ class RunIndexError(PipelineError):
 def summary(report: Report, run_key: str) -> RunSummary:
     """The line of a run. ``KeyError`` or ``TypeError`` for a report of another version."""
     images, started, ended = report["images"], report["started_at"], report["ended_at"]
-    trained = report.get("classifier")
-    judged, drift = (trained["judged"], trained["drift"]) if trained else (None, None)
     seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
+    # A report of before there were classifiers has no word of them.
+    trained = report.get("classifier")
+    judged = trained["judged"] if trained else None
     return RunSummary(
         run_id=report["run_id"],
         run_key=run_key,
@@ -41,12 +42,12 @@ def summary(report: Report, run_key: str) -> RunSummary:
         rejected=images["rejected"],
         components=report["components"],
         explained_variance=report["explained_variance"],
-        eur=report["cost"]["actual"],
         top1=judged["top1"] if judged else None,
-        split=judged["split"] if judged else None,
-        drift=len(drift["warnings"]) if drift else None,
+        eur=report["cost"]["actual"],
         nothing_new=report["nothing_new"],
         failure=(report["failure"] or "")[:_LONGEST_FAILURE] or None,
+        split=judged["split"] if judged else None,
+        drift=len(trained["drift"]["warnings"]) if trained and trained["drift"] else None,
     )
 
 

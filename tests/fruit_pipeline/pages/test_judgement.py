@@ -74,8 +74,10 @@ def trained(**changes: Any) -> TrainMetrics:
 
 @pytest.mark.parametrize("served", [True, False])
 def test_the_page_has_every_figure_with_the_split_that_it_is_by(served: bool) -> None:
-    page = Elements(result_page(report(classifier=trained()), None, LAYOUT, CURRENT, served=served))
+    judged_run = report(classifier=trained(), classifier_run="older")
+    page = Elements(result_page(judged_run, None, LAYOUT, CURRENT, served=served))
     for words in (
+        "The classifier of older is current with this result.",
         "figureby sessionby hash (optimistic)",
         "91.2%, 95% interval 89.2% to 93.2%97.5%, 95% interval",
         "(coarse)nonenone",
@@ -122,7 +124,7 @@ def test_why_there_is_no_classifier_is_one_sentence_and_no_figure() -> None:
 
 
 def test_reports_and_lines_of_before_there_were_classifiers_are_shown() -> None:
-    older: Any = {name: value for name, value in report().items() if name != "classifier"}
+    older: Any = {name: value for name, value in report().items() if not name.startswith("classifier")}
     assert "Classifier" not in Elements(result_page(older, None, LAYOUT, CURRENT, served=True)).text
     assert "classifier right innonenone" in Elements(comparison_page(older, older)).text
     line: Any = run_index.summary(older, "k")
