@@ -49,7 +49,7 @@ class ClassifierCard(TypedDict):
     pca: str
     """SHA-256 of the PCA's matrix (float64, by rows), hex: the classifier belongs to no other."""
     temperature: float
-    """The layers and a linear one's pipeline hold it. A forest's log-probabilities are divided by it."""
+
     thresholds: Thresholds
     trained_on: int
     """Photos."""
