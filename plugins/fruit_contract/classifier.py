@@ -1,14 +1,17 @@
 """The classifier of a result: the files of its folder, and the shapes of ``train.json`` and of its card.
 
-Beside the card lie ``pipeline/``, Spark ML's ``PipelineModel`` from 1,280 features to a label, ``judged/``,
-the same learnt from the training share alone, by which it was judged, and ``model_card.md`` for people.
-``layers.npz`` has the same arithmetic for NumPy, but of a forest. All its arrays are float64:
+Beside the card lie ``pipeline/``, Spark ML's ``PipelineModel`` from 1,280 features to a label, and
+``model_card.md`` for people. ``layers.npz`` has the same arithmetic for NumPy. ``judged.npz`` is what was
+learnt from the training share alone, by which the classifier was judged (of a forest also ``judged/``). All
+arrays are float64:
 
 - ``mean`` [1280] and ``components`` [1280, k]: the PCA. The features of a photo times ``components`` are its
   components; the residual is the length of what of ``features - mean`` they do not span.
-- ``shift`` [k] and ``scale`` [k]: the first layer's input is ``(components - shift) / scale``.
+- ``shift`` [k] and ``scale`` [k]: mean and standard deviation of the components of the photos learnt from.
+  The first layer's input is ``(components - shift) / scale``.
 - ``weights_0`` [k, n], ``bias_0`` [n], ``weights_1``, ... : dense layers, a sigmoid between two of them, and
   softmax after the last, whose weights hold the temperature already. Its outputs are the card's ``labels``.
+  A forest has none: only Spark reads it.
 """
 
 from typing import Final, Literal, TypedDict, get_args
@@ -23,17 +26,18 @@ SPLITS: Final[tuple[SplitKind, ...]] = get_args(SplitKind)
 CARD_NAME: Final = "classifier.json"
 LAYERS_NAME: Final = "layers.npz"
 PIPELINE_NAME: Final = "pipeline"
+JUDGED_LAYERS_NAME: Final = "judged.npz"
 JUDGED_NAME: Final = "judged"
 MODEL_CARD_NAME: Final = "model_card.md"
 
 
 class Thresholds(TypedDict):
-    """When an answer is no label. Both are of photos that were not learnt from."""
+    """When an answer is no label."""
 
     residual: float
-    """Above it a photo is "no fruit that I know": the 99th percentile."""
+    """Above it a photo is "no fruit that I know": the 99th percentile of photos that were not learnt from."""
     probability: float
-    """Below it an answer is "not sure": above it nine in ten are right, where that can be reached."""
+    """Below it an answer is "not sure": it is likelier wrong than right."""
 
 
 class ClassifierCard(TypedDict):
@@ -49,10 +53,16 @@ class ClassifierCard(TypedDict):
     pca: str
     """SHA-256 of the PCA's matrix (float64, by rows), hex: the classifier belongs to no other."""
     temperature: float
-
+    """The layers hold it, and so does a linear pipeline. Others' log-probabilities are divided by it."""
     thresholds: Thresholds
     trained_on: int
     """Photos."""
+    split: str
+    """By which it was judged."""
+    usual_residual: float
+    """95th percentile, of photos that were not learnt from."""
+    shares: dict[str, float]
+    """Of the photos learnt from, by label."""
 
 
 class Judgement(TypedDict):
