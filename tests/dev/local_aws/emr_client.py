@@ -17,7 +17,7 @@ SPARK_PYTHON = REPOSITORY / ".venv/spark/bin/python"
 JARS = Path(os.environ.get("LOCAL_AWS_JARS_DIR", REPOSITORY / ".cache/jars"))
 TIME_FACTOR = 3000.0
 """STARTING then lasts 80 ms."""
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 600.0
 
 
 def job_flow(**changes: Any) -> dict[str, Any]:
@@ -65,12 +65,15 @@ def step(*args: str, action: str = "CONTINUE", jar: str = "command-runner.jar") 
     }
 
 
-def eventually(question: Callable[[], Any], what: str) -> Any:
-    """Ask until the answer is true, and return it; fail with ``what`` after a minute."""
+def eventually(question: Callable[[], Any], what: str, every: float = 0.02) -> Any:
+    """Ask until the answer is true, and return it; fail with ``what`` after ten minutes.
+
+    So long takes only what never comes, however slow the machine is. ``every`` is in seconds.
+    """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not (answer := question()):
         assert time.monotonic() < deadline, f"It never came to this: {what}"
-        time.sleep(0.02)
+        time.sleep(every)
     return answer
 
 
