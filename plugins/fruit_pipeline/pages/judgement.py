@@ -32,6 +32,11 @@ def accuracy(top1: float, split: str) -> str:
     return f"{top1:.1%} {split_name(split)}"
 
 
+def decided_by(metrics: TrainMetrics) -> str:
+    """The split by which the gate, the curves and the worst labels are: by hash where no other could be."""
+    return split_name(metrics["judged"]["split"] if metrics["judged"] else "hash")
+
+
 def lines(metrics: TrainMetrics) -> list[Line]:
     """The figures of both splits side by side."""
     both = metrics["judged"], metrics["by_hash"]
@@ -44,7 +49,7 @@ def not_tested(metrics: TrainMetrics) -> str | None:
     if not count:
         return None
     more = f" and {count - len(names):,} more" if count > len(names) else ""
-    return f"{count:,} labels have a single session, so no figure is of them: {', '.join(names)}{more}."
+    return f"{count:,} labels had no photo held out, so no figure is of them: {', '.join(names)}{more}."
 
 
 def _share(value: float | None) -> str:

@@ -88,6 +88,7 @@ def result_page(
             classifier=classifier,
             judged_lines=judgement.lines(classifier) if classifier else [],
             judged_by=_judged_by(classifier),
+            decided_by=judgement.decided_by(classifier) if classifier else "",
             not_tested=judgement.not_tested(classifier) if classifier else None,
             coverage=charts.coverage(classifier["coverage"] if classifier else ()),
             reliability=charts.reliability(classifier["reliability"] if classifier else ()),

@@ -86,8 +86,8 @@ def test_the_page_has_every_figure_with_the_split_that_it_is_by(served: bool) ->
         "(leak)12.0%",
         "1,234 of 31 labels",
         "in 42 seconds; 2.0 MB",
-        "It does not become the current one: The nearest mean is better.",
-        "3 labels have a single session, so no figure is of them: Fig, Lime and 1 more.",
+        "It does not become the current one, judged by session: The nearest mean is better.",
+        "3 labels had no photo held out, so no figure is of them: Fig, Lime and 1 more.",
         "PearApple7",
         "A quarter of the new photos look like none before.",
         "25.0% of them are farther",
@@ -109,10 +109,12 @@ def test_a_figure_by_hash_never_stands_without_its_warning() -> None:
 
 
 def test_what_could_not_be_judged_says_so() -> None:
-    shown = report(classifier=trained(judged=None, not_tested_count=0, drift=None, gate=None))
+    shown = report(classifier=trained(judged=None, not_tested_count=0, drift=None))
     page = Elements(result_page(shown, None, LAYOUT, CURRENT, served=True))
     assert "right label (top-1)not tested97.5%" in page.text
-    assert "single session" not in page.text
+    assert "judged by hash (optimistic): The nearest mean is better." in page.text
+    assert page.text.count("by hash (optimistic)") == 6, "table, gate, two curves, two lists"
+    assert "held out, so" not in page.text
 
 
 def test_why_there_is_no_classifier_is_one_sentence_and_no_figure() -> None:
@@ -172,6 +174,6 @@ def test_the_curves_show_the_numbers_from_left_to_right() -> None:
 
 def test_a_sentence_names_the_labels_that_were_not_tested() -> None:
     assert judgement.not_tested(trained(not_tested_count=2)) == (
-        "2 labels have a single session, so no figure is of them: Fig, Lime."
+        "2 labels had no photo held out, so no figure is of them: Fig, Lime."
     )
     assert judgement.not_tested(trained(not_tested_count=0)) is None
