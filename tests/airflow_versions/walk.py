@@ -27,7 +27,8 @@ ASKED = "run_id=none&run_id=none&key=k&file=f"
 OWN = {"Origin": "http://testserver"}
 
 answers = {}
-with TestClient(create_app()) as client:
+# Without the API of the tasks: that of 3.2.0 does not load with the newest pydantic.
+with TestClient(create_app("core")) as client:
     token = client.post("/auth/token", json=LOGIN).json()["access_token"]
     for route in pages.create_app().routes:
         (method,) = route.methods
