@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,14 @@ import pyarrow.parquet as pq
 from bench.measurements import FEATURIZE, MODEL
 from bench.spark_process import ROOT, submit
 from evidence.marked_text import EVIDENCE, table, write
-from fruit_contract.classifier import CARD_NAME, CLASSIFIERS, JUDGED_LAYERS_NAME, ClassifierCard, TrainMetrics
+from fruit_contract.classifier import (
+    CARD_NAME,
+    CLASSIFIERS,
+    JUDGED_LAYERS_NAME,
+    ClassifierCard,
+    ClassifierKind,
+    TrainMetrics,
+)
 from fruit_spark.classifier.holdout import held_out
 from fruit_spark.classifier.judging import auroc
 from fruit_spark.classifier.layers import Layers
@@ -99,7 +107,7 @@ def _train(kind: str, features: Path, pca: Path, output: Path) -> TrainMetrics:
     return metrics
 
 
-def _side_by_side(trained: dict[str, TrainMetrics]) -> list[str]:
+def _side_by_side(trained: Mapping[ClassifierKind, TrainMetrics]) -> list[str]:
     """A row each."""
     rows = []
     for kind, metrics in trained.items():
@@ -151,9 +159,9 @@ def _of_outside(judged: Layers, inside: Features, others: Features, card: Classi
     own, foreign = judged.residuals(inside), judged.residuals(others)
     limit = card["thresholds"]["residual"]
     return (
-        f"{len(others):,} photos of something else: the AUROC of their residual against that of photos held out "
-        f"is {auroc(own, foreign):.3f}. Above the threshold are {(foreign > limit).mean():.1%} of the first and "
-        f"{(own > limit).mean():.1%} of the second."
+        f"{len(others):,} photos of something else: the AUROC of their residual, against photos held out, is "
+        f"{auroc(own, foreign):.3f}. Above the threshold: {(foreign > limit).mean():.1%} of them, and "
+        f"{(own > limit).mean():.1%} of the photos held out."
     )
 
 

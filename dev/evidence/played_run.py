@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Frame, Playwright, sync_playwright
 from rich.console import Console
 
 from fruit_contract.layout import DAG_ID, INPUT_PREFIX
@@ -53,6 +53,13 @@ def chromium(playwright: Playwright) -> Browser:
     own = str(REPOSITORY / ".cache" / "chromium")
     environment: dict[str, str | float | bool] = {**os.environ, "XDG_CONFIG_HOME": own, "XDG_CACHE_HOME": own}
     return playwright.chromium.launch(executable_path=path, args=["--no-sandbox"], env=environment)
+
+
+def first_paint_ms(frame: Frame) -> float:
+    """From the request for a page until something of it is on the screen, by the browser's own clock."""
+    paints = "performance.getEntriesByName('first-contentful-paint').map((paint) => paint.startTime)"
+    (moment,) = frame.evaluate(paints)
+    return float(moment)
 
 
 @contextmanager

@@ -94,6 +94,7 @@ class Stack:
             "FRUITS_SCHEDULE": "",
             "FRUITS_CODE_DIR": str(paths.repository / "spark"),
             "FRUITS_MODEL_DIR": str(paths.cache / "model"),
+            "FRUITS_PREDICT_PYTHON": str(paths.spark_python),
             "FRUITS_RUNTIME_ARCHIVE": str(paths.cache / "runtime" / f"runtime-{platform.machine()}.tar.gz"),
             "FRUITS_PYTHON_ARCHIVE": str(paths.cache / "runtime" / f"python-{platform.machine()}.tar.gz"),
         }

@@ -31,6 +31,8 @@ class FeaturizeMetrics(TypedDict):
     """How many Python workers loaded the model from the broadcast, from an accumulator."""
     cores: int
     """The executors' cores when the features were written."""
+    startup_seconds: float
+    """From the launch of the driver's JVM until Spark was ready for work."""
     seconds: float
     images_per_second: float
     """Valid and rejected images, without the reused, over the whole step, Spark's own start-up included."""
@@ -64,6 +66,7 @@ class ReduceMetrics(TypedDict):
     components_for_minimum: int | None
     """The smallest k that reaches the minimum; None where no k up to ``components`` does."""
     solver: str
+    startup_seconds: float
     seconds: float
     versions: dict[str, str]
 
@@ -108,6 +111,8 @@ class StepTime(TypedDict):
     """From its start to its end."""
     noticed_after: float | None
     """From its end until the sensor was done: polling, and resuming the task."""
+    startup: float | None
+    """Of ``seconds``, what was before its first work (container, Spark), and the little after its last."""
 
 
 class Timing(TypedDict):
@@ -170,6 +175,17 @@ class CostLine(TypedDict):
     amount: float
 
 
+class GroupCost(TypedDict):
+    """The sums of one group of lines, in EUR."""
+
+    group: str
+    estimate: float | None
+    """At worst, known before anything was created; as ``expected`` None where it was not estimated."""
+    expected: float | None
+    actual: float | None
+    """None where nothing of the group was billed."""
+
+
 class PriceFacts(TypedDict):
     source: str
     """``live``, ``snapshot``, which part is which, or why there is no price."""
@@ -195,6 +211,8 @@ class Cost(TypedDict):
     actual: float | None
     """From the instances' own timelines; None where there was no cluster, or no price."""
     lines: list[CostLine]
+    groups: list[GroupCost]
+    """Before and after, side by side. Older reports lack it."""
     prices: PriceFacts
     exchange: ExchangeRate
     cost_explorer: dict[str, object]

@@ -23,3 +23,7 @@ class RunSummary(TypedDict):
     eur: float | None
     nothing_new: bool
     failure: str | None
+    split: str | None
+    """How the photos were held out by which ``top1`` was found. Lines of before 0.3 lack it, and drift."""
+    drift: int | None
+    """Warnings that the new photos differ from those learnt from; None where they were not compared."""

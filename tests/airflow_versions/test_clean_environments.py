@@ -28,7 +28,7 @@ OUTPUTS = {
     "InstanceProfile": "fruit-features-NodeProfile",
     "Installation": "fruits",
 }
-PROBE = Path(__file__).with_name("probe.py")
+PROBE, WALK = (Path(__file__).with_name(f"{name}.py") for name in ("probe", "walk"))
 
 
 def environment(folder: Path, lock: str, requirements: Path | None = None) -> Path:
@@ -49,8 +49,10 @@ def uv(*arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def probe(python: Path, dags: Path, plugins: Path, home: Path, **variables: str) -> dict[str, Any]:
-    """What Airflow finds in the two folders: versions, DAGs, errors, and where the artifacts are."""
+def probe(
+    python: Path, dags: Path, plugins: Path, home: Path, program: Path = PROBE, **variables: str
+) -> dict[str, Any]:
+    """What a program says: ``PROBE`` what Airflow finds in the folders, versions, DAGs, errors, artifacts."""
     settings = {
         "PATH": os.environ["PATH"],
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -61,14 +63,14 @@ def probe(python: Path, dags: Path, plugins: Path, home: Path, **variables: str)
         **variables,
     }
     done = subprocess.run(
-        [python, str(PROBE)], env=settings, cwd=home.parent, capture_output=True, text=True, check=False
+        [python, str(program)], env=settings, cwd=home.parent, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-PAGES = ["/compare", "/download", "/image", "/photo", "/result", "/runs"]
+PAGES = ["/compare", "/download", "/image", "/photo", "/result", "/runs", "/try"]
 """What the plugin adds to Airflow's UI."""
 
 
@@ -113,13 +115,23 @@ def test_the_dags_import_with_what_mwaa_installs(bundle: Path, tmp_path: Path) -
     assert found["bucket"] == OUTPUTS["Bucket"]
 
 
-def test_the_dags_import_on_the_oldest_airflow(tmp_path: Path) -> None:
+def test_the_dags_import_and_the_pages_answer_on_the_oldest_airflow(tmp_path: Path) -> None:
     python = environment(tmp_path / "env", "airflow-oldest.txt")
     found = probe(python, REPOSITORY / "dags", REPOSITORY / "plugins", tmp_path / "home")
     assert found["airflow"] == "3.2.0"
     assert found["errors"] == {}
     assert found["files"] == dag_files(REPOSITORY / "dags")
     assert found["pages"] == PAGES
+    users = {
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(tmp_path / "passwords.json"),
+    }
+    answers = probe(python, REPOSITORY / "dags", REPOSITORY / "plugins", tmp_path / "home", WALK, **users)
+    no_run = [401, 404, "There is no run 'none' of fruit_features."]
+    assert answers.pop("GET /runs")[:2] == [401, 200]
+    assert answers == dict.fromkeys(
+        [f"{'POST' if path == '/try' else 'GET'} {path}" for path in PAGES if path != "/runs"], no_run
+    )
 
 
 def variables_of(script: Path) -> dict[str, str]:

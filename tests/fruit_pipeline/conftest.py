@@ -10,7 +10,7 @@ from botocore.loaders import create_loader
 from moto import mock_aws
 
 from fruit_contract.layout import RunLayout
-from fruit_contract.report_schema import ChosenFleet, ExpectedSizing, ModelFacts
+from fruit_contract.report_schema import ChosenFleet, ExpectedSizing, GroupCost, ModelFacts
 from fruit_pipeline.results.publication import FeatureIdentity
 from fruit_pipeline.results.run_plan import RunEstimate, RunPlan
 from fruit_pipeline.settings.deployment import Deployment
@@ -89,7 +89,8 @@ def planned(images: int = 3, **changes: Any) -> RunPlan:
 def sized(worker_type: str, workers: int, minutes: float = 1.0) -> RunEstimate:
     chosen = ChosenFleet(worker_type=worker_type, workers=workers)
     sizing = ExpectedSizing(chosen=chosen, automatic=True, expected_minutes=minutes, arithmetic="sum")
-    return RunEstimate(estimate=2.0, expected=1.0, sizing=sizing)
+    groups = [GroupCost(group="EC2 Spot", estimate=2.0, expected=1.0, actual=None)]
+    return RunEstimate(estimate=2.0, expected=1.0, groups=groups, sizing=sizing)
 
 
 @pytest.fixture

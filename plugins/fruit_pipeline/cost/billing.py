@@ -6,10 +6,17 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from fruit_contract.layout import run_key
-from fruit_contract.report_schema import ClusterFacts, Cost, CostLine, ExchangeRate, PriceFacts
+from fruit_contract.report_schema import ClusterFacts, Cost, CostLine, ExchangeRate, GroupCost, PriceFacts
 from fruit_pipeline.cost.cost_explorer import cost_query
 from fruit_pipeline.cost.estimate import Estimate, Workload, s3_use
-from fruit_pipeline.cost.invoice import InvoiceLine, NodeUse, invoice_lines, node_uses, total_usd
+from fruit_pipeline.cost.invoice import (
+    InvoiceLine,
+    NodeUse,
+    invoice_lines,
+    node_uses,
+    total_usd,
+    usd_by_group,
+)
 from fruit_pipeline.cost.live_prices import read_prices
 from fruit_pipeline.cost.prices import STALE_AFTER, is_stale
 from fruit_pipeline.errors import PipelineError
@@ -40,6 +47,21 @@ def in_eur(sums: Estimate, deployment: Deployment) -> dict[str, float]:
     return {"estimate": total_usd(sums.worst) / rate, "expected": total_usd(sums.expected) / rate}
 
 
+def groups_in_eur(sums: Estimate, deployment: Deployment) -> list[GroupCost]:
+    """Both sums of the estimate by group, as the guards hand them to the report."""
+    rate = deployment.usd_per_eur
+    worst, expected = usd_by_group(sums.worst), usd_by_group(sums.expected)
+    return [
+        GroupCost(
+            group=group,
+            estimate=worst.get(group, 0.0) / rate,
+            expected=expected.get(group, 0.0) / rate,
+            actual=None,
+        )
+        for group in dict.fromkeys([*worst, *expected])
+    ]
+
+
 def rate_warning(deployment: Deployment, today: date) -> str | None:
     """What to say in the log of an exchange rate that is old; None of a recent one."""
     if not is_stale(deployment.usd_per_eur_date, today):
@@ -67,6 +89,9 @@ def cost_of(run: RunRecord, deployment: Deployment, pricing: Any, ec2: Any, now:
         expected=run.estimate["expected"] if run.estimate else None,
         actual=sum(line["amount"] for line in amounts) if amounts else None,
         lines=amounts,
+        groups=_with_actual(
+            run.estimate.get("groups", []) if run.estimate else [], usd_by_group(lines), rate
+        ),
         prices=facts,
         exchange=ExchangeRate(
             usd_per_eur=rate,
@@ -78,6 +103,20 @@ def cost_of(run: RunRecord, deployment: Deployment, pricing: Any, ec2: Any, now:
             run_key(run.run_id), run.started_at.astimezone(UTC).date(), now.astimezone(UTC).date()
         ),
     )
+
+
+def _with_actual(known: Sequence[GroupCost], usd: Mapping[str, float], rate: float) -> list[GroupCost]:
+    """Beside the estimate of each group what it costs; a group that was not foreseen comes last."""
+    estimated = {each["group"]: each for each in known}
+    none = GroupCost(group="", estimate=None, expected=None, actual=None)
+    return [
+        {
+            **estimated.get(group, none),
+            "group": group,
+            "actual": usd[group] / rate if group in usd else None,
+        }
+        for group in dict.fromkeys([*estimated, *usd])
+    ]
 
 
 def is_high(cost: Cost, budget_eur: float) -> bool:

@@ -112,6 +112,14 @@ def total_usd(lines: Iterable[InvoiceLine]) -> float:
     return math.fsum(line.usd for line in lines)
 
 
+def usd_by_group(lines: Iterable[InvoiceLine]) -> dict[str, float]:
+    """The sum of each group, in the order in which they come."""
+    sums: dict[str, float] = {}
+    for line in lines:
+        sums[line.group] = sums.get(line.group, 0.0) + line.usd
+    return sums
+
+
 def node_uses(instances: Sequence[Mapping[str, Any]], now: datetime) -> list[NodeUse]:
     """The instances of a report's cluster; one that has not ended has lived until ``now``.
 

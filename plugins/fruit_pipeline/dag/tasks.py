@@ -126,7 +126,8 @@ def check_guards() -> RunEstimate | None:
     _check_month(run, eur["estimate"], now)
     fleet = sizing.as_expected(asked, parameters, workload)
     log.info("%s %s", "Chosen:" if fleet["automatic"] else "Given:", fleet["arithmetic"])
-    return RunEstimate(estimate=eur["estimate"], expected=eur["expected"], sizing=fleet)
+    groups = billing.groups_in_eur(sums, deployment)
+    return RunEstimate(estimate=eur["estimate"], expected=eur["expected"], groups=groups, sizing=fleet)
 
 
 def _tell_of_waiting(run: RunContext) -> None:
@@ -283,10 +284,12 @@ def report() -> str:
     started = timing.starts(ti, list(upstream))
     record = _record(run, run_started)
     steps = facts.cluster_steps(run.emr, record.cluster["id"])
+    times = timing.run_timing(record.cluster, steps, ended, started, run_started, STEP_SENSORS)
+    metrics = {identity.FEATURIZE: record.featurized, identity.REDUCE: record.reduced}
     document = reporting.build_report(
         record,
         tasks=timing.task_times(ended, started, upstream, run_started),
-        timing=timing.run_timing(record.cluster, steps, ended, started, run_started, STEP_SENSORS),
+        timing=timing.with_startup(times, metrics),
         cost=billing.cost_of(record, run.deployment, *run.price_clients, datetime.now(UTC)),
         encryption=encryption.seen(run.s3, run.emr, run.layout, record.cluster["id"]),
         why=failures.sentences(ti, (crumb["task_id"] for crumb in ended if str(crumb["state"]) == "failed")),

@@ -18,12 +18,14 @@ from airflow.api_fastapi.core_api.security import requires_access_dag
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, StreamingResponse
+from starlette.datastructures import UploadFile
 
 from fruit_contract.layout import DAG_ID, RunLayout, label_of
 from fruit_pipeline.aws import clients
 from fruit_pipeline.errors import PipelineError
-from fruit_pipeline.pages import near_photos, photos, stored_page
+from fruit_pipeline.pages import near_photos, photos, prediction, same_origin, stored_page
 from fruit_pipeline.pages.rendering import content_security_policy, rendered
 from fruit_pipeline.pages.result_page import NotFoundError, PageError
 from fruit_pipeline.pages.runs_pages import comparison_page, runs_page
@@ -31,6 +33,7 @@ from fruit_pipeline.pages.stored_runs import StoredRun, stored_run, stored_runs
 from fruit_pipeline.results import progress, run_index
 from fruit_pipeline.security.redaction import redacted
 from fruit_pipeline.security.regions import check_region
+from fruit_pipeline.settings.deployment import Deployment
 
 PREFIX: Final = "/fruits"
 _REFRESH_SECONDS: Final = 5
@@ -41,17 +44,24 @@ _CLIENT_SECONDS: Final = 300
 _HEADERS: Final = {
     "Content-Security-Policy": content_security_policy(),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    # Not "no-referrer": with it a browser hides the origin of a form, even from its own server.
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "private, no-store",
 }
 _DOWNLOADS: Final = {
     "report.json": "application/json",
     "report.html": "text/html; charset=utf-8",
     "variance.png": "image/png",
+    "confusion.png": "image/png",
+    "reliability.png": "image/png",
 }
 _TABLES: Final = {"rejected.csv": photos.rejected, "result.csv": photos.components}
 
+_FORMULA_BEGINNINGS: Final = ("=", "+", "-", "@", "\t", "\r")
+
 log = logging.getLogger(__name__)
+_FORM_BYTES: Final = 2_000
+"""What a browser sends around a photo."""
 _UNDER_WAY: Final = ("queued", "running")
 Key = Annotated[str, Query(min_length=1)]
 RunId = Annotated[str, Query(min_length=1, max_length=250)]
@@ -65,6 +75,7 @@ def create_app() -> FastAPI:
     app.get("/runs", response_class=HTMLResponse)(runs)
     app.get("/compare", response_class=HTMLResponse)(compare)
     app.get("/photo", response_class=HTMLResponse)(photo)
+    app.post("/try", response_class=HTMLResponse)(try_photo)
     app.get("/image")(image)
     app.get("/download")(download)
     app.middleware("http")(_with_headers)
@@ -83,7 +94,7 @@ def result(session: SessionDep, run_id: RunId, dag_id: str = DAG_ID) -> str:
         return _under_way(run)
     if run.layout is None:
         raise PageError(f"The run {run.state} before it had looked at its photos. {run.note or ''}")
-    return stored_page.as_served(_s3(run), run.layout)
+    return stored_page.as_served(_s3(run), run.layout, can_predict=bool(Deployment().predict_python))
 
 
 def runs(session: SessionDep) -> str:
@@ -110,17 +121,31 @@ def photo(session: SessionDep, run_id: RunId, key: Key) -> str:
     """The page of one photo, with those that look most like it."""
     run = _run(session, run_id)
     s3, result = _s3(run), _result_of(run)
-    if not photos.is_known(s3, result, key):
-        raise NotFoundError(photos.NOT_KNOWN)
+    # The result's own table has addresses, which people paste as well.
+    key = key.removeprefix(result.uri(""))
+    photos.check(s3, result, key)
     index = near_photos.index_of(s3, result)
+    near = index.nearest(key) if index else None
     return rendered(
         "photo.html",
         title=key.rpartition("/")[2],
         run_id=run.run_id,
         key=key,
         label=label_of(key),
-        near=index.nearest(key) if index else None,
+        near=near,
+        alone=photos.why_alone(s3, result, key) if near is None else None,
     )
+
+
+async def try_photo(request: Request, session: SessionDep, run_id: RunId) -> str:
+    """What the run's classifier says of a photo that somebody gives; the photo is kept nowhere."""
+    same_origin.check(request.headers)
+    _check_size(request.headers.get("content-length"))
+    # Only here, because FastAPI would read a declared form before it asks whether the person may send one.
+    async with request.form(max_files=1, max_fields=1) as form:
+        sent = form.get("photo")
+        photo = await sent.read() if isinstance(sent, UploadFile) else b""
+    return await run_in_threadpool(_tried, session, run_id, photo)
 
 
 def image(session: SessionDep, run_id: RunId, key: Key) -> Response:
@@ -145,6 +170,30 @@ def download(session: SessionDep, run_id: RunId, file: str) -> Response:
     except s3.exceptions.NoSuchKey:
         raise NotFoundError(f"The run has left no {file}.") from None
     return StreamingResponse(answer["Body"].iter_chunks(), media_type=_DOWNLOADS[file], headers=attachment)
+
+
+def _check_size(length: str | None) -> None:
+    if length is None or not length.isdecimal():
+        raise PageError("The form came without its length: send it from a browser.")
+    if int(length) > prediction.MOST_BYTES + _FORM_BYTES:
+        raise PageError(
+            f"The photo has some {int(length):,} bytes; at most {prediction.MOST_BYTES:,} are taken: "
+            "make it smaller."
+        )
+
+
+def _tried(session: Any, run_id: str, photo: bytes) -> str:
+    run = _run(session, run_id)
+    s3, result = _s3(run), _result_of(run)
+    found = prediction.predict(s3, result, photo, Deployment())
+    index = near_photos.index_of(s3, result) if found.components else None
+    return rendered(
+        "prediction.html",
+        title=found.label or "No label",
+        run_id=run.run_id,
+        found=found,
+        near=index.nearest_to(found.components) if index else [],
+    )
 
 
 def _run(session: Any, run_id: str) -> StoredRun:
@@ -191,10 +240,15 @@ def _csv(rows: Iterable[Sequence[object]]) -> Iterator[str]:
     line = io.StringIO()
     writer = csv.writer(line)
     for row in rows:
-        writer.writerow(row)
+        writer.writerow([_defused(cell) for cell in row])
         yield line.getvalue()
         line.seek(0)
         line.truncate()
+
+
+def _defused(cell: object) -> object:
+    """Text that a spreadsheet would run as a formula, behind an apostrophe: OWASP, "CSV injection"."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_BEGINNINGS) else cell
 
 
 async def _with_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

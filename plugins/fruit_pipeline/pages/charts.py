@@ -1,5 +1,6 @@
 """Charts of a result as SVG. Foreign text in them is escaped; colours come from the page's style sheet."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -7,6 +8,7 @@ from typing import Final
 
 from markupsafe import Markup
 
+from fruit_contract.classifier import Bin, Coverage
 from fruit_contract.report_schema import StepTime, TaskTime
 
 SHARES: Final = (0.80, 0.90, 0.95, 0.99)
@@ -24,6 +26,8 @@ class Lane:
     seconds: float
     state: str
     """Airflow's word, or ``step``."""
+    startup: float = 0.0
+    """Of ``seconds``, those before its work."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,16 @@ class Bar:
     state: str
     said: str
     """What a person reads of it."""
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A point of a chart whose axes are shares from 0 to 1."""
+
+    across: float
+    up: float
+    radius: float
+    said: str
 
 
 def components_for_shares(ratio: Sequence[float]) -> list[tuple[float, int | None]]:
@@ -92,19 +106,83 @@ def lanes(rows: Sequence[Lane]) -> Markup:
         parts.append(
             Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(left - 8, top + 14, lane.name)
         )
-        bar = '<rect class="lane {}" x="{:.1f}" y="{}" width="{:.1f}" height="14"><title>{}</title></rect>'
         took = f"{lane.name}: {lane.state}, {lane.seconds:.1f} s from {lane.start:.1f} s on"
-        parts.append(
-            Markup(bar).format(
-                lane.state, left + lane.start * scale, top + 3, max(1, lane.seconds * scale), took
-            )
-        )
+        if lane.startup:
+            took += f", of them {lane.startup:.1f} s before its work"
+            parts.append(_lane("startup", left + lane.start * scale, top, lane.startup * scale, took))
+        begun, work = lane.start + lane.startup, lane.seconds - lane.startup
+        parts.append(_lane(lane.state, left + begun * scale, top, work * scale, took))
     parts += [
         f'<text x="{left + end * scale * share:.0f}" y="{height - 8}" text-anchor="middle">'
         f"{end * share / 60:.1f} min</text>"
         for share in (0, 0.5, 0.96)
     ]
     return _svg(height, f"{len(rows)} tasks and steps over {end / 60:.1f} minutes", parts)
+
+
+def _lane(state: str, x: float, top: int, width: float, said: str) -> str:
+    bar = '<rect class="lane {}" x="{:.1f}" y="{}" width="{:.1f}" height="14"><title>{}</title></rect>'
+    return Markup(bar).format(state, x, top + 3, max(1, width), said)
+
+
+def coverage(rows: Sequence[Coverage]) -> Markup:
+    """Share of right answers (up) against the share of photos that are answered (across)."""
+    dots = [
+        Dot(
+            each["answered"],
+            each["right"],
+            4,
+            f"Probability {each['probability']:.2f} and more: {each['answered']:.1%} answered, "
+            f"{each['right']:.1%} of them right",
+        )
+        for each in sorted(rows, key=lambda each: each["answered"])
+        if each["right"] is not None
+    ]
+    return _shares(f"Accuracy against coverage at {len(dots)} probabilities", dots)
+
+
+def reliability(bins: Sequence[Bin]) -> Markup:
+    """Share of right answers (up) against the probability given (across); on the diagonal it is honest."""
+    most = max((each["photos"] for each in bins), default=0) or 1
+    dots = [
+        Dot(
+            each["confidence"],
+            each["right"],
+            2 + 6 * math.sqrt(each["photos"] / most),
+            f"{each['photos']:,} photos: probability {each['confidence']:.1%}, right {each['right']:.1%}",
+        )
+        for each in sorted(bins, key=lambda each: each["confidence"])
+        if each["photos"]
+    ]
+    return _shares(f"Reliability in {len(dots)} bins", dots, diagonal=True)
+
+
+def _shares(said: str, dots: Sequence[Dot], *, diagonal: bool = False) -> Markup:
+    """Dots on a line, where both axes go from 0 to 1."""
+    height = 340
+
+    def x(share: float) -> float:
+        return _LEFT + (_WIDTH - _LEFT - 2 * _RIGHT) * share
+
+    def y(share: float) -> float:
+        return _TOP + (height - _TOP - _BOTTOM) * (1 - share)
+
+    marks = (0.0, 0.25, 0.5, 0.75, 1.0)
+    parts: list[str] = [_rule(y(share), f"{share:.0%}") for share in marks]
+    parts += [
+        f'<text x="{x(share):.0f}" y="{height - 8}" text-anchor="middle">{share:.0%}</text>'
+        for share in marks
+    ]
+    if diagonal:
+        parts.append(f'<path class="limit" d="M{x(0):.1f},{y(0):.1f}L{x(1):.1f},{y(1):.1f}"/>')
+    line = " ".join(f"{x(dot.across):.1f},{y(dot.up):.1f}" for dot in dots)
+    parts.append(f'<polyline class="line" points="{line}"/>')
+    parts += [
+        f'<circle class="dot" cx="{x(dot.across):.1f}" cy="{y(dot.up):.1f}" r="{dot.radius:.1f}">'
+        f"<title>{dot.said}</title></circle>"
+        for dot in dots
+    ]
+    return _svg(height, said, parts)
 
 
 def bars_over_time(title: str, bars: Sequence[Bar]) -> Markup:
@@ -130,10 +208,13 @@ def bars_over_time(title: str, bars: Sequence[Bar]) -> Markup:
 
 def lanes_of(tasks: Sequence[TaskTime], steps: Sequence[StepTime]) -> list[Lane]:
     """The tasks and steps that ran, in the order in which they began."""
-    times = [(f"step {step['name']}", step, "step") for step in steps]
+    ran: list[tuple[str, TaskTime | StepTime, str, float]] = [
+        (task["name"], task, task["state"], 0.0) for task in tasks
+    ]
+    ran += [(f"step {step['name']}", step, "step", step.get("startup") or 0.0) for step in steps]
     rows = [
-        Lane(name, time["started_after"], time["seconds"], state)
-        for name, time, state in [*((task["name"], task, task["state"]) for task in tasks), *times]
+        Lane(name, time["started_after"], time["seconds"], state, min(startup, time["seconds"]))
+        for name, time, state, startup in ran
         if time["started_after"] is not None and time["seconds"] is not None
     ]
     return sorted(rows, key=lambda lane: lane.start)

@@ -4,6 +4,7 @@ Every vector is compared. The index has at most 100,000: a search takes no longe
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,20 +42,26 @@ class Index:
 
     def nearest(self, key: str, most: int = MOST) -> list[NearPhoto] | None:
         """The nearest other photos, the nearest first; None for a photo that is not in the index."""
-        import numpy as np
-
         place = self.places.get(key)
         if place is None:
             return None
-        asked = self.vectors[place].astype(np.float32)
+        near = self.nearest_to(self.vectors[place].tolist(), most + 1)
+        return [each for each in near if each.key != key][:most]
+
+    def nearest_to(self, components: Sequence[float], most: int = MOST) -> list[NearPhoto]:
+        """The photos nearest to a vector [k], the nearest first; none for one of another length."""
+        import numpy as np
+
+        asked = np.array(components, np.float32)
+        if asked.shape != self.vectors.shape[1:]:
+            return []
         similar = np.empty(len(self.keys), np.float32)
         for start in range(0, len(self.keys), _ROWS):
             block = self.vectors[start : start + _ROWS].astype(np.float32)
             lengths = np.sqrt(np.einsum("nk,nk->n", block, block))
             similar[start : start + _ROWS] = block @ asked / np.maximum(lengths, 1e-9)
         similar /= max(float(np.sqrt(asked @ asked)), 1e-9)
-        similar[place] = -np.inf
-        few = np.argsort(-similar)[: min(most, len(self.keys) - 1)]
+        few = np.argsort(-similar)[:most]
         return [NearPhoto(self.keys[each], max(0.0, 1 - float(similar[each]))) for each in few]
 
 

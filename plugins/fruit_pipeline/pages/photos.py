@@ -6,12 +6,11 @@ from functools import lru_cache
 from typing import Any, Final
 
 from fruit_contract.layout import RunLayout
+from fruit_contract.manifest import DEAD, LIVE, REJECTED
+from fruit_contract.overview import INDEXED_PHOTOS
 from fruit_pipeline.pages import near_photos
 from fruit_pipeline.pages.result_page import MOST_ROWS, NotFoundError, PageError
 
-NOT_KNOWN: Final = (
-    "This photo is not among those that the run has shown or indexed (100,000 at most): check its key."
-)
 MOST_BYTES: Final = 8 * 2**20
 """A photo from a phone has 2 to 6 MB; the API server holds it whole."""
 _BEGINNINGS: Final = {
@@ -23,8 +22,7 @@ _BEGINNINGS: Final = {
 
 def photo(s3: Any, result: RunLayout, key: str) -> tuple[bytes, str]:
     """Bytes and media type of a photo that the result's own files name; ``NotFoundError`` for others."""
-    if not is_known(s3, result, key):
-        raise NotFoundError(NOT_KNOWN)
+    check(s3, result, key)
     answer = s3.get_object(Bucket=result.bucket, Key=key)
     if answer["ContentLength"] > MOST_BYTES:
         raise PageError(f"The photo has {answer['ContentLength']:,} bytes; at most {MOST_BYTES:,} are shown.")
@@ -73,13 +71,35 @@ def _components(s3: Any, result: RunLayout) -> Iterator[Sequence[object]]:
         yield path.removeprefix(root), label, *features
 
 
-def is_known(s3: Any, result: RunLayout, key: str) -> bool:
-    """Whether the result's overview, or its index of near photos, has the photo."""
+def check(s3: Any, result: RunLayout, key: str) -> None:
+    """``NotFoundError`` for a photo that the result's overview, its index and its manifest do not name."""
     overview = _overview(s3, result)
     if overview and key in _keys(overview):
-        return True
+        return
     index = near_photos.index_of(s3, result)
-    return index is not None and key in index.places
+    if (index is None or key not in index.places) and not _states(s3, result, key):
+        raise NotFoundError(f"The run has no photo {key!r}: check the key.")
+
+
+def why_alone(s3: Any, result: RunLayout, key: str) -> str:
+    """Why no photos can be named that look like a photo of the result, in one sentence."""
+    states = _states(s3, result, key)
+    if LIVE in states:
+        return (
+            f"The photo is in the result, but not among the {INDEXED_PHOTOS:,} at most that the run has "
+            "indexed: only those are compared."
+        )
+    if REJECTED in states:
+        return f"The photo was rejected, and has no components: {states[REJECTED]}."
+    return "The photo has no components: the run did not get so far, or has rejected it."
+
+
+def _states(s3: Any, result: RunLayout, key: str) -> dict[str, str | None]:
+    """What the manifest says of a photo that counts: its state, and why it was rejected."""
+    from fruit_pipeline.results.tables import rows_with  # pyarrow is slow to import
+
+    rows = rows_with(s3, result.bucket, result.manifest, key, ("state", "reason"))
+    return {state: reason for state, reason in rows if state != DEAD}
 
 
 def _overview(s3: Any, result: RunLayout) -> bytes | None:

@@ -1,17 +1,19 @@
 """The page of one run's result, from its report and its overview: in Airflow's UI, or as one file."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from jinja2 import UndefinedError
 
+from fruit_contract.classifier import TrainMetrics
 from fruit_contract.layout import RunLayout
 from fruit_contract.overview import Overview
-from fruit_contract.report_schema import CostLine, Report
+from fruit_contract.report_schema import Cost, CostLine, GroupCost, Report
 from fruit_pipeline.errors import PipelineError
-from fruit_pipeline.pages import charts, sample_map
+from fruit_pipeline.pages import charts, judgement, sample_map
 from fruit_pipeline.pages.rendering import rendered
 from fruit_pipeline.settings.parameters import RunParameters
 
@@ -30,11 +32,14 @@ class NotFoundError(PageError):
 
 @dataclass(frozen=True)
 class ServiceCost:
-    """The lines of a bill that one service of AWS asks for, in EUR."""
+    """A service of AWS in a bill, in EUR; None for what was not estimated, or not billed."""
 
     service: str
-    amount: float = 0.0
-    lines: list[str] = field(default_factory=list)
+    expected: float | None
+    worst: float | None
+    actual: float | None
+    lines: list[str]
+    """What was counted, in words."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +56,20 @@ class Current:
 
 
 def result_page(
-    report: Report, overview: Overview | None, layout: RunLayout, current: Current | None, *, served: bool
+    report: Report,
+    overview: Overview | None,
+    layout: RunLayout,
+    current: Current | None,
+    *,
+    served: bool,
+    can_predict: bool = False,
 ) -> str:
     """The page as HTML. ``layout`` is that of the result, which is an earlier run's where nothing was new.
 
-    ``served`` pages can ask for photos and downloads; others need nothing beside them. ``PageError`` for a
-    report of another version.
+    ``served`` pages can ask for photos and downloads; others need nothing beside them. With ``can_predict``
+    they take a photo. ``PageError`` for a report of another version.
     """
+    classifier = report.get("classifier")
     try:
         return rendered(
             "result.html",
@@ -73,12 +85,20 @@ def result_page(
                 report["explained_variance_ratio"] or (), _number(report, "minimum_variance")
             ),
             lanes=charts.lanes(charts.lanes_of(report["tasks"], report["timing"]["steps"])),
-            bill=bill(report["cost"]["lines"]),
+            classifier=classifier,
+            judged_lines=judgement.lines(classifier) if classifier else [],
+            judged_by=_judged_by(classifier),
+            decided_by=judgement.decided_by(classifier) if classifier else "",
+            not_tested=judgement.not_tested(classifier) if classifier else None,
+            coverage=charts.coverage(classifier["coverage"] if classifier else ()),
+            reliability=charts.reliability(classifier["reliability"] if classifier else ()),
+            bill=bill(report["cost"]),
             changed=changed_parameters(report["parameters"]),
             current=current,
             output=layout.uri(layout.pca_output),
             has_table=report["images"]["processed"] <= MOST_ROWS,
             served=served,
+            can_predict=can_predict,
         )
     except (KeyError, TypeError, AttributeError, UndefinedError) as error:
         raise PageError(
@@ -96,6 +116,11 @@ def headline(report: Report, layout: RunLayout, current: Current | None) -> list
     if report["components"] is not None:
         said.append(f"{images['rejected']:,} rejected")
         said.append(f"{report['components']} components keep {report['explained_variance']:.1%}")
+    trained = report.get("classifier")
+    if trained and trained["judged"]:
+        said.append(
+            f"classifier right in {judgement.accuracy(trained['judged']['top1'], trained['judged']['split'])}"
+        )
     said.append(minutes_between(report["started_at"], report["ended_at"]))
     if cost["actual"] is not None:
         budget = _number(report, "budget_eur")
@@ -109,6 +134,12 @@ def headline(report: Report, layout: RunLayout, current: Current | None) -> list
     elif current and report["state"] == "success":
         said.append(f"result replaced by that of {current.run_id}")
     return said
+
+
+def _judged_by(classifier: TrainMetrics | None) -> str:
+    """The head of the table's column of the split that was asked for."""
+    judged = classifier["judged"] if classifier else None
+    return judgement.split_name(judged["split"]) if judged else "by the split asked for"
 
 
 def _number(report: Report, parameter: str) -> float | None:
@@ -127,15 +158,27 @@ def clock(moment: str) -> str:
     return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC"
 
 
-def bill(lines: list[CostLine]) -> list[ServiceCost]:
-    """The lines by service, in the order in which they come."""
-    services: dict[str, ServiceCost] = {}
-    for line in lines:
-        before = services.get(line["group"], ServiceCost(line["group"]))
-        services[line["group"]] = ServiceCost(
-            line["group"], before.amount + line["amount"], [*before.lines, line["service"]]
+def bill(cost: Cost) -> list[ServiceCost]:
+    """Expected, worst and actual cost by service, in the order in which they come."""
+    counted: dict[str, list[CostLine]] = {}
+    for line in cost["lines"]:
+        counted.setdefault(line["group"], []).append(line)
+    groups = cost.get("groups") or [
+        GroupCost(
+            group=group, estimate=None, expected=None, actual=math.fsum(line["amount"] for line in lines)
         )
-    return list(services.values())
+        for group, lines in counted.items()
+    ]
+    return [
+        ServiceCost(
+            each["group"],
+            each["expected"],
+            each["estimate"],
+            each["actual"],
+            [line["service"] for line in counted.get(each["group"], ())],
+        )
+        for each in groups
+    ]
 
 
 def changed_parameters(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from fruit_contract.report_schema import Report
 from fruit_contract.run_summary import RunSummary
 from fruit_pipeline.pages import charts
+from fruit_pipeline.pages.judgement import accuracy
 from fruit_pipeline.pages.rendering import rendered
 from fruit_pipeline.pages.result_page import minutes_between
 
@@ -60,6 +61,7 @@ def runs_page(runs: Sequence[RunSummary], under_way: Sequence[tuple[str, str]], 
         under_way=under_way,
         charts=pictures if charted else [],
         charted=len(charted),
+        accuracy=accuracy,
     )
 
 
@@ -93,6 +95,13 @@ def _text(value: Any, form: str = "{:,}") -> str:
     return "none" if value is None else form.format(value)
 
 
+def _accuracy(run: Report) -> str:
+    """A report of before there were classifiers has none."""
+    trained = run.get("classifier")
+    judged = trained["judged"] if trained else None
+    return accuracy(judged["top1"], judged["split"]) if judged else "none"
+
+
 _OUTCOMES: Final[tuple[tuple[str, Callable[[Report], str]], ...]] = (
     ("state", lambda run: run["state"]),
     ("started", lambda run: run["started_at"]),
@@ -104,6 +113,7 @@ _OUTCOMES: Final[tuple[tuple[str, Callable[[Report], str]], ...]] = (
     ("rejected", lambda run: _text(run["images"]["rejected"])),
     ("components", lambda run: _text(run["components"])),
     ("variance kept", lambda run: _text(run["explained_variance"], "{:.2%}")),
+    ("classifier right in", _accuracy),
     ("photos a second", lambda run: _text(run["images_per_second"], "{:,.0f}")),
     ("EUR", lambda run: _text(run["cost"]["actual"], "{:.3f}")),
     ("EUR expected", lambda run: _text(run["cost"]["expected"], "{:.3f}")),

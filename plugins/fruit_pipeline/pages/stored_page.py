@@ -13,9 +13,9 @@ def as_file(s3: Any, layout: RunLayout, report: Report) -> str:
     return _page(s3, layout, report, served=False)
 
 
-def as_served(s3: Any, layout: RunLayout) -> str:
+def as_served(s3: Any, layout: RunLayout, *, can_predict: bool = False) -> str:
     """The page as Airflow's UI shows it; ``PageError`` for a run that has left no report."""
-    return _page(s3, layout, report_of(s3, layout), served=True)
+    return _page(s3, layout, report_of(s3, layout), served=True, can_predict=can_predict)
 
 
 def report_of(s3: Any, layout: RunLayout) -> Report:
@@ -42,8 +42,8 @@ def _result(layout: RunLayout, report: Report, current: Current | None) -> RunLa
     return layout
 
 
-def _page(s3: Any, layout: RunLayout, report: Report, *, served: bool) -> str:
+def _page(s3: Any, layout: RunLayout, report: Report, *, served: bool, can_predict: bool = False) -> str:
     current = _current(s3, layout)
     result = _result(layout, report, current)
     overview = read_json(s3, result.bucket, result.overview)
-    return result_page(report, overview, result, current, served=served)
+    return result_page(report, overview, result, current, served=served, can_predict=can_predict)

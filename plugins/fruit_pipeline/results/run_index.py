@@ -46,6 +46,8 @@ def summary(report: Report, run_key: str) -> RunSummary:
         eur=report["cost"]["actual"],
         nothing_new=report["nothing_new"],
         failure=(report["failure"] or "")[:_LONGEST_FAILURE] or None,
+        split=judged["split"] if judged else None,
+        drift=len(trained["drift"]["warnings"]) if trained and trained["drift"] else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final, TypedDict
 
-from fruit_contract.report_schema import ExpectedSizing, ModelFacts
+from fruit_contract.report_schema import ExpectedSizing, GroupCost, ModelFacts
 from fruit_pipeline.results.publication import FeatureIdentity
 
 PLACE: Final = "place"
@@ -63,4 +63,6 @@ class RunEstimate(TypedDict):
     estimate: float
     """At worst."""
     expected: float
+    groups: list[GroupCost]
+    """Both by group; nothing is billed yet."""
     sizing: ExpectedSizing

@@ -88,6 +88,21 @@ def first_rows_under(s3: Any, bucket: str, prefix: str, column: str) -> Iterator
                 break
 
 
+def rows_with(
+    s3: Any, bucket: str, prefix: str, key: str, columns: tuple[str, ...]
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of one ``key``: only the row groups that may hold it are fetched, of files sorted by it."""
+    for name in keys_under(s3, bucket, prefix, ".parquet"):
+        with _reading(s3, bucket, name) as file:
+            place = file.schema_arrow.get_field_index("key")
+            for group in range(file.num_row_groups):
+                known = file.metadata.row_group(group).column(place).statistics
+                if known is None or not known.has_min_max or known.min <= key <= known.max:
+                    found = file.read_row_group(group, ["key", *columns])
+                    rows = rows_of(found.to_batches(), ("key", *columns))
+                    yield from (row[1:] for row in rows if row[0] == key)
+
+
 @contextmanager
 def _reading(s3: Any, bucket: str, key: str) -> Iterator[pq.ParquetFile]:
     try:

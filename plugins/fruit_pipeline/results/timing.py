@@ -100,7 +100,27 @@ def _step_time(step: Mapping[str, Any], run_started: datetime, noticed: datetime
         queued=_seconds(added, begun),
         seconds=_seconds(begun, done),
         noticed_after=_seconds(done, noticed),
+        startup=None,
     )
+
+
+def with_startup(timing: Timing, metrics: Mapping[str, Mapping[str, Any] | None]) -> Timing:
+    """The same with what of each step's time was not its work, by the metrics that it has left.
+
+    ``metrics`` are by the steps' names; what has none, or none of a start-up, has no start-up here.
+    """
+    steps = [
+        StepTime(**{**step, "startup": _startup(step["seconds"], metrics.get(step["name"]) or {})})
+        for step in timing["steps"]
+    ]
+    return Timing(**{**timing, "steps": steps})
+
+
+def _startup(seconds: float | None, metrics: Mapping[str, Any]) -> float | None:
+    if seconds is None or "startup_seconds" not in metrics:
+        return None
+    work: float = metrics["seconds"] - metrics["startup_seconds"]
+    return round(max(0.0, seconds - work), 3)
 
 
 def minutes_alive(cluster: ClusterFacts) -> float | None:

@@ -58,6 +58,7 @@ def featurize(spark: "SparkSession", settings: FeaturizeSettings) -> FeaturizeMe
 
     Repeated, it keeps what an earlier attempt at the same work finished, and gives the same rows.
     """
+    startup = seconds_since_launch(spark)
     source = read_model(spark, settings.model, settings.engine, settings.precision)
     model = broadcast_model(spark.sparkContext, source.content, settings.engine, settings.image_size)
     work = _work(spark, settings)
@@ -77,7 +78,9 @@ def featurize(spark: "SparkSession", settings: FeaturizeSettings) -> FeaturizeMe
             tasks = settings.partitions or image_partitions(left, spark.sparkContext.defaultParallelism)
             _write_features(spark, settings, missing, model, tasks, done)
             done.value = plan.images  # Spark's own reader is counted only here
-    metrics = _write_rejected_and_metrics(spark, settings, source, model, plan.images, plan.images - left)
+    metrics = _write_rejected_and_metrics(
+        spark, settings, source, model, plan.images, plan.images - left, startup
+    )
     if not metrics["processed"] and not settings.allow_no_features:
         raise StepError(
             f"All {plan.images} images were rejected: the reasons are in {settings.rejected}. Check that the "
@@ -120,6 +123,7 @@ def _write_rejected_and_metrics(
     model: BroadcastModel,
     found: int,
     reused: int,
+    startup: float,
 ) -> FeaturizeMetrics:
     """Both from the features as they were written, so that they cannot disagree with them."""
     rows, reasons = write_rejected(spark, settings.features, settings.rejected)
@@ -141,6 +145,7 @@ def _write_rejected_and_metrics(
         "feature_dim": FEATURE_DIM,
         "model_loads": model.loads.value,
         "cores": spark.sparkContext.defaultParallelism,
+        "startup_seconds": round(startup, 3),
         "seconds": round(seconds, 3),
         "images_per_second": round((found - reused) / seconds, 3),
         "model": {

@@ -118,10 +118,11 @@ def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:
     the rejected photos of earlier runs and the manifest are written, too, and the feature files are
     compacted when they have become many, or hold many rows that count no more.
     """
+    startup = seconds_since_launch(spark)
     carried = _carried(spark, settings) if settings.draft else None
     features = _features(spark, settings, carried)
     fit = _fit(spark, settings, features, carried)
-    metrics = _metrics(settings, features, carried, fit)
+    metrics = _metrics(settings, features, carried, fit, startup)
     _write_metrics(spark, settings, metrics)
     hadoop.write_bytes(
         spark, settings.plot, draw_variance(explained_variance_ratio(fit.model), settings.min_variance)
@@ -311,7 +312,7 @@ def _too_little_variance(moments: Moments, settings: ReduceSettings, kept: float
 
 
 def _metrics(
-    settings: ReduceSettings, features: FeatureFiles, carried: Carried | None, fit: Fit
+    settings: ReduceSettings, features: FeatureFiles, carried: Carried | None, fit: Fit, startup: float
 ) -> ReduceMetrics:
     """All but what :func:`_write_metrics` and the compaction know."""
     ratio = explained_variance_ratio(fit.model)
@@ -330,6 +331,7 @@ def _metrics(
         "explained_variance_ratio": [float(value) for value in ratio],
         "components_for_minimum": components_for(ratio, settings.min_variance),
         "solver": settings.solver,
+        "startup_seconds": round(startup, 3),
         "seconds": 0.0,
         "versions": {},
     }

@@ -44,6 +44,14 @@ def test_the_recorded_cluster_fits_the_budget(deployment: Deployment) -> None:
     assert 0 < found["expected"] < found["estimate"] < 10
 
 
+def test_the_groups_of_an_estimate_sum_to_it(deployment: Deployment) -> None:
+    found = estimate.estimate(RunParameters(), FRUITS_360, IRELAND)
+    eur, groups = billing.in_eur(found, deployment), billing.groups_in_eur(found, deployment)
+    assert sum(each["estimate"] or 0.0 for each in groups) == pytest.approx(eur["estimate"])
+    assert sum(each["expected"] or 0.0 for each in groups) == pytest.approx(eur["expected"])
+    assert {each["group"] for each in groups} >= {"EC2 Spot", "EMR", "EBS", "S3"}
+
+
 def test_the_documentation_names_the_estimates_of_the_default_run(deployment: Deployment) -> None:
     found = estimate.estimate(RunParameters(), FRUITS_360, IRELAND)
     eur = billing.in_eur(found, deployment)

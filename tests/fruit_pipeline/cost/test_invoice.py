@@ -139,6 +139,14 @@ def test_the_reports_lines_sum_to_its_actual_cost_in_eur() -> None:
     assert (cost["currency"], cost["estimate"], cost["expected"]) == ("EUR", 2.0, 1.0)
 
 
+def test_what_each_group_was_expected_to_cost_stands_beside_what_it_did() -> None:
+    cost = bill([instance("m6g.xlarge", 2.0), instance("m6g.large", 2.0)])
+    groups = {each["group"]: each for each in cost["groups"]}
+    assert (groups["EC2 Spot"]["estimate"], groups["EC2 Spot"]["expected"]) == (2.0, 1.0)
+    assert groups["EMR"]["expected"] is None, "the estimate knew nothing of it"
+    assert sum(each["actual"] or 0.0 for each in groups.values()) == pytest.approx(cost["actual"])
+
+
 def test_the_report_says_which_prices_and_rate_were_used_and_how_old_they_are() -> None:
     cost = bill([instance("m6g.large", 1.0)])
     assert cost["prices"] == {"source": "snapshot", "date": "2025-03-02", "stale": True}

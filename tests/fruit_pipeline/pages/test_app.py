@@ -1,59 +1,27 @@
 """Promise: whatever is asked of the pages, the answer is a page with one sentence, and no more happens."""
 
-from collections.abc import Iterator
+import csv
+import io
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.common.db.common import _get_session
 from botocore.exceptions import ClientError, EndpointConnectionError
-from fastapi import FastAPI, HTTPException
+from fastapi import HTTPException
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
-from fruit_contract.layout import RunLayout
 from fruit_pipeline.pages import app as module
 from fruit_pipeline.pages.stored_runs import StoredRun
+from fruit_pipeline.results.manifests import MANIFEST_SCHEMA
 from fruit_pipeline.results.publication import write_json
 from tests.fruit_pipeline.conftest import BUCKET
+from tests.fruit_pipeline.pages.conftest import LAYOUT, stored
 from tests.fruit_pipeline.pages.test_result_page import Elements, report
 from tests.fruit_pipeline.results.test_reporting import START
-
-LAYOUT = RunLayout(BUCKET, "r")
-
-
-def stored(**changes: Any) -> StoredRun:
-    usual: dict[str, Any] = {
-        "run_id": "r+1",
-        "state": "success",
-        "note": None,
-        "started": START,
-        "region": "eu-west-1",
-        "layout": LAYOUT,
-        "tasks": [],
-    }
-    return StoredRun(**usual | changes)
-
-
-@pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> dict[str, StoredRun]:
-    """What Airflow has stored, by id."""
-    known = {"r+1": stored()}
-    monkeypatch.setattr(module, "stored_run", lambda _, run_id: known.get(run_id))
-    monkeypatch.setattr(module, "stored_runs", lambda _: list(known.values()))
-    return known
-
-
-@pytest.fixture
-def pages(runs: dict[str, StoredRun], s3: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """The pages as somebody sees them who may."""
-    monkeypatch.setattr(module, "_client", lambda *_: s3)
-    monkeypatch.setattr(module, "requires_access_dag", lambda *_, **__: lambda: None)
-    app: FastAPI = module.create_app()
-    app.dependency_overrides[_get_session] = lambda: None
-    with TestClient(app) as client:
-        yield client
 
 
 def test_every_route_asks_airflow_first(runs: dict[str, StoredRun], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,11 +37,14 @@ def test_every_route_asks_airflow_first(runs: dict[str, StoredRun], monkeypatch:
 
     monkeypatch.setattr(module, "requires_access_dag", requires)
     app = module.create_app()
-    paths = [route.path for route in app.routes if isinstance(route, APIRoute)]
+    ways = [(*route.methods, route.path) for route in app.routes if isinstance(route, APIRoute)]
     with TestClient(app) as client:
-        statuses = {path: client.get(f"{path}?run_id=r%2B1&key=k&file=f").status_code for path in paths}
-    assert statuses == dict.fromkeys(paths, 403)
-    assert len(paths) == 6
+        statuses = {
+            (method, path): client.request(method, f"{path}?run_id=r%2B1&key=k&file=f").status_code
+            for method, path in ways
+        }
+    assert statuses == dict.fromkeys(ways, 403)
+    assert len(ways) == 7
     assert asked == [(("GET", DagAccessEntity.RUN), {"param_dag_id": "fruit_features"})]
 
 
@@ -97,8 +68,8 @@ def test_a_plus_that_came_as_a_blank_is_a_plus(pages: TestClient, s3: Any) -> No
         ("/result?run_id=other", 404, "There is no run 'other' of fruit_features."),
         ("/result?run_id=r%2B1&dag_id=photo_drops", 404, "Runs of photo_drops have no result of their own"),
         ("/result?run_id=r%2B1", 409, "There is no report at s3://"),
-        ("/photo?run_id=r%2B1&key=Test/a.jpg", 404, "This photo is not among those"),
-        ("/image?run_id=r%2B1&key=Test/a.jpg", 404, "This photo is not among those"),
+        ("/photo?run_id=r%2B1&key=Test/a.jpg", 404, "The run has no photo 'Test/a.jpg': check the key."),
+        ("/image?run_id=r%2B1&key=Test/a.jpg", 404, "The run has no photo 'Test/a.jpg': check the key."),
         ("/compare?run_id=r%2B1", 409, "1 runs are chosen: choose two to compare."),
         ("/download?run_id=r%2B1&file=report.json", 404, "The run has left no report.json."),
         ("/download?run_id=r%2B1&file=../secret", 404, "There is no file '../secret' here"),
@@ -110,6 +81,57 @@ def test_what_is_not_there_is_one_sentence(
     answer = pages.get(address)
     assert answer.status_code == status
     assert sentence in Elements(answer.text).text
+
+
+def put_manifest(s3: Any, rows: dict[str, tuple[str, str | None]]) -> None:
+    """State and reason by key, in two row groups at least."""
+    photo = {"etag": "e", "size": 1, "source": ""}
+    table = pa.Table.from_pylist(
+        [{"key": key, "state": rows[key][0], "reason": rows[key][1], **photo} for key in sorted(rows)],
+        MANIFEST_SCHEMA,
+    )
+    file = io.BytesIO()
+    pq.write_table(table, file, row_group_size=2)
+    s3.put_object(Bucket=BUCKET, Key=f"{LAYOUT.manifest}part-0.parquet", Body=file.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("Test/a.jpg", "in the result, but not among the 100,000 at most that the run has indexed"),
+        (f"s3://{BUCKET}/Test/a.jpg", "only those are compared"),
+        ("Test/é.jpg", "The photo was rejected, and has no components: corrupt: cut off."),
+        ("Test/gone.jpg", "The run has no photo 'Test/gone.jpg': check the key."),
+        ("Test/c.jpg", "The run has no photo 'Test/c.jpg': check the key."),
+    ],
+)
+def test_a_photo_that_is_not_indexed_says_why_in_one_sentence(
+    pages: TestClient, s3: Any, key: str, sentence: str
+) -> None:
+    write_json(s3, BUCKET, LAYOUT.report, report())
+    live = dict.fromkeys(("Test/a.jpg", "Test/b.jpg"), ("live", None))
+    rejected = {"Test/é.jpg": ("rejected", "corrupt: cut off"), "Test/gone.jpg": ("dead", None)}
+    put_manifest(s3, {**live, **rejected})
+    assert sentence in Elements(pages.get("/photo", params={"run_id": "r+1", "key": key}).text).text
+
+
+def test_a_table_holds_no_formula(pages: TestClient, s3: Any) -> None:
+    write_json(s3, BUCKET, LAYOUT.report, report())
+    texts = ['=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)", "\tTab", "\rReturn", "plain", "'=quoted"]
+    table = pa.table({"path": [LAYOUT.uri(text) for text in texts], "reason": texts})
+    rows = {"path": [LAYOUT.uri("=k")], "label": ["@label"], "features": [[-1.5]]}
+    for folder, each in ((LAYOUT.rejected, table), (LAYOUT.pca_output, pa.table(rows))):
+        file = io.BytesIO()
+        pq.write_table(each, file)
+        s3.put_object(Bucket=BUCKET, Key=f"{folder}part-0.parquet", Body=file.getvalue())
+
+    def cells(file: str) -> list[list[str]]:
+        body = pages.get("/download", params={"run_id": "r+1", "file": file}).text
+        return list(csv.reader(io.StringIO(body, newline="")))
+
+    safe = [f"'{text}" for text in texts[:6]] + texts[6:]
+    assert cells("rejected.csv")[1:] == [[text, text] for text in safe]
+    assert cells("result.csv")[1:] == [["'=k", "'@label", "-1.5"]], "a number is no formula"
 
 
 @pytest.mark.parametrize(

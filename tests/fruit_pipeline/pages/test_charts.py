@@ -2,6 +2,8 @@
 
 from xml.etree import ElementTree
 
+import pytest
+
 from fruit_pipeline.pages import charts
 
 
@@ -42,9 +44,13 @@ def test_tasks_and_steps_follow_one_another_and_foreign_names_are_escaped() -> N
                 "queued": 0.0,
                 "seconds": 8.0,
                 "noticed_after": 1.0,
+                "startup": 3.0,
             }
         ],
     )
     assert [lane.name for lane in rows] == ["a <b> & 'c'", "step featurize"]
     svg = ElementTree.fromstring(charts.lanes(rows))
     assert [text.text for text in svg.findall("text")][:2] == ["a <b> & 'c'", "step featurize"]
+    bars = [(bar.get("class"), float(str(bar.get("width")))) for bar in svg.findall("rect")]
+    assert [name for name, _ in bars] == ["lane success", "lane startup", "lane step"]
+    assert bars[1][1] / bars[2][1] == pytest.approx(3 / 5, rel=0.01)

@@ -75,7 +75,7 @@ def test_only_photos_of_the_runs_own_files_are_shown_and_only_as_what_they_are(s
     for key, body in bodies.items():
         s3.put_object(Bucket=BUCKET, Key=key, Body=body)
     assert photos.photo(s3, RESULT, "Test/a.jpg") == (bodies["Test/a.jpg"], "image/png")
-    refused = {"Test/secret.jpg": "check its key", "Test/b": "no JPEG", "Test/c": "at most 8,388,608"}
+    refused = {"Test/secret.jpg": "check the key", "Test/b": "no JPEG", "Test/c": "at most 8,388,608"}
     for key, why in refused.items():
         with pytest.raises(PageError, match=why):
             photos.photo(s3, RESULT, key)

@@ -115,6 +115,15 @@ def test_the_page_has_the_figures_that_people_ask_for() -> None:
     assert all(attrs.get("alt") is not None for tag, attrs in page.tags if tag == "img")
 
 
+def test_a_photo_can_be_asked_for_by_its_key() -> None:
+    page = Elements(result_page(report(), None, LAYOUT, CURRENT, served=True))
+    assert [attrs["action"] for tag, attrs in page.tags if tag == "form"] == ["photo"]
+    assert [(a["name"], a.get("value")) for t, a in page.tags if t == "input"] == [
+        ("run_id", "r"),
+        ("key", None),
+    ]
+
+
 def test_a_page_as_a_file_asks_nobody_for_anything() -> None:
     page = Elements(result_page(report(), overview(["Apple"]), LAYOUT, CURRENT, served=False))
     assert [tag for tag, attrs in page.tags if attrs.get("src") or attrs.get("href")] == []
@@ -163,16 +172,27 @@ def test_the_policy_allows_the_pages_own_style_and_script_alone() -> None:
     assert policy.startswith("default-src 'none'; img-src 'self';")
 
 
-def test_the_bill_is_told_by_service() -> None:
+def test_the_bill_is_told_by_service_before_and_after() -> None:
     lines: list[Any] = [
         {"group": "EC2 Spot", "service": "three nodes", "amount": 1.0},
         {"group": "EMR", "service": "fee", "amount": 0.25},
         {"group": "EC2 Spot", "service": "two nodes", "amount": 0.5},
     ]
-    services = bill(lines)
-    assert [(each.service, each.amount, each.lines) for each in services] == [
-        ("EC2 Spot", 1.5, ["three nodes", "two nodes"]),
-        ("EMR", 0.25, ["fee"]),
+    groups: list[Any] = [
+        {"group": "EC2 Spot", "estimate": 9.0, "expected": 1.25, "actual": 1.5},
+        {"group": "EBS", "estimate": 0.5, "expected": 0.125, "actual": None},
+    ]
+    cost: Any = {**report()["cost"], "lines": lines, "groups": groups, "actual": 1.75}
+    assert [(each.service, each.expected, each.worst, each.actual, each.lines) for each in bill(cost)] == [
+        ("EC2 Spot", 1.25, 9.0, 1.5, ["three nodes", "two nodes"]),
+        ("EBS", 0.125, 0.5, None, []),
+    ]
+    page = Elements(result_page(report(cost=cost), None, LAYOUT, CURRENT, served=True))
+    assert "EC2 Spot1.2509.0001.500three nodes; two nodes" in page.text
+    older = {name: value for name, value in cost.items() if name != "groups"}
+    assert [(each.service, each.expected, each.actual) for each in bill(older)] == [  # type: ignore[arg-type]
+        ("EC2 Spot", None, 1.5),
+        ("EMR", None, 0.25),
     ]
 
 

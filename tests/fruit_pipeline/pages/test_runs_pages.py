@@ -22,6 +22,9 @@ def line(run_id: str, **changes: Any) -> RunSummary:
         components=256,
         explained_variance=0.947,
         eur=0.19,
+        top1=None,
+        split=None,
+        drift=None,
         nothing_new=False,
         failure=None,
     )

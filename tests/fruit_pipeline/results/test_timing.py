@@ -102,6 +102,14 @@ def test_a_step_that_did_not_end_has_no_end() -> None:
     assert (only["queued"], only["seconds"], only["noticed_after"]) == (1, None, None)
 
 
+def test_what_of_a_step_was_not_its_work_is_told_apart() -> None:
+    steps = [step("featurize", 490, 500, 700), step("reduce", 705, 706, 800), step("train", 801, 802, 900)]
+    found = timing.run_timing(cluster(created=10, ready=480, ended=900), steps, [], {}, START, {})
+    metrics = {"featurize": {"seconds": 190.0, "startup_seconds": 15.0}, "reduce": {"seconds": 90.0}}
+    known = timing.with_startup(found, {**metrics, "train": None})
+    assert [each["startup"] for each in known["steps"]] == [25.0, None, None]
+
+
 def test_a_cluster_has_lived_once_it_has_ended() -> None:
     assert timing.minutes_alive(cluster(created=0, ended=90)) == 1.5
     assert timing.minutes_alive(cluster(created=0)) is None

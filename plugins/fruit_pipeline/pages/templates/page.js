@@ -30,59 +30,95 @@
   const map = data("map-data"), canvas = byId("map");
   // Okabe and Ito's colours, which colour-blind people tell apart; shapes make 32 of eight.
   const colours = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#B8A800", "#808080"];
-  let points = [];
+  let points = [], selected = null;
+  const shapes = ["M0,5a5,5 0 1,1 10,0a5,5 0 1,1 -10,0", "M0,0H10V10H0Z", "M5,-1L11,10H-1Z", "M5,-1L11,5L5,11L-1,5Z"];
+  const shape = shapes.map((each) => new Path2D(each));
+  const isChosen = (label) => { const chosen = byId("map-label").value; return chosen === "" || +chosen === label; };
   function draw() {
     if (!map || !canvas) return;
-    const pen = canvas.getContext("2d"), chosen = byId("map-label").value;
+    const pen = canvas.getContext("2d"), all = byId("map-label").value === "";
     const [x, y] = [+byId("map-x").value, +byId("map-y").value], pad = 14;
     const base = map.digits.length, digit = (i) => map.digits.indexOf(map.points[i]);
     const at = (n, d) => { const i = 2 * (n * map.dimensions + d); return (base * digit(i) + digit(i + 1)) / (base * base - 1); };
     pen.clearRect(0, 0, canvas.width, canvas.height);
     points = [];
     let photo = 0;
-    const shown = [];
     map.labels.forEach((_, label) => {
       for (let end = photo + map.counts[label]; photo < end; photo++) {
-        const point = { photo, label, left: pad + at(photo, x) * (canvas.width - 2 * pad), top: canvas.height - pad - at(photo, y) * (canvas.height - 2 * pad) };
-        points.push(point);
-        const faded = chosen !== "" && +chosen !== label;
-        if (faded) mark(pen, point, 0.12, "#808080"); else shown.push(point);
+        points.push({ photo, label, left: pad + at(photo, x) * (canvas.width - 2 * pad), top: canvas.height - pad - at(photo, y) * (canvas.height - 2 * pad) });
       }
     });
     // What is chosen lies above what is not.
-    for (const point of shown) mark(pen, point, chosen === "" ? 0.75 : 1, colours[point.label % 8]);
+    for (const point of points) if (!isChosen(point.label)) mark(pen, point, 0.12, "#808080");
+    for (const point of points) if (isChosen(point.label)) mark(pen, point, all ? 0.75 : 1, colours[point.label % 8]);
+    if (selected !== null) ring(pen, points[selected]);
+    for (const button of byId("map-legend").querySelectorAll("button")) button.ariaPressed = String(!all && isChosen(+button.value));
   }
   function mark(pen, { left, top, label }, alpha, colour) {
-    pen.globalAlpha = alpha; pen.fillStyle = colour; pen.beginPath();
-    const shape = Math.floor(label / 8) % 4, r = 5;
-    if (shape === 0) pen.arc(left, top, r, 0, 7);
-    else if (shape === 1) pen.rect(left - r, top - r, 2 * r, 2 * r);
-    else { pen.moveTo(left, top - r - 1); pen.lineTo(left + r + 1, shape === 2 ? top + r : top); if (shape === 3) pen.lineTo(left, top + r + 1); pen.lineTo(left - r - 1, shape === 2 ? top + r : top); }
-    pen.fill();
+    pen.globalAlpha = alpha; pen.fillStyle = colour;
+    pen.setTransform(1, 0, 0, 1, left - 5, top - 5);
+    pen.fill(shape[Math.floor(label / 8) % 4]);
+    pen.resetTransform();
+  }
+  function ring(pen, { left, top }) {
+    pen.globalAlpha = 1; pen.lineWidth = 3; pen.strokeStyle = getComputedStyle(canvas).color;
+    pen.beginPath(); pen.arc(left, top, 11, 0, 7); pen.stroke();
+  }
+  function drawLegend() {
+    const svg = (name, values) => { const each = document.createElementNS("http://www.w3.org/2000/svg", name); for (const key in values) each.setAttribute(key, values[key]); return each; };
+    map.labels.forEach((name, label) => {
+      const item = document.createElement("li"), button = document.createElement("button"), picture = svg("svg", { viewBox: "-1 -1 12 12", "aria-hidden": "true" });
+      picture.append(svg("path", { d: shapes[Math.floor(label / 8) % 4], fill: colours[label % 8] }));
+      button.type = "button"; button.value = label;
+      button.append(picture, name || "(none)");
+      button.addEventListener("click", () => { byId("map-label").value = button.ariaPressed === "true" ? "" : label; draw(); });
+      item.append(button); byId("map-legend").append(item);
+    });
+  }
+  // The nearest photo within 45 degrees of where the key points to: every photo can be reached.
+  function next(from, [right, down]) {
+    let best = null, least = Infinity;
+    for (const point of points) {
+      const [x, y] = [point.left - from.left, point.top - from.top], along = x * right + y * down, aside = Math.abs(x * down) + Math.abs(y * right);
+      if (!isChosen(point.label) || along < aside || along <= 0 && point.photo <= from.photo) continue;
+      const apart = x * x + y * y;
+      if (apart < least) [best, least] = [point, apart];
+    }
+    return best;
   }
   if (map && canvas) {
     for (const id of ["map-x", "map-y", "map-label"]) byId(id).addEventListener("change", draw);
     const photo = byId("map-photo");
-    const of = (key) => new URLSearchParams({ run_id: new URLSearchParams(location.search).get("run_id"), key });
-    let at = null;
+    const keyOf = (point) => map.prefixes[point.label] + map.keys[point.photo];
+    const of = (point) => new URLSearchParams({ run_id: new URLSearchParams(location.search).get("run_id"), key: keyOf(point) });
+    const open = () => { if (photo && selected !== null) location.assign(`photo?${of(points[selected])}`); };
+    function select(point) {
+      selected = point.photo;
+      byId("map-told").textContent = `${map.labels[point.label] || "(none)"}: ${keyOf(point)}`;
+      if (photo) { photo.src = `image?${of(point)}`; photo.alt = keyOf(point); photo.hidden = false; }
+      draw();
+    }
     canvas.addEventListener("pointermove", (event) => {
-      const scale = canvas.width / canvas.clientWidth, chosen = byId("map-label").value;
+      const scale = canvas.width / canvas.clientWidth;
       let nearest = null, least = 400;
       for (const point of points) {
-        if (chosen !== "" && +chosen !== point.label) continue;
+        if (!isChosen(point.label)) continue;
         const apart = (point.left - event.offsetX * scale) ** 2 + (point.top - event.offsetY * scale) ** 2;
         if (apart < least) [nearest, least] = [point, apart];
       }
-      if (!nearest) return;
-      const key = map.prefixes[nearest.label] + map.keys[nearest.photo];
-      byId("map-told").textContent = `${map.labels[nearest.label] || "(none)"}: ${key}`;
-      if (photo) {
-        photo.src = `image?${of(key)}`;
-        photo.alt = key; photo.hidden = false;
-      }
-      at = key;
+      if (nearest && nearest.photo !== selected) select(nearest);
     });
-    if (photo) canvas.addEventListener("click", () => { if (at !== null) location.assign(`photo?${of(at)}`); });
+    const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    canvas.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") open();
+      if (!(event.key in arrows)) return;
+      event.preventDefault();
+      const from = selected === null || !isChosen(points[selected].label) ? null : points[selected];
+      const point = from ? next(from, arrows[event.key]) : points.find((each) => isChosen(each.label));
+      if (point) select(point);
+    });
+    canvas.addEventListener("click", open);
+    drawLegend();
     draw();
   }
 })();
