@@ -25,7 +25,6 @@ from fruit_contract.classifier import (
     CLASSIFIERS,
     JUDGED_LAYERS_NAME,
     ClassifierCard,
-    ClassifierKind,
     TrainMetrics,
 )
 from fruit_spark.classifier.holdout import held_out
@@ -56,7 +55,7 @@ def report(folder: Path, images: Path, outside: Path | None) -> list[str]:
     features = _featurize(images, folder / "photos")
     pca = folder / "pca"
     submit(REDUCE, _reducing(features, pca, folder))
-    trained = {kind: _train(kind, features, pca, folder / kind) for kind in _KINDS}
+    trained: dict[str, TrainMetrics] = {kind: _train(kind, features, pca, folder / kind) for kind in _KINDS}
     lines = _side_by_side(trained)
     linear = trained["linear"]
     card: ClassifierCard = json.loads((folder / "linear" / CARD_NAME).read_text())
@@ -107,7 +106,7 @@ def _train(kind: str, features: Path, pca: Path, output: Path) -> TrainMetrics:
     return metrics
 
 
-def _side_by_side(trained: Mapping[ClassifierKind, TrainMetrics]) -> list[str]:
+def _side_by_side(trained: Mapping[str, TrainMetrics]) -> list[str]:
     """A row each."""
     rows = []
     for kind, metrics in trained.items():
