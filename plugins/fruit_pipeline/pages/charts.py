@@ -15,6 +15,8 @@ SHARES: Final = (0.80, 0.90, 0.95, 0.99)
 _WIDTH: Final = 720
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 12, 28
 _LANE: Final = 22
+_HALF: Final = 400
+"""Width of a chart that stands beside another: its text is scaled with it."""
 
 
 @dataclass(frozen=True)
@@ -159,16 +161,16 @@ def reliability(bins: Sequence[Bin]) -> Markup:
 
 def _shares(said: str, dots: Sequence[Dot], *, diagonal: bool = False) -> Markup:
     """Dots on a line, where both axes go from 0 to 1."""
-    height = 340
+    height = 280
 
     def x(share: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - 2 * _RIGHT) * share
+        return _LEFT + (_HALF - _LEFT - 2 * _RIGHT) * share
 
     def y(share: float) -> float:
         return _TOP + (height - _TOP - _BOTTOM) * (1 - share)
 
     marks = (0.0, 0.25, 0.5, 0.75, 1.0)
-    parts: list[str] = [_rule(y(share), f"{share:.0%}") for share in marks]
+    parts: list[str] = [_rule(y(share), f"{share:.0%}", _HALF) for share in marks]
     parts += [
         f'<text x="{x(share):.0f}" y="{height - 8}" text-anchor="middle">{share:.0%}</text>'
         for share in marks
@@ -182,7 +184,7 @@ def _shares(said: str, dots: Sequence[Dot], *, diagonal: bool = False) -> Markup
         f"<title>{dot.said}</title></circle>"
         for dot in dots
     ]
-    return _svg(height, said, parts)
+    return _svg(height, said, parts, width=_HALF)
 
 
 def bars_over_time(title: str, bars: Sequence[Bar]) -> Markup:
@@ -220,9 +222,9 @@ def lanes_of(tasks: Sequence[TaskTime], steps: Sequence[StepTime]) -> list[Lane]
     return sorted(rows, key=lambda lane: lane.start)
 
 
-def _rule(y: float, word: str) -> str:
+def _rule(y: float, word: str, width: int = _WIDTH) -> str:
     return (
-        f'<path class="rule" d="M{_LEFT},{y:.1f}H{_WIDTH - _RIGHT}"/>'
+        f'<path class="rule" d="M{_LEFT},{y:.1f}H{width - _RIGHT}"/>'
         f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{word}</text>'
     )
 
@@ -233,8 +235,8 @@ def _ticks(count: int) -> list[int]:
     return list(range(step, count + 1, step))
 
 
-def _svg(height: int, said: str, parts: Sequence[str], attributes: str = "") -> Markup:
+def _svg(height: int, said: str, parts: Sequence[str], attributes: str = "", width: int = _WIDTH) -> Markup:
     body = "".join(parts)
     return Markup(
-        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{said}" {attributes}>{body}</svg>'
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{said}" {attributes}>{body}</svg>'
     )
