@@ -1,7 +1,7 @@
 """What a classifier says of one photo: a label, a doubt, or a rejection, with the numbers behind it."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -30,6 +30,8 @@ class Answer:
     reason: str | None
     """Why there is no label."""
     milliseconds: float
+    components: list[float] = field(default_factory=list)
+    """[k], to find photos of the same look by; empty for a rejected photo."""
 
 
 def rejection(photo: str, reason: str, milliseconds: float) -> Answer:
@@ -69,9 +71,12 @@ def as_text(answer: Answer) -> str:
     return f"{answer.photo}: {said}; best {best}; residual {answer.residual:.2f}; {took}"
 
 
-def as_json(answer: Answer) -> str:
-    """The answer as a JSON object in one line."""
-    return json.dumps(asdict(answer), allow_nan=False)
+def as_json(answer: Answer, *, components: bool = False) -> str:
+    """The answer as a JSON object in one line, where asked for with its components."""
+    said = asdict(answer)
+    if not components:
+        del said["components"]
+    return json.dumps(said, allow_nan=False)
 
 
 def _percent(share: float) -> str:

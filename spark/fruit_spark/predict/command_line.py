@@ -4,7 +4,8 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -61,7 +62,8 @@ class Predictor:
             return rejection(photo.uri, str(reason), _since(begun))
         features = self.engine.predict(pixels[None])
         [probabilities], [residual] = layers.probabilities(features), layers.residuals(features)
-        return judge(photo.uri, probabilities, float(residual), card, _since(begun))
+        found = judge(photo.uri, probabilities, float(residual), card, _since(begun))
+        return replace(found, components=(features @ layers.components)[0].tolist())
 
 
 def _since(begun: float) -> float:
@@ -97,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
         "--model", type=Path, default=MODEL, help=f".tflite, or folder of the artifact. Default: {MODEL}"
     )
     made.add_argument("--json", action="store_true", help="a JSON object a line")
+    made.add_argument("--components", action="store_true", help="with --json: the photo's components, too")
     return made
 
 
@@ -108,7 +111,8 @@ def main(arguments: list[str]) -> int:
         wanted.error("PHOTO is missing: name a photo or a folder with photos.")
     # A file's name may hold bytes that no terminal can show.
     sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-    written, rejected = as_json if asked.json else as_text, False
+    written = partial(as_json, components=asked.components) if asked.json else as_text
+    rejected = False
     try:
         given = list(photos(asked.photos))
         predictor = Predictor.of(asked.result, asked.model)

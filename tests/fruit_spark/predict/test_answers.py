@@ -1,6 +1,7 @@
 """Promise: an answer says a label, a doubt or a refusal, with the numbers by which it came about."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,3 +58,9 @@ def test_json_is_one_line_whatever_the_name_of_the_photo(name: str) -> None:
     assert "\n" not in line
     assert line.isascii()
     assert json.loads(line)["photo"] == name
+
+
+def test_components_are_there_for_the_asking(classifier: Classifier) -> None:
+    found = replace(answer(classifier), components=[1.5, -2.0])
+    assert json.loads(as_json(found, components=True))["components"] == [1.5, -2.0]
+    assert "components" not in json.loads(as_json(found))
