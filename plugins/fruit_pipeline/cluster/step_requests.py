@@ -101,7 +101,6 @@ def train_step(
             "--draft": layout.uri(layout.draft),
             "--source": layout.source,
             "--root": layout.uri(""),
-            "--rows": layout.uri(layout.pca_output),
             "--pca-model": layout.uri(layout.pca_model),
             **current,
             "--output": layout.uri(layout.classifier),

@@ -272,7 +272,6 @@ def test_the_train_step_is_told_what_was_asked_for_and_of_which_model_the_featur
     words = words_of(train_step(parameters, RunLayout("fruits-test", "run-1"), URIS, planned()))
     assert (words["--classifier"], words["--split"], words["--run-key"]) == ("forest", "hash", "run-1")
     assert json.loads(words["--model-facts"]) == MODEL
-    assert words["--rows"] == "s3://fruits-test/Results/pca_output/run=run-1/"
     assert words["--output"] == "s3://fruits-test/Results/classifier/run=run-1/"
     assert not {"--current", "--session-pattern"} & words.keys()
 
