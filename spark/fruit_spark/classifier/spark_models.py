@@ -24,8 +24,8 @@ _TREES: Final = 100
 _DEPTH: Final = 10
 _CUTS: Final = 16
 _FOREST_MIB: Final = 512
-"""Spark holds a histogram of 16 components, 16 bins and all labels for each node that it splits. With less memory,
-or deeper trees of more bins, it passes over the rows hundreds of times: 61 labels took ten minutes."""
+"""Spark holds a histogram of 16 components, 16 bins and all labels for each node that it splits. With less
+memory, or deeper trees of more bins, it passes over the rows hundreds of times: 61 labels took ten minutes."""
 _HIDDEN: Final = 128
 _ITERATIONS: Final = 150
 _SEED: Final = 1
