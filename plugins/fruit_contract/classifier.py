@@ -29,6 +29,8 @@ LAYERS_NAME: Final = "layers.npz"
 PIPELINE_NAME: Final = "pipeline"
 JUDGED_LAYERS_NAME: Final = "judged.npz"
 JUDGED_NAME: Final = "judged"
+HELD_OUT_NAME: Final = "held_out.json"
+"""``{"sessions": [[label, session], ...]}``: what the classifier was judged by, of a split by session."""
 MODEL_CARD_NAME: Final = "model_card.md"
 
 
@@ -60,6 +62,8 @@ class ClassifierCard(TypedDict):
     """Photos."""
     split: str
     """By which it was judged."""
+    session_pattern: str | None
+    """What named the sessions; None for the rule that stands without one."""
     usual_residual: float
     """95th percentile, of photos that were not learnt from."""
     shares: dict[str, float]
@@ -162,7 +166,7 @@ class TrainMetrics(TypedDict):
     by_hash: Judgement | None
     """Photo by photo at random: optimistic where photos resemble each other."""
     not_tested: list[str]
-    """Labels that have a single session, at most 100 of them."""
+    """Labels of which no photo could be held out, as those of a single session; at most 100."""
     not_tested_count: int
     coverage: list[Coverage]
     reliability: list[Bin]

@@ -67,7 +67,7 @@ def _judged(judged: Judgement | None, not_tested: int) -> list[str]:
     if judged["coarse"] is not None:
         figures.append(f"The right group of labels: {judged['coarse']:.1%}.")
     if not_tested:
-        figures.append(f"Labels that have a single session and were not tested: {not_tested}.")
+        figures.append(f"Labels of which no photo could be held out: {not_tested}.")
     return figures
 
 

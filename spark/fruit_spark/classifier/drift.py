@@ -73,14 +73,12 @@ def compared(
             f"The mean of component {', '.join(map(str, far))} has moved by more than a standard deviation: "
             "did light, camera or kinds of fruit change?"
         )
-    unknown = sorted(label for label in labels if label not in card["shares"])
-    if unknown:
+    if unknown := sorted(label or "(no label)" for label in labels if label not in card["shares"]):
         warnings.append(f"The current classifier does not know: {', '.join(unknown[:_LABELS])}.")
-    if any(now - before > _LARGE_SHARE for now, before in (shares[label] for label in largest)):
-        now, before = shares[largest[0]]
-        warnings.append(
-            f"{largest[0]} is {now:.0%} of the new photos, and was {before:.0%} of the known ones."
-        )
+    grown = max(shares, key=lambda label: (shares[label][0] - shares[label][1], label))
+    now, before = shares[grown]
+    if now - before > _LARGE_SHARE and grown in card["shares"]:
+        warnings.append(f"{grown} is {now:.0%} of the new photos, and {before:.0%} of the known ones.")
     return Drift(
         photos=rows,
         above_residual=above,

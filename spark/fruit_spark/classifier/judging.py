@@ -3,13 +3,16 @@
 All figures come from its logits and the photos' true labels, float64 [n, C] and int64 [n].
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from fruit_contract.classifier import Bin, Confusion, Coverage, LabelFigures, Thresholds
+from fruit_spark.classifier.holdout import chance
 from fruit_spark.classifier.layers import Float64, softmax
 
 Numbers = npt.NDArray[np.int64]
@@ -20,8 +23,8 @@ _SURE: Final = 0.5
 """A calibrated answer of less is likelier wrong than right."""
 _LISTED: Final = 10
 _TRUSTED_RESIDUALS: Final = 0.99
-_TEMPERATURES: Final = (0.02, 50.0)
-_STEPS: Final = 60
+_TEMPERATURES: Final = (0.5, 100.0)
+_PRECISION: Final = 1e-3
 _GOLDEN: Final = (np.sqrt(5) - 1) / 2
 _NORMAL_95: Final = 1.959964
 
@@ -32,12 +35,10 @@ class Answers:
 
     logits: Float64
     truth: Numbers
-    units: Numbers
-    """Which photos are not independent of each other: the number of each one's session, [n]."""
-    second_half: npt.NDArray[np.bool_]
-    """By chance; see :meth:`calibrated`."""
+    units: Sequence[str]
+    """Photos of one unit are not independent of each other: the session of each, [n]."""
 
-    @property
+    @cached_property
     def predicted(self) -> Numbers:
         return np.asarray(self.logits.argmax(axis=1), np.int64)
 
@@ -50,18 +51,25 @@ class Answers:
         own = self.logits[np.arange(len(self.truth)), self.truth]
         return float(((self.logits > own[:, None]).sum(axis=1) < count).mean())
 
+    @cached_property
+    def temperature(self) -> float:
+        return temperature(self.logits, self.truth)
+
+    @cached_property
     def calibrated(self) -> Float64:
-        """Probabilities [n, C]; the temperature of each half of the photos is that of the other half."""
-        scaled = np.empty_like(self.logits)
-        for half in (self.second_half, ~self.second_half):
-            scaled[half] = self.logits[half] / temperature(self.logits[~half], self.truth[~half])
-        return softmax(scaled)
+        """Probabilities [n, C]; the temperature of each half of the units is that of the other half."""
+        second = np.array([chance("half", unit) < 0.5 for unit in self.units], np.bool_)
+        shares = np.empty_like(self.logits)
+        for half in (second, ~second):
+            shares[half] = softmax(self.logits[half] / temperature(self.logits[~half], self.truth[~half]))
+        return shares
 
 
 def temperature(logits: Float64, truth: Numbers) -> float:
     """By what the logits are divided so that the true labels are likeliest; 1 without a photo.
 
-    The likelihood has one peak over it, so a golden-section search finds it.
+    The likelihood has one peak over it, so a golden-section search finds it. Where all answers are right it
+    has none, and the least temperature is taken: a few photos do not make an answer surer than that.
     """
     if not len(truth):
         return 1.0
@@ -74,31 +82,53 @@ def temperature(logits: Float64, truth: Numbers) -> float:
         return float((np.log(np.exp(logits * factor).sum(axis=1)) - own * factor).mean())
 
     low, high = np.log(_TEMPERATURES)
-    for _ in range(_STEPS):
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        if surprise(left) < surprise(right):
-            high = right
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    of_left, of_right = surprise(left), surprise(right)
+    while high - low > _PRECISION:
+        if of_left < of_right:
+            high, right, of_right = right, left, of_left
+            left = high - _GOLDEN * (high - low)
+            of_left = surprise(left)
         else:
-            low = left
-        if high - low < 1e-4:
-            break
+            low, left, of_left = left, right, of_right
+            right = low + _GOLDEN * (high - low)
+            of_right = surprise(right)
     return float(np.exp((low + high) / 2))
 
 
-def interval(right: npt.NDArray[np.bool_], units: Numbers) -> tuple[float, float]:
+def interval(right: npt.NDArray[np.bool_], units: Sequence[str]) -> tuple[float, float]:
     """Of 95 % for the share of right answers, where answers about one unit are not independent.
 
-    The variance of a ratio of two sums over units (Cochran, "Sampling Techniques", 3rd edition, 2.11).
+    Wilson's interval for as many independent answers as have the variance of a ratio of two sums over units
+    (Cochran, "Sampling Techniques", 3rd edition, 2.11), with the quantile of Student's t for so many units.
     With fewer than two units, nothing is known: 0 to 1.
     """
-    share = float(right.mean())
+    share, photos_in_all = float(right.mean()), len(right)
     _, unit = np.unique(units, return_inverse=True)
     photos, hits = np.bincount(unit), np.bincount(unit, weights=right)
     count = len(photos)
     if count < 2:
         return 0.0, 1.0
-    spread = np.sqrt(count / (count - 1) * ((hits - share * photos) ** 2).sum()) / photos.sum()
-    return max(0.0, share - _NORMAL_95 * spread), min(1.0, share + _NORMAL_95 * spread)
+    variance = count / (count - 1) * ((hits - share * photos) ** 2).sum() / photos_in_all**2
+    # All right, or all wrong: then each unit says no more than one answer.
+    size = min(share * (1 - share) / variance, photos_in_all) if variance > 0 else count
+    squared = _student(count - 1) ** 2
+    centre = (share + squared / (2 * size)) / (1 + squared / size)
+    spread = np.sqrt(squared * (share * (1 - share) + squared / (4 * size)) / size) / (1 + squared / size)
+    return max(0.0, float(centre - spread)), min(1.0, float(centre + spread))
+
+
+def _student(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t, to 2 % (Abramowitz and Stegun, 26.7.5); exact for one and two."""
+    if freedom <= 2:
+        return (12.7062, 4.3027)[freedom - 1]
+    z = _NORMAL_95
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return float(z + sum(term / freedom**power for power, term in enumerate(terms, 1)))
 
 
 def reliability(probabilities: Float64, truth: Numbers) -> list[Bin]:

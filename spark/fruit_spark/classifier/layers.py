@@ -5,13 +5,15 @@ The file's arrays are described in :mod:`fruit_contract.classifier`.
 
 import hashlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+_BLOCK: Final = 1_000
 Float64 = npt.NDArray[np.float64]
 
 
@@ -83,6 +85,9 @@ class Layers:
 
     def logits(self, features: npt.NDArray[np.floating[Any]]) -> Float64:
         """Features [n, d] to one number a label, [n, labels], before softmax."""
+        return _by_blocks(self._logits, features)
+
+    def _logits(self, features: npt.NDArray[np.floating[Any]]) -> Float64:
         values = self.scaled(features)
         for number, (weights, bias) in enumerate(self.dense):
             if number:
@@ -97,7 +102,15 @@ class Layers:
 
     def residuals(self, features: npt.NDArray[np.floating[Any]]) -> Float64:
         """How long that part of ``features - mean`` is which the components do not span, [n]."""
-        return residuals(features, self.mean, self.components)
+        return _by_blocks(lambda block: residuals(block, self.mean, self.components), features)
+
+
+def _by_blocks(
+    function: Callable[[npt.NDArray[np.floating[Any]]], Float64], rows: npt.NDArray[np.floating[Any]]
+) -> Float64:
+    """``function`` of all rows, some at a time: in float64 they would take several times their room."""
+    starts = range(0, max(1, len(rows)), _BLOCK)
+    return np.concatenate([function(rows[start : start + _BLOCK]) for start in starts])
 
 
 def fingerprint(components: Float64) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from fruit_spark.classifier import spark_models
 from fruit_spark.classifier.class_moments import ClassMoments, Float64
-from fruit_spark.classifier.holdout import Split
+from fruit_spark.classifier.holdout import Role, Split
 from fruit_spark.classifier.layers import Layers
 from fruit_spark.classifier.linear import discriminants
 from fruit_spark.classifier.passes import COLUMNS, Pca, Photos, rows_of
@@ -77,8 +77,8 @@ def _scaled_rows(
 
     def scale(batches: Batches) -> Batches:
         for batch in batches:
-            known, tests = rows_of(photos, batch, splits, numbers)
-            kept = (known >= 0) & ~tests.any(axis=0)
+            known, roles = rows_of(photos, batch, splits, numbers)
+            kept = (known >= 0) & (roles == Role.TRAIN).all(axis=0)
             block = shared.value.scaled(as_block(batch.column(FEATURES))[kept])
             offsets = np.arange(0, block.size + 1, block.shape[1], dtype=np.int32)
             column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(block.reshape(-1)))

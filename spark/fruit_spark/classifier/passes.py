@@ -6,7 +6,6 @@ linear discriminant analysis needs, and finds how near to the photos to judge by
 
 import json
 import pickle
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from fruit_spark.classifier.class_moments import ClassMoments, Float64, Numbers
-from fruit_spark.classifier.holdout import Split
+from fruit_spark.classifier.holdout import Role, Split, chance
 from fruit_spark.classifier.sessions import SessionOf
 from fruit_spark.features.feature_files import FEATURES, TAKEN, FeatureFiles, as_block, map_features
 from fruit_spark.model.engines import FEATURE_DIM
@@ -27,12 +26,13 @@ from fruit_spark.storage.part_files import Batches
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-MOST_JUDGED: Final = 10_000
+_MOST_JUDGED: Final = 10_000
 """Photos that a split is judged by, at most: their vectors come to the driver, 51 MB. An accuracy of 0.7 is
 then known to 0.9 points, as far as photos are independent."""
+_MOST_LOGITS: Final = 2_000_000
+"""Of those photos for all labels: 16 MB each time that the driver reckons with them."""
 _COMPARED: Final = 1_000
 """Photos to judge by whose nearest photo to learn from is looked for."""
-_HASHES: Final = 2**32
 _NAMES: Final = ["path", "label", TAKEN]
 COLUMNS: Final = [*_NAMES, FEATURES]
 _PARTS: Final = pa.schema([("part", pa.binary())])
@@ -69,12 +69,12 @@ class Judged:
     features: npt.NDArray[np.float32]
     truth: Numbers
     """The number of the label of each, int64 [n]."""
-    units: Numbers
-    """The number of the session of each, [n]."""
-    second_half: npt.NDArray[np.bool_]
+    units: list[str]
+    """The session of each; of a split by hash, the photo's own key."""
 
     def those(self, which: npt.NDArray[np.bool_]) -> "Judged":
-        return Judged(self.features[which], self.truth[which], self.units[which], self.second_half[which])
+        units = [unit for unit, its in zip(self.units, which, strict=True) if its]
+        return Judged(self.features[which], self.truth[which], units)
 
 
 @dataclass
@@ -142,7 +142,7 @@ def judged_photos(
     """
 
     def wanted(split: Split, share: float, key: str, label: str, taken: str | None) -> bool:
-        return _place(key) < share * _HASHES and split.is_test(key, label, taken)
+        return _place(key) < share and split.role(key, label, taken) is Role.TEST
 
     def take(batches: Batches) -> Batches:
         for batch in batches:
@@ -170,13 +170,11 @@ def judged_photos(
     judged = []
     for split, share in splits:
         its = [row for row in rows if wanted(split, share, row["path"], row["label"], row["taken"])]
-        units = [split.unit_of(row["path"], row["taken"]) for row in its]
         judged.append(
             Judged(
                 np.frombuffer(b"".join(row["vector"] for row in its), np.float32).reshape(-1, FEATURE_DIM),
                 np.array([numbers[row["label"]] for row in its], np.int64),
-                np.unique(units, return_inverse=True)[1].astype(np.int64),
-                np.array([zlib.crc32(row["path"].encode()) % 2 == 1 for row in its], np.bool_),
+                [split.unit_of(row["path"], row["taken"]) for row in its],
             )
         )
     return judged
@@ -201,15 +199,16 @@ def sums(
         # Views of the one array, a split each.
         nearest = np.split(total.nearest, [len(samples[0])])
         for batch in batches:
-            known, tests = rows_of(photos, batch, splits, numbers)
+            known, roles = rows_of(photos, batch, splits, numbers)
             block = as_block(batch.column(FEATURES))[known >= 0].astype(np.float64)
-            of_labels, tests, projected = known[known >= 0], tests[:, known >= 0], block @ pca.components
+            of_labels, projected = known[known >= 0], block @ pca.components
+            learnt_from = roles[:, known >= 0] == Role.TRAIN
             total.every.add(projected, of_labels)
-            total.train.add(block[~tests[0]], of_labels[~tests[0]])
-            total.by_hash.add(projected[~tests[1]], of_labels[~tests[1]])
-            for near, sample, test in zip(nearest, samples, tests, strict=True):
-                if len(sample) and not test.all():
-                    np.maximum(near, (_directions(projected[~test]) @ sample.T).max(axis=0), out=near)
+            total.train.add(block[learnt_from[0]], of_labels[learnt_from[0]])
+            total.by_hash.add(projected[learnt_from[1]], of_labels[learnt_from[1]])
+            for near, sample, its in zip(nearest, samples, learnt_from, strict=True):
+                if len(sample) and its.any():
+                    np.maximum(near, (_directions(projected[its]) @ sample.T).max(axis=0), out=near)
         yield part_of(total.to_bytes())
 
     tasks = context.defaultParallelism
@@ -218,24 +217,29 @@ def sums(
     return Sums.of(row["part"])
 
 
+def most_judged(labels: int) -> int:
+    """How many photos a split of so many labels is judged by, at most."""
+    return min(_MOST_JUDGED, _MOST_LOGITS // labels)
+
+
 def compared_of(judged: Judged) -> int:
     """How many of the photos, the first ones, are compared with those to learn from."""
     return min(_COMPARED, len(judged.truth))
 
 
-def _place(key: str) -> int:
-    return zlib.crc32(b"judged" + key.encode())
+def _place(key: str) -> float:
+    return chance("sample", key)
 
 
 def rows_of(
     photos: Photos, batch: pa.RecordBatch, splits: Sequence[Split], numbers: Mapping[str, int]
-) -> tuple[Numbers, npt.NDArray[np.bool_]]:
-    """The number of each row's label, -1 for one that is not learnt; and which splits test by it, [s, n]."""
+) -> tuple[Numbers, npt.NDArray[np.int8]]:
+    """The number of each row's label, -1 for one that is not learnt; and its role in each split, [s, n]."""
     labels, taken = (batch.column(name).to_pylist() for name in _NAMES[1:])
     names = list(zip(photos.keys(batch), labels, taken, strict=True))
-    tests = [[split.is_test(*name) for name in names] for split in splits]
+    roles = [[split.role(*name) for name in names] for split in splits]
     known = [numbers.get(label, -1) for label in labels]
-    return np.array(known, np.int64), np.array(tests, np.bool_).reshape(len(splits), len(names))
+    return np.array(known, np.int64), np.array(roles, np.int8).reshape(len(splits), len(names))
 
 
 def _directions(vectors: npt.NDArray[np.floating[Any]]) -> Float64:

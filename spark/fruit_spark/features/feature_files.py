@@ -117,7 +117,10 @@ def _read(files: Iterable[str], columns: list[str], dead: Dead) -> Batches:
                 if passed_over:
                     dropped = pc.is_in(batch.column("path"), pa.array(passed_over, pa.string()))
                     counts = pc.invert(dropped) if counts is None else pc.and_not(counts, dropped)
-                yield _only(batch if counts is None else batch.filter(counts), columns)
+                counted = batch if counts is None else batch.filter(counts)
+                # Without a row there is no vector either, whose length a block would have.
+                if counted.num_rows:
+                    yield _only(counted, columns)
 
 
 def _with_vector(batch: pa.RecordBatch) -> pa.BooleanArray | None:

@@ -31,4 +31,6 @@ def taken(data: bytes) -> str | None:
     if said is None:
         return None
     year, month, day, hour = said.groups()
+    if year == "0000" or "00" in (month, day):  # a clock that was never set
+        return None
     return f"{year}-{month}-{day}T{hour} {' '.join(camera.replace(chr(0), ' ').split())[:64]}"

@@ -1,4 +1,4 @@
-"""The command lines of both steps. argparse, because the runtime on the cluster stays small."""
+"""The command lines of the steps. argparse, because the runtime on the cluster stays small."""
 
 import argparse
 import json

@@ -9,6 +9,7 @@ import numpy as np
 
 from fruit_contract.classifier import (
     CARD_NAME,
+    HELD_OUT_NAME,
     JUDGED_LAYERS_NAME,
     JUDGED_NAME,
     LAYERS_NAME,
@@ -32,7 +33,6 @@ from fruit_spark.classifier.holdout import TEST_SHARE, Split, held_out
 from fruit_spark.classifier.layers import fingerprint
 from fruit_spark.classifier.learning import Learnt, learn
 from fruit_spark.classifier.passes import (
-    MOST_JUDGED,
     Census,
     Judged,
     Pca,
@@ -41,6 +41,7 @@ from fruit_spark.classifier.passes import (
     census,
     compared_of,
     judged_photos,
+    most_judged,
     sums,
 )
 from fruit_spark.classifier.plots import draw_confusion, draw_reliability
@@ -130,6 +131,7 @@ def train(spark: "SparkSession", settings: TrainSettings) -> TrainMetrics:
     photos = _photos(spark, settings)
     found = census(spark, photos)
     labels = sorted({label for label, _, _ in found if label})
+    found = Counter({what: count for what, count in found.items() if what[0]})
     if reason := _too_few(labels, found.total()):
         return _write_metrics(spark, settings, _skipped(reason, settings.classifier, labels, found))
     material = _gather(spark, settings, photos, found, labels)
@@ -190,7 +192,7 @@ def _split(settings: TrainSettings, photos: Photos, found: Census) -> Split:
 def _share(split: Split, found: Census) -> float:
     """Of its test photos, to take: with all of them, the driver would need too much memory."""
     tests = sum(count * _tested(split, *what) for what, count in found.items())
-    return min(1.0, MOST_JUDGED / max(1.0, tests))
+    return min(1.0, most_judged(len({label for label, _, _ in found})) / max(1.0, tests))
 
 
 def _tested(split: Split, label: str, session: str, above: str) -> float:
@@ -216,11 +218,11 @@ def _try_out(spark: "SparkSession", kind: str, material: Material) -> Trials:
         own = _pca_of(total.train, material.pca.components.shape[1])
         train = total.train.projected(own.components)
         learnt = learn(spark, kind, material.photos, own, train, numbers, asked)
-        trials[0] = try_out(spark, asked.kind, learnt, train, for_asked, compared[0])
+        trials[0] = try_out(spark, asked, learnt, train, for_asked, compared[0])
     if total.by_hash.rows > 1 and len(for_hash.truth):
         learnt = learn(spark, kind, material.photos, material.pca, total.by_hash, numbers, by_hash)
-        trials[1] = try_out(spark, by_hash.kind, learnt, total.by_hash, for_hash, compared[1])
-    return Trials(*trials)
+        trials[1] = try_out(spark, by_hash, learnt, total.by_hash, for_hash, compared[1])
+    return Trials(trials[1] if asked.kind == "hash" else trials[0], trials[1])
 
 
 def _pca_of(moments: ClassMoments, components: int) -> Pca:
@@ -238,7 +240,7 @@ def _told(spark: "SparkSession", settings: TrainSettings, material: Material, tr
     by_hash = trials.by_hash.judgement(groups, None) if trials.by_hash else None
     deciding = judged or by_hash
     assert deciding is not None
-    calibrated, answers = best.answers.calibrated(), best.answers
+    calibrated, answers = best.answers.calibrated, best.answers
     not_tested = _not_tested(trials.asked, labels)
     current, unread = _current(spark, settings)
     gate = gate_of(deciding, current.beside(spark, best, labels) if current else None)
@@ -252,7 +254,7 @@ def _told(spark: "SparkSession", settings: TrainSettings, material: Material, tr
         "reliability": judging.reliability(calibrated, answers.truth),
         "worst_labels": judging.by_label(answers.predicted, answers.truth, labels)[:_WORST],
         "confusions": judging.confusions(answers.predicted, answers.truth, labels),
-        "thresholds": judging.thresholds(best.residuals()),
+        "thresholds": judging.thresholds(best.residuals),
         "gate": {**gate, "reason": f"{unread} {gate['reason']}".strip()},
         "drift": _drift(spark, settings, material.photos, current),
         "pca": fingerprint(material.pca.components),
@@ -322,7 +324,7 @@ def _write_classifier(
     """The folder, the card last, and the pictures."""
     limits, answers = metrics["thresholds"], trial.answers
     assert limits is not None
-    temperature = judging.temperature(answers.logits, answers.truth)
+    temperature = answers.temperature
     cooled = replace(learnt, layers=learnt.layers.cooled(temperature))
     counts = material.total.every.counts
     card = ClassifierCard(
@@ -335,8 +337,9 @@ def _write_classifier(
         temperature=temperature,
         thresholds=limits,
         trained_on=int(counts.sum()),
-        split=trial.split,
-        usual_residual=float(np.quantile(trial.residuals(), _USUAL)),
+        split=trial.split.kind,
+        session_pattern=material.photos.session_of.pattern,
+        usual_residual=float(np.quantile(trial.residuals, _USUAL)),
         shares=dict(zip(material.labels, (counts / counts.sum()).tolist(), strict=True)),
     )
     where = settings.output.rstrip("/")
@@ -351,6 +354,8 @@ def _write_classifier(
     hadoop.write_bytes(spark, f"{where}/{LAYERS_NAME}", cooled.layers.to_bytes())
     hadoop.write_bytes(spark, f"{where}/{JUDGED_LAYERS_NAME}", trial.learnt.layers.to_bytes())
     hadoop.write_bytes(spark, f"{where}/{MODEL_CARD_NAME}", model_card(card, metrics).encode())
+    sessions = sorted(trial.split.held_out)
+    hadoop.write_json(spark, f"{where}/{HELD_OUT_NAME}", {"sessions": [list(pair) for pair in sessions]})
     hadoop.write_json(spark, f"{where}/{CARD_NAME}", card)
     error = judging.calibration_error(metrics["reliability"])
     confusion = draw_confusion(answers.predicted, answers.truth, material.labels)

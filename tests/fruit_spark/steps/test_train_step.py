@@ -5,6 +5,7 @@ The features have known answers: each label has a direction, each session shifts
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from fruit_contract.classifier import (
     CARD_NAME,
+    HELD_OUT_NAME,
     JUDGED_LAYERS_NAME,
     LAYERS_NAME,
     MODEL_CARD_NAME,
@@ -23,6 +25,7 @@ from fruit_contract.classifier import (
     ClassifierCard,
     TrainMetrics,
 )
+from fruit_spark.classifier.current import read_current
 from fruit_spark.classifier.layers import Layers
 from fruit_spark.classifier.sessions import sessions_by
 from fruit_spark.step_errors import StepError
@@ -50,7 +53,7 @@ _BASIS = np.random.default_rng(1).normal(size=(11, DIM))
 def vectors(label: int, session: int, count: int) -> npt.NDArray[np.float32]:
     """float32 [count, 1280] around the direction of a label, moved as its session is."""
     chance = np.random.default_rng([label, session])
-    centre = 3 * _BASIS[label] + 0.6 * chance.normal(size=4) @ _BASIS[4:8]
+    centre = 3 * _BASIS[label] + 0.3 * chance.normal(size=4) @ _BASIS[4:8]
     photos = (
         centre + 0.4 * chance.normal(size=(count, 3)) @ _BASIS[8:] + 0.1 * chance.normal(size=(count, DIM))
     )
@@ -174,8 +177,9 @@ def test_the_judged_classifier_has_learnt_from_the_training_share_alone(
     session_of, judged = sessions_by(None), bucket.layers(JUDGED_LAYERS_NAME)
     rows = films()
     held = {session_of(key, None) for key, _, _ in rows} - _sessions_in(judged, rows)
-    assert {name.split("/")[1] for name in held} == {"Apple", "Cherry", "Kiwi"}
-    assert len(held) == 3
+    said = json.loads((bucket.folder / "trained/output" / HELD_OUT_NAME).read_text())["sessions"]
+    assert held == {session for _, session in said}
+    assert sorted(label for label, _ in said) == ["Apple", "Cherry", "Kiwi"]
 
 
 def _sessions_in(judged: Layers, rows: list[Any]) -> set[str]:
@@ -185,7 +189,7 @@ def _sessions_in(judged: Layers, rows: list[Any]) -> set[str]:
     by_session: dict[str, list[Any]] = {}
     for key, vector, _ in rows:
         by_session.setdefault(sessions_by(None)(key, None), []).append(vector)
-    films_of = [[name for name in by_session if name.startswith(f"Test/{label}/")] for label in LABELS[:3]]
+    films_of = [[name for name in by_session if name.startswith(f"{label}/")] for label in LABELS[:3]]
     for left_out in itertools.product(*films_of):
         kept = [vector for name, its in by_session.items() if name not in left_out for vector in its]
         if np.allclose(np.mean(kept, axis=0), judged.mean, atol=1e-4):
@@ -223,7 +227,7 @@ def test_the_card_says_what_a_program_and_a_person_need(linear: TrainMetrics, bu
     assert card["shares"] == {"Apple": 0.3, "Cherry": 0.3, "Kiwi": 0.3, "Lime": 0.1}
     text = (bucket.folder / "trained/output" / MODEL_CARD_NAME).read_text()
     assert "Right: 100.0%" in text
-    assert "were not tested: 1" in text
+    assert "could be held out: 1" in text
     for picture in ("confusion", "reliability"):
         assert (bucket.folder / "trained" / picture).read_bytes().startswith(b"\x89PNG")
     assert linear["bytes"] == sum(
@@ -274,6 +278,51 @@ def test_a_classifier_that_is_worse_than_the_current_one_does_not_pass(
     assert not metrics["gate"]["passed"]
 
 
+def test_two_divisions_by_other_rules_are_not_compared(
+    linear: TrainMetrics, bucket: Bucket, tmp_path: Path
+) -> None:
+    current, output = str(bucket.folder / "trained/output"), str(tmp_path / "output")
+    for changes in ({"session_pattern": r"r\d"}, {"split": "hash"}):
+        metrics = bucket.train(current=current, output=output, **changes)
+        assert metrics["gate"] is not None
+        assert metrics["gate"]["current_top1"] is None
+    # By hash there is one figure, which is the one that was asked for.
+    judged, by_hash = metrics["judged"], metrics["by_hash"]
+    assert judged is not None
+    assert by_hash is not None
+    assert (judged["split"], judged["top1"]) == ("hash", by_hash["top1"])
+    assert "Photos held out by hash" in Path(output, MODEL_CARD_NAME).read_text()
+
+
+@pytest.mark.parametrize("name", [CARD_NAME, LAYERS_NAME, HELD_OUT_NAME, JUDGED_LAYERS_NAME])
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}"])
+def test_a_damaged_file_of_the_current_one_is_one_sentence(
+    spark: "SparkSession", linear: TrainMetrics, bucket: Bucket, tmp_path: Path, name: str, content: bytes
+) -> None:
+    shutil.copytree(bucket.folder / "trained/output", tmp_path / "current")
+    (tmp_path / "current" / name).write_bytes(content)
+    with pytest.raises(StepError, match=r"The current classifier at .* cannot be read"):
+        read_current(spark, str(tmp_path / "current"))
+
+
+def test_files_without_a_row_that_counts_and_more_labels_than_spark_expects(
+    spark: "SparkSession", tmp_path: Path
+) -> None:
+    """Spark refuses a forest of more than 100 labels unless it is told; an empty file has no block."""
+    rows = [
+        (f"Test/label {label:03d}/r{session}_{number}_100.jpg", vector, None)
+        for label in range(101)
+        for session in range(2)
+        for number, vector in enumerate(vectors(label % 4, session * 200 + label, 2))
+    ]
+    many = Bucket(spark, tmp_path, rows)
+    write(tmp_path / "features" / "none", [], files=1)
+    (tmp_path / "features" / "none" / "part-0.parquet").rename(tmp_path / "features/run=1/part-empty.parquet")
+    metrics = many.train(classifier="forest")
+    assert metrics["skipped"] is None
+    assert metrics["labels"] == 101
+
+
 def test_a_current_one_that_cannot_be_read_is_named_and_harms_nothing(bucket: Bucket, tmp_path: Path) -> None:
     metrics = bucket.train(current=str(tmp_path / "gone"), output=str(tmp_path / "output"))
     assert metrics["gate"] is not None
@@ -285,8 +334,6 @@ def test_a_current_one_that_cannot_be_read_is_named_and_harms_nothing(bucket: Bu
 
 
 def test_a_card_of_another_pca_is_refused(bucket: Bucket, linear: TrainMetrics, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(bucket.folder / "trained/output", tmp_path / "current")
     card = bucket.card()
     (tmp_path / "current" / CARD_NAME).write_text(json.dumps({**card, "pca": "0" * 64}))
