@@ -142,6 +142,10 @@ run: setup  ## run the pipeline once: IMAGES=folder or COUNT=600, ARGS="componen
 predict: $(CACHE)/model/model.json  ## say what fruit is on a photo: PHOTO=photo or folder, ARGS="--json --result s3://bucket"
 	@set -f; exec $(SPARK_VENV)/bin/python -m predict $$ARGS $${PHOTO:+-- "$$PHOTO"}
 
+.PHONY: inspect
+inspect: $(CACHE)/model/model.json  ## show what the model sees of a photo, and its nearest photos: PHOTO=photo, ARGS="--result s3://bucket"
+	@set -f; exec $(SPARK_VENV)/bin/python -m inspect_photo $$ARGS $${PHOTO:+-- "$$PHOTO"}
+
 .PHONY: export
 export: $(AIRFLOW_VENV)/.installed  ## write the current result to TO=new.csv, .parquet or .npy: ARGS="--result s3://bucket"
 	@set -f; exec $(AIRFLOW_VENV)/bin/python -m fruit_pipeline export $${TO:+"--to=$$TO"} $$ARGS

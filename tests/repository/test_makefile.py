@@ -26,6 +26,7 @@ OPTIONS: Final = [
     ("upload", "PREFIX", "--prefix"),
     ("upload", "REGION", "--region"),
     ("predict", "PHOTO", "--"),
+    ("inspect", "PHOTO", "--"),
     ("export", "TO", "--to"),
     ("export-model", "IMAGES", "--photos"),
     ("bench", "IMAGES", "--images"),
@@ -43,6 +44,7 @@ WORDS: Final = {
     **{target: ["infra", target] for target in ("deploy", "destroy", "doctor", "mwaa")},
     "aws-smoke": ["smoke"],
     "predict": ["predict"],
+    "inspect": ["inspect_photo"],
     "export": ["fruit_pipeline", "export"],
     "export-model": ["artifacts.classifier_export"],
 }
