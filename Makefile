@@ -10,6 +10,7 @@ PYTHON ?= python3.11
 ARM64_RUNTIME ?= .cache/runtime
 IMAGES ?=
 PHOTO ?=
+TO ?=
 COUNT ?= 600
 ARGS ?=
 PORT ?=
@@ -21,7 +22,7 @@ SEED ?= 1
 ONLY ?=
 EXAMPLES ?= some
 RUNS ?= not rare
-GIVEN := PYTHON ARM64_RUNTIME IMAGES PHOTO COUNT ARGS PORT BUCKET PREFIX REGION SEED ONLY OUTSIDE EXAMPLES RUNS
+GIVEN := PYTHON ARM64_RUNTIME IMAGES PHOTO TO COUNT ARGS PORT BUCKET PREFIX REGION SEED ONLY OUTSIDE EXAMPLES RUNS
 # As it was typed: without this make itself would expand a dollar in it.
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
@@ -140,6 +141,14 @@ run: setup  ## run the pipeline once: IMAGES=folder or COUNT=600, ARGS="componen
 .PHONY: predict
 predict: $(CACHE)/model/model.json  ## say what fruit is on a photo: PHOTO=photo or folder, ARGS="--json --result s3://bucket"
 	@set -f; exec $(SPARK_VENV)/bin/python -m predict $$ARGS $${PHOTO:+-- "$$PHOTO"}
+
+.PHONY: inspect
+inspect: $(CACHE)/model/model.json  ## show what the model sees of a photo, and its nearest photos: PHOTO=photo, ARGS="--result s3://bucket"
+	@set -f; exec $(SPARK_VENV)/bin/python -m inspect_photo $$ARGS $${PHOTO:+-- "$$PHOTO"}
+
+.PHONY: export
+export: $(AIRFLOW_VENV)/.installed  ## write the current result to TO=new.csv, .parquet or .npy: ARGS="--result s3://bucket"
+	@set -f; exec $(AIRFLOW_VENV)/bin/python -m fruit_pipeline export $${TO:+"--to=$$TO"} $$ARGS
 
 .PHONY: export-model
 export-model: $(CACHE)/model/model.json  ## write the classifier for apps, out/model/*.tflite: ARGS="--result s3://bucket", IMAGES=folder

@@ -30,7 +30,11 @@ def fetch(s3: Any, layout: RunLayout, out: Path) -> Report | None:
     if report and report["nothing_new"]:
         result = RunLayout(layout.bucket, read_pointer(s3, layout.bucket).published[0])
         _download(s3, layout.bucket, result.variance_plot, half)
-    folders = {"pca_output": result.pca_output, "rejected": result.rejected}
+    folders = {
+        "pca_output": result.pca_output,
+        "pca_model/data": f"{result.pca_model}data/",
+        "rejected": result.rejected,
+    }
     if report and (trained_by := report.get("classifier_run")):
         folders["classifier"] = RunLayout(layout.bucket, trained_by).classifier
     for name, prefix in folders.items():

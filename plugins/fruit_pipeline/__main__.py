@@ -1,23 +1,28 @@
 """``python -m fruit_pipeline``: commands for a person or cron when Airflow is gone."""
 
 import logging
+import signal
 import sys
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
 
 import boto3
 import typer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fruit_contract.layout import RUN_INDEX_KEY
+from fruit_contract.layout import RUN_INDEX_KEY, split_uri
 from fruit_pipeline import command_line
 from fruit_pipeline.aws import retries
 from fruit_pipeline.cluster import reaper
+from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.results import run_index
 from fruit_pipeline.security import residency
 from fruit_pipeline.security.regions import EU_REGIONS, ResidencyError
 from fruit_pipeline.settings.deployment import MOST_KEPT_RUNS, Deployment
+
+_INTERRUPTED: Final = 130
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -115,6 +120,67 @@ def index(
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"{lines} runs are in s3://{bucket}/{RUN_INDEX_KEY}.")
+
+
+@cli.command()
+def export(
+    to: Annotated[
+        Path, typer.Option(help="new file: .csv, .parquet, or .npy with a .csv of path and label beside it")
+    ],
+    result: Annotated[
+        str, typer.Option(help="folder of a result, or s3://bucket for its current one")
+    ] = "out/latest",
+    region: Annotated[
+        str, typer.Option(envvar="FRUITS_REGION", help="EU region of the bucket")
+    ] = "eu-west-1",
+) -> None:
+    """Write the current result to one file.
+
+    Exit code 0: done. 1: nothing was written, and why is said. 130: interrupted, nothing was written.
+    """
+    from rich.console import Console
+
+    from fruit_pipeline.export import exporting, result_rows  # pyarrow is slow to import
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        exporting.check_target(to)
+        if result.startswith("s3://"):
+            rows = result_rows.rows_in_bucket(*_bucket(result, region))
+        else:
+            rows = result_rows.rows_in_folder(Path(result))
+        table = exporting.export(rows, to, Console(stderr=True))
+    except KeyboardInterrupt:
+        typer.echo("Interrupted: nothing was written.", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
+    except (PipelineError, BotoCoreError, ClientError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        typer.echo(
+            f"error: {to} could not be written ({error.strerror or error}): choose another place.", err=True
+        )
+        raise typer.Exit(1) from None
+    typer.echo(f"{table.rows:,} rows of {table.components} components are in {to}.")
+
+
+def _bucket(address: str, region: str) -> tuple[Any, str]:
+    """The client of the bucket at ``s3://bucket``, and its name."""
+    try:
+        bucket, key = split_uri(address)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if key:
+        raise typer.BadParameter(f"{address} is more than a bucket: name s3://{bucket}, whose result counts.")
+    s3 = _s3(region)
+    residency.check_client(s3, "s3")
+    if (location := residency.location_of(s3, bucket)) != region:
+        raise ResidencyError(f"Bucket {bucket!r} lies in {location}: set --region={location}.")
+    return s3, bucket
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _s3(region: str) -> Any:

@@ -1,7 +1,19 @@
-"""Runs a command line whose words may be wrong: one sentence says so, as for all that is refused."""
+"""Runs a command line whose words may be wrong: one sentence says so, as for all that is refused.
+
+On a terminal it also shows how far the command is.
+"""
 
 import typer
 from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.settings.parameters import in_a_sentence
@@ -22,6 +34,21 @@ def call(cli: typer.Typer, *, of_make: bool = False) -> int:
         return 1
     except typer.TyperException as error:
         raise UsageError(_sentence(error, of_make)) from None
+
+
+def progress_bar(console: Console, *more: ProgressColumn) -> Progress:
+    """A bar with the count and the time left, and ``more`` between them; it is gone when it ends."""
+    return Progress(
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        *more,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        # Elsewhere than on a terminal it would leave an empty line.
+        disable=not console.is_interactive,
+    )
 
 
 def _sentence(error: typer.TyperException, of_make: bool) -> str:

@@ -26,6 +26,8 @@ OPTIONS: Final = [
     ("upload", "PREFIX", "--prefix"),
     ("upload", "REGION", "--region"),
     ("predict", "PHOTO", "--"),
+    ("inspect", "PHOTO", "--"),
+    ("export", "TO", "--to"),
     ("export-model", "IMAGES", "--photos"),
     ("bench", "IMAGES", "--images"),
     ("bench-quick", "IMAGES", "--images"),
@@ -42,6 +44,8 @@ WORDS: Final = {
     **{target: ["infra", target] for target in ("deploy", "destroy", "doctor", "mwaa")},
     "aws-smoke": ["smoke"],
     "predict": ["predict"],
+    "inspect": ["inspect_photo"],
+    "export": ["fruit_pipeline", "export"],
     "export-model": ["artifacts.classifier_export"],
 }
 """Targets whose program takes ARGS as words, and how it is called."""

@@ -31,6 +31,7 @@ from fruit_pipeline.pages.result_page import NotFoundError, PageError
 from fruit_pipeline.pages.runs_pages import comparison_page, runs_page
 from fruit_pipeline.pages.stored_runs import StoredRun, stored_run, stored_runs
 from fruit_pipeline.results import progress, run_index
+from fruit_pipeline.results.csv_cells import defused
 from fruit_pipeline.security.redaction import redacted
 from fruit_pipeline.security.regions import check_region
 from fruit_pipeline.settings.deployment import Deployment
@@ -56,8 +57,6 @@ _DOWNLOADS: Final = {
     "reliability.png": "image/png",
 }
 _TABLES: Final = {"rejected.csv": photos.rejected, "result.csv": photos.components}
-
-_FORMULA_BEGINNINGS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 log = logging.getLogger(__name__)
 _FORM_BYTES: Final = 2_000
@@ -240,15 +239,10 @@ def _csv(rows: Iterable[Sequence[object]]) -> Iterator[str]:
     line = io.StringIO()
     writer = csv.writer(line)
     for row in rows:
-        writer.writerow([_defused(cell) for cell in row])
+        writer.writerow([defused(cell) for cell in row])
         yield line.getvalue()
         line.seek(0)
         line.truncate()
-
-
-def _defused(cell: object) -> object:
-    """Text that a spreadsheet would run as a formula, behind an apostrophe: OWASP, "CSV injection"."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_BEGINNINGS) else cell
 
 
 async def _with_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

@@ -148,7 +148,13 @@ def batches_of(s3: Any, bucket: str, key: str, columns: list[str]) -> Iterator[p
     with tempfile.TemporaryFile() as stream:
         s3.download_fileobj(bucket, key, stream)
         try:
-            file = pq.ParquetFile(stream, page_checksum_verification=True)
-            yield from file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns)
+            yield from batches_in(stream, columns)
         except (pa.ArrowException, OSError) as error:
             raise UnreadableError(bucket, key, error) from error
+
+
+def batches_in(file: Any, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file on this machine, open or by its path; Arrow's errors are its own."""
+    # Buffered: else a whole column of a row group is held.
+    with pq.ParquetFile(file, page_checksum_verification=True, buffer_size=_READ_BYTES) as opened:
+        yield from opened.iter_batches(batch_size=_ROWS_PER_BATCH, columns=columns)

@@ -13,17 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import ProgressColumn, Task
 from rich.text import Text
 
+from fruit_pipeline.command_line import progress_bar
 from fruit_pipeline.photos.bucket_listing import bucket_objects
 from fruit_pipeline.upload.checksums import UnreadableError
 from fruit_pipeline.upload.folder import Folder, Photo, Skipped, twins
@@ -61,7 +54,7 @@ def send(s3: Any, folder: Folder, bucket: str, prefix: str, console: Console, su
     summary.twins = twins(photo.key for photo in folder.photos)
     there = _listed(s3, bucket, prefix, folder)
     work = _Work(Objects(s3, bucket), folder.photos, there, summary)
-    with _progress(console) as progress:
+    with progress_bar(console, _RateColumn()) as progress:
         bar = progress.add_task("Uploading", total=len(folder.photos), sent=0)
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
             running = [
@@ -146,15 +139,3 @@ class _RateColumn(ProgressColumn):
         if not task.speed or not task.elapsed:
             return Text("?/s")
         return Text(f"{task.speed:,.0f}/s {task.fields['sent'] / task.elapsed / 1e6:.1f} MB/s")
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("[progress.description]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )

@@ -26,11 +26,17 @@ def write_pca(spark: "SparkSession", model: "PCAModel", mean: Float64, folder: s
 def read_components(spark: "SparkSession", folder: str) -> tuple[Float64, Float64]:
     """The mean [d] and the matrix [d, k] alone, without Spark: its reader takes three seconds for them."""
     where = folder.rstrip("/")
+    return _read_mean(spark, where), read_matrix(where)
+
+
+def read_matrix(folder: str) -> Float64:
+    """The matrix [d, k] alone, without any JVM; ``FileNotFoundError`` where no model is."""
+    where = folder.rstrip("/")
     (row,) = open_table(f"{where}/data").to_table(["pc"]).column("pc").to_pylist()
     shape = row["numRows"], row["numCols"]
     values = np.array(row["values"], np.float64)
     matrix = values.reshape(shape) if row["isTransposed"] else values.reshape(shape, order="F")
-    return _read_mean(spark, where), np.ascontiguousarray(matrix)
+    return np.ascontiguousarray(matrix)
 
 
 def read_pca(spark: "SparkSession", folder: str) -> tuple["PCAModel", Float64]:

@@ -24,12 +24,17 @@ class Classifier:
 
 def read_card(content: bytes, address: str) -> ClassifierCard:
     """The card in the bytes of ``classifier.json``; ``StepError`` where they are none."""
-    with _whole(address):
+    with whole(address):
         card: ClassifierCard = json.loads(content)
         _check_fields(card, ClassifierCard, _NEEDED)
-        _check_fields(card["model"], ModelFacts)
+        check_facts(card["model"])
         _check_fields(card["thresholds"], Thresholds)
     return card
+
+
+def check_facts(found: Mapping[str, Any]) -> None:
+    """An error, of whatever type, unless these are the facts of a model."""
+    _check_fields(found, ModelFacts)
 
 
 def _check_fields(found: Mapping[str, Any], shape: type, names: Iterable[str] | None = None) -> None:
@@ -46,7 +51,7 @@ def _check_fields(found: Mapping[str, Any], shape: type, names: Iterable[str] | 
 
 def read_layers(content: bytes, card: ClassifierCard, address: str) -> Layers:
     """The layers in the bytes of ``layers.npz``; ``StepError`` where they are none, or not the card's."""
-    with _whole(address):
+    with whole(address):
         layers = Layers.read(content)
         found = (*layers.components.shape, len(layers.dense[-1][1]))
         if found != (FEATURE_DIM, card["components"], len(card["labels"])):
@@ -60,7 +65,7 @@ def read_layers(content: bytes, card: ClassifierCard, address: str) -> Layers:
 
 
 @contextmanager
-def _whole(address: str) -> Iterator[None]:
+def whole(address: str) -> Iterator[None]:
     """Whatever a reader has against a file, of whatever type, as one sentence."""
     try:
         yield

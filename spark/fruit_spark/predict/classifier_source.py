@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from fruit_contract.classifier import CARD_NAME, LAYERS_NAME
 from fruit_contract.layout import LATEST_KEY, split_uri
@@ -49,27 +50,32 @@ def _folder(result: str) -> str:
 
 
 def _current(bucket: str) -> str:
-    pointer = f"s3://{bucket}/{LATEST_KEY}"
-    stored = get_bytes(pointer)
-    if stored is None:
-        raise StepError(f"s3://{bucket} has no result, {LATEST_KEY} is not there: start a run.")
-    try:
-        classifier = json.loads(stored).get("classifier")
-    except (ValueError, AttributeError) as problem:
-        raise StepError(f"{pointer} is no pointer to a result: name the folder of a classifier.") from problem
+    classifier = read_pointer(bucket).get("classifier")
     if not classifier:
         raise StepError(f"The current result of s3://{bucket} has no classifier: {_TRAIN}.")
     return str(classifier).rstrip("/")
 
 
+def read_pointer(bucket: str) -> dict[str, Any]:
+    """The pointer to the current result of a bucket; ``StepError`` where there is none."""
+    pointer = f"s3://{bucket}/{LATEST_KEY}"
+    stored = get_bytes(pointer)
+    if stored is None:
+        raise StepError(f"s3://{bucket} has no result, {LATEST_KEY} is not there: start a run.")
+    try:
+        return dict(json.loads(stored).items())
+    except (ValueError, AttributeError) as problem:
+        raise StepError(f"{pointer} is no pointer to a result: name a folder instead.") from problem
+
+
 def read_model(address: Path, facts: ModelFacts) -> bytes:
-    """The model that the classifier's features are of: a .tflite, or the one in the artifact's folder.
+    """The model that the features of a result are of: a .tflite, or the one in the artifact's folder.
 
     ``StepError`` where there is none, or where it is another.
     """
     if facts["engine"] != "litert":
         raise StepError(
-            f"The classifier takes features of the engine {facts['engine']}, and here litert computes them: "
+            f"The features are of the engine {facts['engine']}, and here litert computes them: "
             "start a run with engine=litert."
         )
     try:
@@ -84,7 +90,7 @@ def read_model(address: Path, facts: ModelFacts) -> bytes:
     found = hashlib.sha256(content).hexdigest()
     if found != facts["fingerprint"]:
         raise StepError(
-            f"The model {file} has the SHA-256 {found[:12]}, and the classifier takes features of "
+            f"The model {file} has the SHA-256 {found[:12]}, and the features are of "
             f"{facts['fingerprint'][:12]} ({facts['name']}, {facts['weights']}): name that file with --model."
         )
     return content

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
+from fruit_contract.report_schema import ModelFacts
 from fruit_spark.model.engines import Engine, LiteRtEngine
 from fruit_spark.photos.decode import decode_with_opencv
 from fruit_spark.photos.decoder_process import DecoderProcess
@@ -27,9 +28,22 @@ REFUSED: Final = 2
 """Exit codes: a photo was rejected; the command was not carried out."""
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """What is wrong with the words is one sentence."""
+
     def error(self, message: str) -> NoReturn:
         self.exit(REFUSED, f"error: {message}\n")
+
+
+def engine_of(facts: ModelFacts, model: Path) -> Engine:
+    """The engine of these facts, with the file in ``model``; ``StepError`` where that is another."""
+    content = read_model(model, facts)
+    decode = DecoderProcess(decode_with_opencv)
+    # It imports what it needs while this process loads the model.
+    decode.start()
+    engine = LiteRtEngine(content, facts["image_size"], decode)
+    decode.wait()
+    return engine
 
 
 @dataclass(frozen=True)
@@ -43,14 +57,7 @@ class Predictor:
     def of(cls, result: str, model: Path) -> "Predictor":
         """That of a result, with the model file in ``model``; ``StepError`` where one is not right."""
         classifier = read_classifier(result)
-        facts = classifier.card["model"]
-        content = read_model(model, facts)
-        decode = DecoderProcess(decode_with_opencv)
-        # It imports what it needs while this process loads the model.
-        decode.start()
-        engine = LiteRtEngine(content, facts["image_size"], decode)
-        decode.wait()
-        return cls(engine, classifier)
+        return cls(engine_of(classifier.card["model"], model), classifier)
 
     def answer(self, photo: WorkItem) -> Answer:
         """What the classifier says of one photo, which goes the way of the featurize step."""
@@ -83,7 +90,7 @@ def photos(named: Iterable[str]) -> Iterator[WorkItem]:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = _Parser(
+    made = Parser(
         prog="python -m predict",
         description="Say what fruit is on each photo, by the classifier of a result.",
         epilog="Exit code 1: a photo was rejected; 2: nothing was done.",

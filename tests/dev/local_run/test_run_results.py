@@ -124,7 +124,8 @@ def test_a_run_that_found_nothing_new_says_so_and_has_no_cluster(report: Any) ->
 def test_where_nothing_was_new_the_current_result_is_fetched(s3: Any, tmp_path: Path) -> None:
     before, now = RunLayout(BUCKET, "a"), RunLayout(BUCKET, "b")
     older = RunLayout(BUCKET, "older").classifier
-    result = (before.variance_plot, f"{before.pca_output}part-0.parquet", before.report)
+    model = f"{before.pca_model}data/part-0.parquet"
+    result = (before.variance_plot, f"{before.pca_output}part-0.parquet", before.report, model)
     for key in (*result, f"{older}classifier.json", f"{older}pipeline/stages/part-0"):
         s3.put_object(Bucket=BUCKET, Key=key, Body=b"a")
     publish(s3, "a", None)
@@ -136,6 +137,7 @@ def test_where_nothing_was_new_the_current_result_is_fetched(s3: Any, tmp_path: 
     folder = tmp_path / "latest"
     latest = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert latest >= {"report.json", "variance.png", "pca_output/part-0.parquet"}
+    assert "pca_model/data/part-0.parquet" in latest
     assert latest >= {"classifier/classifier.json", "classifier/pipeline/stages/part-0"}
 
 
