@@ -66,8 +66,9 @@ class Split:
 def held_out(photos: Photos) -> frozenset[tuple[str, str]]:
     """What to judge by: about a quarter of each label, in whole sessions, and always some left to learn from.
 
-    The order is that of a hash, so that the same sessions are chosen while the photos stay the same. A label
-    that a session would take too much of is not judged by it; its photos there are not learnt from either.
+    The order is that of a hash, so that the same sessions are chosen while the photos stay the same. A session
+    goes where most of its photos are of labels that still need some. A label that it would take too much of is
+    not judged by it; its photos there are not learnt from either.
     """
     sessions: dict[str, dict[str, int]] = defaultdict(dict)
     sessions_left, total, held = Counter[str](), Counter[str](), Counter[str]()
@@ -82,7 +83,8 @@ def held_out(photos: Photos) -> frozenset[tuple[str, str]]:
             for label, count in sessions[session].items()
             if sessions_left[label] > 1 and held[label] + count <= _MOST_HELD_OUT * total[label]
         }
-        if any(held[label] < TEST_SHARE * total[label] for label in fitting):
+        wanted = sum(count for label, count in fitting.items() if held[label] < TEST_SHARE * total[label])
+        if 2 * wanted > sum(sessions[session].values()):
             chosen.update((label, session) for label in fitting)
             held.update(fitting)
             # Those of the others are lost to both sides.
