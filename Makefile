@@ -22,7 +22,7 @@ SEED ?= 1
 ONLY ?=
 EXAMPLES ?= some
 RUNS ?= not rare
-GIVEN := PYTHON ARM64_RUNTIME IMAGES PHOTO TO COUNT ARGS PORT BUCKET PREFIX REGION SEED ONLY OUTSIDE EXAMPLES RUNS
+GIVEN := PYTHON ARM64_RUNTIME IMAGES PHOTO TO COUNT ARGS PORT BUCKET PREFIX OUTSIDE REGION SEED ONLY EXAMPLES RUNS
 # As it was typed: without this make itself would expand a dollar in it.
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
@@ -210,7 +210,7 @@ bench-quick:  ## the same at small sizes, once, without judging
 	@$(BENCH) --quick $(IMAGES_OPTION)
 
 .PHONY: classifier-report
-classifier-report:  ## train each kind of classifier on IMAGES=folder, one folder a label, and write docs/evidence/classifier.md: OUTSIDE=folder of something else
+classifier-report:  ## train each kind of classifier on IMAGES=folder, one folder a label, and write docs/evidence/classifier.md; OUTSIDE=folder of other things
 	@$(MAKE) --silent -j2 $(BENCH_SET_UP)
 	@$(BENCH).classifier_report $(IMAGES_OPTION) $${OUTSIDE:+"--outside=$$OUTSIDE"}
 

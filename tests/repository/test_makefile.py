@@ -31,6 +31,8 @@ OPTIONS: Final = [
     ("export-model", "IMAGES", "--photos"),
     ("bench", "IMAGES", "--images"),
     ("bench-quick", "IMAGES", "--images"),
+    ("classifier-report", "IMAGES", "--images"),
+    ("classifier-report", "OUTSIDE", "--outside"),
     ("chaos", "SEED", "--seed"),
     ("chaos", "ONLY", "--only"),
     ("quality", "IMAGES", "--photos"),

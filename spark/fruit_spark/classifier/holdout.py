@@ -66,9 +66,9 @@ class Split:
 def held_out(photos: Photos) -> frozenset[tuple[str, str]]:
     """What to judge by: about a quarter of each label, in whole sessions, and always some left to learn from.
 
-    The order is that of a hash, so that the same sessions are chosen while the photos stay the same. A session
-    goes where most of its photos are of labels that still need some. A label that it would take too much of is
-    not judged by it; its photos there are not learnt from either.
+    The order is that of a hash: the same sessions are chosen while the photos stay the same. A session goes
+    where most of its photos are of labels that still need some. A label that it would take too much of is not
+    judged by it; its photos there are not learnt from either.
     """
     sessions: dict[str, dict[str, int]] = defaultdict(dict)
     sessions_left, total, held = Counter[str](), Counter[str](), Counter[str]()

@@ -73,7 +73,12 @@ def test_a_successful_run_has_no_failure() -> None:
 
 
 def test_the_report_has_what_the_train_step_made_and_whose_classifier_is_current() -> None:
-    trained: Any = {"kind": "linear", "judged": {"top1": 0.9}, "versions": {"numpy": "2.1.3"}}
+    trained: Any = {
+        "kind": "linear",
+        "judged": {"top1": 0.9, "split": "session"},
+        "drift": None,
+        "versions": {"numpy": "2.1.3"},
+    }
     report = built([], plan=planned(3), trained=trained, pointer={"classifier_run": "run-0"})
     assert (report["classifier"], report["classifier_run"]) == (trained, "run-0")
     assert report["versions"]["numpy"] == "2.1.3"
