@@ -67,7 +67,7 @@ def predict(s3: Any, result: RunLayout, photo: bytes, deployment: Deployment) ->
 
 
 def _fetch(s3: Any, result: RunLayout, folder: Path) -> None:
-    """The classifier's card and, but for a forest, its layers."""
+    """The classifier's card and its layers."""
     listed = s3.list_objects_v2(Bucket=result.bucket, Prefix=result.classifier).get("Contents", [])
     keys = {entry["Key"].removeprefix(result.classifier) for entry in listed} & {CARD_NAME, LAYERS_NAME}
     if CARD_NAME not in keys:

@@ -40,8 +40,7 @@ def verify(
     """Read the run's Parquet and compare it with what was planned and what the steps said.
 
     ``featurized`` is None where there was nothing to featurize, ``trained`` where no classifier was asked
-    for. Returns the counts of processed and
-    rejected images, as read.
+    for. Returns the counts of processed and rejected images, as read.
     """
     components = components_kept(reduced["rows"], parameters.components, plan["fewer_components"])
     _check_vectors(s3, layout, components)

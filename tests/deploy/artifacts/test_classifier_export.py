@@ -186,7 +186,7 @@ def test_a_file_that_differs_is_not_written(
     monkeypatch.setattr(classifier_export, "TOLERANCE", 0.0)
     arguments = ["--result", str(result), "--model", str(model_file.parent), "--photos", str(photos)]
     assert classifier_export.main([*arguments, "--output", str(tmp_path / "model")]) == 1
-    assert "error: The exported classifier is not the one of the result (" in capsys.readouterr().err
+    assert "error: The exported float32 classifier is not the one of the result (" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
 
 
