@@ -44,18 +44,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.classifier_report", description=__doc__, allow_abbrev=False)
     parser.add_argument("--images", type=Path, required=True, help="photos, one folder a label")
     parser.add_argument("--outside", type=Path, help="photos of something else")
+    parser.add_argument("--kinds", nargs="+", choices=_KINDS, default=_KINDS, help="Default: all")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fruit-classifiers-") as folder:
-        write(EVIDENCE / "classifier.md", report(Path(folder), given.images, given.outside))
+        write(EVIDENCE / "classifier.md", report(Path(folder), given.images, given.outside, given.kinds))
     return 0
 
 
-def report(folder: Path, images: Path, outside: Path | None) -> list[str]:
+def report(folder: Path, images: Path, outside: Path | None, kinds: list[str]) -> list[str]:
     """The lines of the page."""
     features = _featurize(images, folder / "photos")
     pca = folder / "pca"
     submit(REDUCE, _reducing(features, pca, folder))
-    trained: dict[str, TrainMetrics] = {kind: _train(kind, features, pca, folder / kind) for kind in _KINDS}
+    trained: dict[str, TrainMetrics] = {kind: _train(kind, features, pca, folder / kind) for kind in kinds}
     lines = _side_by_side(trained)
     linear = trained["linear"]
     card: ClassifierCard = json.loads((folder / "linear" / CARD_NAME).read_text())

@@ -148,6 +148,15 @@ def test_a_run_as_the_form_comes_up_is_green_and_shows_its_result(
     with page.expect_download() as downloaded:
         inside.get_by_role("link", name="report.json").click()
     assert json.loads(Path(downloaded.value.path()).read_text())["run_id"] == run_id
+    a_photo_that_is_tried_is_known(inside, next(photos.glob("Kiwi/*.jpg")))
+
+
+def a_photo_that_is_tried_is_known(inside: FrameLocator, photo: Path) -> None:
+    """Answered by the run's own classifier, in a process of its own."""
+    inside.get_by_label("Try a photo").set_input_files(photo)
+    inside.get_by_role("button", name="What is it?").click()
+    expect(inside.get_by_role("heading", level=1)).to_contain_text("Kiwi")
+    expect(inside.get_by_role("heading", name="Photos that look most like it")).to_be_visible()
 
 
 def the_waiting_task_leads_to_its_steps_log(system: System, page: Page, run_id: str) -> None:
