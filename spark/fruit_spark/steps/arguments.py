@@ -123,12 +123,7 @@ def reduce_parser() -> argparse.ArgumentParser:
         "does not.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--features",
-        metavar="ADDRESS",
-        required=True,
-        help="Parquet of the featurize step; with --draft the folder that holds the folders of such steps",
-    )
+    _add_features(parser)
     parser.add_argument(
         "--output", metavar="ADDRESS", required=True, help="Parquet written: path, label, features"
     )
@@ -163,13 +158,7 @@ def reduce_parser() -> argparse.ArgumentParser:
         help="blocks multiplies in blocks on the executors; spark is pyspark.ml's own PCA. Default: blocks",
     )
     drafted = parser.add_argument_group("a result that builds on an earlier one")
-    drafted.add_argument(
-        "--draft", metavar="ADDRESS", help="Parquet, the planned manifest: which rows of which folders count"
-    )
-    drafted.add_argument("--source", help="the folder below --features that holds what is new")
-    drafted.add_argument(
-        "--root", default="", help="what stands before a key of the draft in a path, such as s3://bucket/"
-    )
+    _add_draft(drafted)
     drafted.add_argument(
         "--rejected", metavar="ADDRESS", help="Parquet of the featurize step; earlier runs' are added"
     )
@@ -194,17 +183,8 @@ def train_parser() -> argparse.ArgumentParser:
         epilog=f"An address is a {ADDRESS}.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--features",
-        metavar="ADDRESS",
-        required=True,
-        help="Parquet of the featurize step; with --draft the folder that holds the folders of such steps",
-    )
-    parser.add_argument(
-        "--draft", metavar="ADDRESS", help="Parquet, the planned manifest: which rows of which folders count"
-    )
-    parser.add_argument("--source", help="the folder below --features that holds what is new")
-    parser.add_argument("--root", default="", help="what stands before a key in a path, such as s3://bucket/")
+    _add_features(parser)
+    _add_draft(parser)
     parser.add_argument(
         "--pca-model", metavar="ADDRESS", required=True, help="the PCA model of the reduce step"
     )
@@ -248,6 +228,26 @@ def train_parser() -> argparse.ArgumentParser:
 
 def train_settings(arguments: list[str]) -> TrainSettings:
     return TrainSettings(**vars(train_parser().parse_args(arguments)))
+
+
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--features",
+        metavar="ADDRESS",
+        required=True,
+        help="Parquet of the featurize step; with --draft the folder that holds the folders of such steps",
+    )
+
+
+def _add_draft(options: "argparse._ActionsContainer") -> None:
+    """Of a parser, or of a group in one."""
+    options.add_argument(
+        "--draft", metavar="ADDRESS", help="Parquet, the planned manifest: which rows of which folders count"
+    )
+    options.add_argument("--source", help="the folder below --features that holds what is new")
+    options.add_argument(
+        "--root", default="", help="what stands before a key in a path, such as s3://bucket/"
+    )
 
 
 def _add_time_limit(parser: argparse.ArgumentParser) -> None:

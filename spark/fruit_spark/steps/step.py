@@ -1,4 +1,4 @@
-"""What both entry points do around their job: run it, and end with a code and one sentence."""
+"""What the entry points do around their job: run it, and end with a code and one sentence."""
 
 import os
 import re

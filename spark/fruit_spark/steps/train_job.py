@@ -214,15 +214,20 @@ def _try_out(spark: "SparkSession", kind: str, material: Material) -> Trials:
     total, numbers, (for_asked, for_hash) = material.total, material.numbers, material.judged
     compared = np.split(total.nearest, [compared_of(for_asked)])
     trials: list[Trial | None] = [None, None]
-    if asked.kind != "hash" and total.train.rows > 1 and len(for_asked.truth):
+    if asked.kind != "hash" and len(for_asked.truth) and _varies(total.train):
         own = _pca_of(total.train, material.pca.components.shape[1])
         train = total.train.projected(own.components)
         learnt = learn(spark, kind, material.photos, own, train, numbers, asked)
         trials[0] = try_out(spark, asked, learnt, train, for_asked, compared[0])
-    if total.by_hash.rows > 1 and len(for_hash.truth):
+    if len(for_hash.truth) and _varies(total.by_hash):
         learnt = learn(spark, kind, material.photos, material.pca, total.by_hash, numbers, by_hash)
         trials[1] = try_out(spark, by_hash, learnt, total.by_hash, for_hash, compared[1])
     return Trials(trials[1] if asked.kind == "hash" else trials[0], trials[1])
+
+
+def _varies(moments: ClassMoments) -> bool:
+    """Whether there is anything to learn from: equal photos have no components."""
+    return moments.rows > 1 and bool(np.trace(moments.scatter) > 0)
 
 
 def _pca_of(moments: ClassMoments, components: int) -> Pca:

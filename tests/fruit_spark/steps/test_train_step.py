@@ -395,6 +395,20 @@ def test_photos_below_test_are_what_it_is_judged_by(spark: "SparkSession", tmp_p
     assert metrics["not_tested"] == []
 
 
+def test_equal_photos_to_learn_from_are_no_reason_to_fail(spark: "SparkSession", tmp_path: Path) -> None:
+    same = vectors(0, 0, 1)[0]
+    rows = [
+        (f"{side}/{name}/{number}.jpg", same if side == "Training" else vector, None)
+        for label, name in enumerate(LABELS)
+        for side in ("Training", "Test")
+        for number, vector in enumerate(vectors(label, 1, 10))
+    ]
+    metrics = Bucket(spark, tmp_path, rows).train(split="folders")
+    assert metrics["skipped"] is None
+    assert metrics["judged"] is None
+    assert metrics["by_hash"] is not None
+
+
 def test_without_a_second_session_only_the_optimistic_figure_is_there(
     spark: "SparkSession", tmp_path: Path
 ) -> None:
