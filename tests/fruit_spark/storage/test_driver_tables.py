@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fruit_spark.features.feature_batches import to_feature_batches
+from fruit_spark.features.feature_batches import Decoded, to_feature_batches
 from fruit_spark.storage.driver_tables import FILES_AT_ONCE, open_table, some_files_at_a_time
 from tests.fruit_spark.conftest import ROOT
 
@@ -37,7 +37,8 @@ def rows_and_peak(what: str, address: Path) -> tuple[int, int]:
 def part(tmp_path: Path) -> Path:
     """A feature file of one photo that was rejected."""
     file = tmp_path / "part.parquet"
-    pq.write_table(pa.Table.from_batches(to_feature_batches([("a.jpg", None, "corrupt")], None, 1)), file)  # type: ignore[arg-type]
+    rejected = Decoded("a.jpg", None, "corrupt", None)
+    pq.write_table(pa.Table.from_batches(to_feature_batches([rejected], None, 1)), file)  # type: ignore[arg-type]
     return file
 
 
