@@ -259,7 +259,7 @@ test: setup browser  ## unit, DAG integrity, Spark, local AWS and end to end, wi
 	  tests/e2e/test_ui.py
 	@rm -rf .state/coverage && mkdir -p .state/coverage
 	@$(AIRFLOW_VENV)/bin/python $(MEASURED) $(IN_TWO) tests/on_local_aws tests/dev/local_aws $(UNIT_TESTS)
-	@$(SPARK_VENV)/bin/python $(MEASURED) $(SPARK_TESTS)
+	@$(SPARK_VENV)/bin/python $(MEASURED) --numprocesses 2 --dist loadfile --no-loadscope-reorder $(SPARK_TESTS)
 	@$(AIRFLOW_VENV)/bin/python -m coverage combine --quiet
 	@for side in plugins spark; do $(AIRFLOW_VENV)/bin/python -m coverage report --include="$$side/*"; done
 
