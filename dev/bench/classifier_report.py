@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from bench.measurements import FEATURIZE, MODEL
-from bench.spark_process import ROOT, submit
+from bench.spark_process import ROOT, Java, submit
 from evidence.marked_text import EVIDENCE, table, write
 from fruit_contract.classifier import (
     CARD_NAME,
@@ -35,6 +35,8 @@ from fruit_spark.classifier.sessions import sessions_by
 REDUCE: Final = ROOT / "spark" / "reduce.py"
 TRAIN: Final = ROOT / "spark" / "train.py"
 _COMPONENTS: Final = 256
+_JAVA: Final = Java("-XX:+UseSerialGC")
+"""With the second compiler, as on EMR: a forest and a network are learnt in Java."""
 _KINDS: Final = [kind for kind in CLASSIFIERS if kind != "none"]
 
 Features = npt.NDArray[np.float32]
@@ -100,7 +102,7 @@ def _train(kind: str, features: Path, pca: Path, output: Path) -> TrainMetrics:
         "--model-facts": json.dumps(model),
         "--classifier": kind,
     }
-    submit(TRAIN, given)
+    submit(TRAIN, given, java=_JAVA)
     metrics: TrainMetrics = json.loads(output.with_suffix(".json").read_text())
     if metrics["judged"] is None:
         raise SystemExit(f"error: {metrics['skipped'] or 'No label has two sessions'}: give other photos.")

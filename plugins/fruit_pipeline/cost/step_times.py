@@ -62,7 +62,7 @@ def reduce_seconds(workers: Workers, rows: int, solver: str = "blocks") -> float
 def train_seconds(workers: Workers, rows: int, classifier: str) -> float:
     """From spark-submit to its end; ``classifier`` is its kind."""
     work = workers.shared(rows / speeds.TRAINED_ROWS_PER_SECOND[classifier])
-    return (_start_seconds(workers) + work) * workers.slowness
+    return (_start_seconds(workers) + speeds.LEARNT_SECONDS + work) * workers.slowness
 
 
 def image_seconds(engine: str, image_size: int) -> float:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -353,19 +354,27 @@ def _write_classifier(
         stages = pipeline(spark, its.layers, its.spark_model(spark), material.labels)
         stages.write().overwrite().save(hadoop.hadoop_uri(spark, f"{where}/{name}"))
 
-    save(PIPELINE_NAME, cooled)
-    if not trial.learnt.layers.dense:
-        save(JUDGED_NAME, trial.learnt)
+    with ThreadPoolExecutor(1) as beside:  # Spark writes for seconds in which this process waits
+        drawn = beside.submit(_draw, answers, material.labels, metrics)
+        save(PIPELINE_NAME, cooled)
+        if not trial.learnt.layers.dense:
+            save(JUDGED_NAME, trial.learnt)
+    confusion, reliability = drawn.result()
     hadoop.write_bytes(spark, f"{where}/{LAYERS_NAME}", cooled.layers.to_bytes())
     hadoop.write_bytes(spark, f"{where}/{JUDGED_LAYERS_NAME}", trial.learnt.layers.to_bytes())
     hadoop.write_bytes(spark, f"{where}/{MODEL_CARD_NAME}", model_card(card, metrics).encode())
     sessions = sorted(trial.split.held_out)
     hadoop.write_json(spark, f"{where}/{HELD_OUT_NAME}", {"sessions": [list(pair) for pair in sessions]})
     hadoop.write_json(spark, f"{where}/{CARD_NAME}", card)
-    error = judging.calibration_error(metrics["reliability"])
-    confusion = draw_confusion(answers.predicted, answers.truth, material.labels)
     hadoop.write_bytes(spark, settings.confusion, confusion)
-    hadoop.write_bytes(spark, settings.reliability, draw_reliability(metrics["reliability"], error))
+    hadoop.write_bytes(spark, settings.reliability, reliability)
+
+
+def _draw(answers: judging.Answers, labels: Sequence[str], metrics: TrainMetrics) -> tuple[bytes, bytes]:
+    """The pictures of the confusions and of the reliability."""
+    error = judging.calibration_error(metrics["reliability"])
+    confusion = draw_confusion(answers.predicted, answers.truth, labels)
+    return confusion, draw_reliability(metrics["reliability"], error)
 
 
 def _write_metrics(spark: "SparkSession", settings: TrainSettings, metrics: TrainMetrics) -> TrainMetrics:
