@@ -109,6 +109,7 @@ def _reduced(plan: Any) -> Any:
         "rows": plan["images"],
         "rejected": 0,
         "components": _COMPONENTS,
+        "share_asked": None,
         "solver": "blocks",
         "explained_variance": 1.0,
         "explained_variance_ratio": [share] * _COMPONENTS,

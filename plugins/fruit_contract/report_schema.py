@@ -60,6 +60,8 @@ class ReduceMetrics(TypedDict):
     """Feature files that the next run will find, beside its own."""
     feature_dim: int
     components: int
+    share_asked: float | None
+    """Of the variance, above 0 and below 1; None where a number of components was asked for."""
     explained_variance: float
     """Sum of the ratios of the components kept, 0 to 1."""
     explained_variance_ratio: list[float]

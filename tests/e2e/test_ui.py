@@ -99,7 +99,17 @@ def test_a_number_that_airflow_changes_has_its_range_beside_it(form: Locator) ->
     field(form, "components").fill("5000")
     field(form, "components").blur()
     expect(field(form, "components")).to_have_value("1280")
-    expect(form.get_by_text("components: from 1 to 1,280.")).to_be_visible()
+    expect(form.get_by_text("components: above 0 to 1,280.")).to_be_visible()
+
+
+def test_components_may_be_a_share_of_the_variance(form: Locator) -> None:
+    for share in ("0.95", "0.9995", "1", "64"):
+        field(form, "components").fill(share)
+        field(form, "components").blur()
+        expect(field(form, "components")).to_have_value(share)
+    field(form, "components").fill("1.5")
+    submit(form)
+    expect(form.get_by_text("Invalid input for param components: 1.5").first).to_be_visible()
 
 
 def test_only_a_required_field_that_is_empty_holds_the_button(form: Locator) -> None:

@@ -19,7 +19,8 @@ def test_every_setting_has_a_description(model: type[BaseModel]) -> None:
 
 def test_a_row_has_name_default_range_and_sentence() -> None:
     rows = settings_page.page().splitlines()
-    assert "| `components` | `256` | from 1 to 1,280 | Number of principal components to keep. |" in rows
+    said = "Number of principal components to keep, or (below 1) the share of the variance."
+    assert f"| `components` | `256` | above 0 to 1,280 | {said} |" in rows
     assert any(row.startswith("| `workers` | `2` | from 1 to 100, `auto`, or empty |") for row in rows)
     assert any(row.startswith("| `bucket` | `FRUITS_BUCKET` | 3 to 63 characters, ") for row in rows)
     assert any(row.startswith("| `FRUITS_CODE_DIR` | `spark` | a path |") for row in rows)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from fruit_contract.classifier import NO_CLASSIFIER
 from fruit_contract.layout import FEATURES_PREFIX, RunLayout
 from fruit_contract.report_schema import ModelFacts
+from fruit_contract.variance import is_share
 from fruit_pipeline.cluster.artifacts import ArtifactUris
 from fruit_pipeline.cluster.identity import FEATURIZE, REDUCE, TRAIN
 from fruit_pipeline.cluster.spark_settings import python_settings
@@ -53,8 +54,9 @@ def reduce_step(
     parameters: RunParameters, layout: RunLayout, artifacts: ArtifactUris, plan: RunPlan
 ) -> dict[str, Any]:
     """The features of all live photos to principal components."""
-    base = plan["base"]
-    fits = base and parameters.refit == "auto" and base["components"] == parameters.components
+    base, asked = plan["base"], parameters.components
+    # How many a share needs, the step finds out.
+    fits = base and parameters.refit == "auto" and (is_share(asked) or base["components"] == asked)
     current_model = {"--current-model": base["pca_model"]} if base and fits and base["pca_model"] else {}
     return _spark_step(
         REDUCE,
@@ -75,7 +77,7 @@ def reduce_step(
             "--plot": layout.uri(layout.variance_plot),
             "--overview": layout.uri(layout.overview),
             "--neighbours": layout.uri(layout.neighbours),
-            "--components": parameters.components,
+            "--components": asked,
             "--min-variance": parameters.minimum_variance,
             "--solver": parameters.solver,
         },

@@ -18,6 +18,7 @@ from fruit_contract.partitions import (
     output_partitions,
 )
 from fruit_contract.s3_limits import READS_A_SECOND
+from fruit_contract.variance import bounds
 from fruit_pipeline.cost import prices as price_list
 from fruit_pipeline.cost import substitutes
 from fruit_pipeline.cost.invoice import ON_DEMAND, SPOT, InvoiceLine, NodeUse, S3Use, invoice_lines, total_usd
@@ -212,7 +213,8 @@ def s3_use(
     """Requests and storage from the counts alone, when Spark tries each task ``attempts`` times.
 
     ``workers`` are those asked for, where no other number is given. Features that are used again are
-    counted as if they were about to be compacted: in the most files, each in a folder of its own.
+    counted as if they were about to be compacted: in the most files, each in a folder of its own. Of a share
+    of the variance, the most components are counted.
     """
     images, rows, reused = workload.images, workload.rows, workload.reused
     count = workers or parameters.fleet.workers
@@ -223,7 +225,8 @@ def s3_use(
     compacted = compacted_partitions(rows, vcpus) if reused else 0
 
     vectors = images + (rows if reused else 0)
-    in_parts = vectors * (FEATURE_BYTES + ROW_BYTES) + rows * (parameters.components * 4 + ROW_BYTES)
+    _, components = bounds(parameters.components)
+    in_parts = vectors * (FEATURE_BYTES + ROW_BYTES) + rows * (components * 4 + ROW_BYTES)
     by_spark = compacted + (features if parameters.reader == "spark-image" else 0)
     by_tasks = outputs + (features if parameters.reader == "fast" else 0)
     written = by_spark * PUTS_PER_SPARK_FILE + by_tasks * PUTS_PER_FILE + in_parts / PART_BYTES
@@ -233,7 +236,7 @@ def s3_use(
     learnt = PUTS_PER_CLASSIFIER if parameters.classifier != NO_CLASSIFIER else 0
     files = features + outputs + known + compacted
     read = images * READS_PER_IMAGE[parameters.reader] + files * GETS_PER_FILE
-    row = FEATURE_BYTES + parameters.components * 4 + 3 * ROW_BYTES
+    row = FEATURE_BYTES + components * 4 + 3 * ROW_BYTES
     return S3Use(
         puts=listed + PUTS_PER_RUN + learnt + logged + attempts * written,
         gets=nodes * GETS_PER_NODE + attempts * read,

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from fruit_contract.classifier import Bin, Coverage
 from fruit_contract.report_schema import StepTime, TaskTime
+from fruit_contract.variance import components_for
 
 SHARES: Final = (0.80, 0.90, 0.95, 0.99)
 _WIDTH: Final = 720
@@ -54,11 +55,7 @@ class Dot:
 
 def components_for_shares(ratio: Sequence[float]) -> list[tuple[float, int | None]]:
     """For each of ``SHARES`` the fewest components that keep so much; None where all of them do not."""
-    kept = list(accumulate(ratio))
-    return [
-        (share, next((k for k, total in enumerate(kept, 1) if total >= share - 1e-9), None))
-        for share in SHARES
-    ]
+    return [(share, components_for(ratio, share)) for share in SHARES]
 
 
 def variance(ratio: Sequence[float], minimum: float | None) -> Markup:

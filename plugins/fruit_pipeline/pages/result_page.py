@@ -12,6 +12,7 @@ from fruit_contract.classifier import TrainMetrics
 from fruit_contract.layout import RunLayout
 from fruit_contract.overview import Overview
 from fruit_contract.report_schema import Cost, CostLine, GroupCost, Report
+from fruit_contract.variance import is_share
 from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.pages import charts, judgement, sample_map
 from fruit_pipeline.pages.rendering import rendered
@@ -115,7 +116,9 @@ def headline(report: Report, layout: RunLayout, current: Current | None) -> list
         said.append("nothing is new")
     if report["components"] is not None:
         said.append(f"{images['rejected']:,} rejected")
-        said.append(f"{report['components']} components keep {report['explained_variance']:.1%}")
+        asked = _number(report, "components")
+        share = f" ({asked} asked)" if asked and is_share(asked) else ""
+        said.append(f"{report['components']} components keep {report['explained_variance']:.1%}{share}")
     trained = report.get("classifier")
     if trained and trained["judged"]:
         said.append(

@@ -10,7 +10,7 @@ from typing import Any, Final
 from fruit_contract.layout import IMAGE_NAMES, split_uri
 from fruit_contract.model_files import model_file
 from fruit_contract.report_schema import ModelFacts
-from fruit_contract.variance import components_kept, most_components, reaches
+from fruit_contract.variance import bounds, components_kept, is_share, most_components, reaches
 from fruit_pipeline.cluster import artifacts
 from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.photos.changes import write_lists
@@ -69,13 +69,14 @@ def plan(
         s3, layout, parameters.input_prefix, known, parameters.inventory, deployment.listing_minutes
     )
     left_out = dict(changes.left_out.most_common(_SUFFIXES_TOLD))
-    components = components_kept(changes.found, parameters.components, unattended)
+    fewest, _ = bounds(parameters.components)
+    components = components_kept(changes.found, fewest, unattended)
     waits = components == 0 and current.pointer is None
     if not waits:
         check_enough_images(changes.found, parameters, components, changes.deleted, left_out)
     the_same = reusable and not changes.any and _would_be_the_same(current, parameters, unattended)
     nothing_new = waits or (the_same and not damage)
-    if components < parameters.components and not (nothing_new and reusable):
+    if components < fewest and not (nothing_new and reusable):
         summary = _few(changes.found, components, parameters, left_out)
     else:
         summary = _summary(changes, current, parameters, reusable, nothing_new)
@@ -134,7 +135,8 @@ def check_enough_images(
 ) -> None:
     """There are photos, and more of them than components. ``deleted``: how many the current result has.
 
-    ``left_out`` are the files that do not count, by their suffixes.
+    ``components`` are the fewest that are asked for. ``left_out`` are the files that do not count, by their
+    suffixes.
     """
     where = f"s3://{parameters.bucket}/{parameters.input_prefix}"
     if images == 0 and deleted:
@@ -188,13 +190,21 @@ def _would_be_the_same(current: Current, parameters: RunParameters, unattended: 
     training = classifiers.asked(parameters)
     if training is not None and pointer.get("training") != training:
         return False
+    if pointer.get("solver") != parameters.solver:
+        return False
+    return _has_components(pointer, parameters.components, unattended) and reaches(
+        pointer.get("explained_variance", 0.0), parameters.minimum_variance
+    )
+
+
+def _has_components(pointer: Mapping[str, Any], asked: float, unattended: bool) -> bool:
+    """Whether the current result has the components that are asked for. Of a share, only the fit can tell."""
+    if is_share(asked):
+        return bool(pointer.get("share_asked") == asked)
     # Nothing has changed, so that the result would have as many rows again.
     fewer = unattended and "rows" in pointer
-    components = components_kept(pointer.get("rows", 0), parameters.components, fewer)
-    return (pointer.get("components"), pointer.get("solver")) == (
-        components,
-        parameters.solver,
-    ) and reaches(pointer.get("explained_variance", 0.0), parameters.minimum_variance)
+    kept = components_kept(pointer.get("rows", 0), int(asked), fewer)
+    return bool(pointer.get("components") == kept)
 
 
 def _base(current: Current, damage: Collection[str]) -> Base:

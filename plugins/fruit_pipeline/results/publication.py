@@ -69,6 +69,8 @@ class Pointer(TypedDict):
     features: FeatureIdentity
     model: ModelFacts
     components: int
+    share_asked: float | None
+    """Of the variance; None where a number of components was asked for."""
     rows: int
     """Photos that have a row in the result."""
     solver: str
@@ -155,6 +157,7 @@ def pointer_to(
         features=features,
         model=model,
         components=reduced["components"],
+        share_asked=reduced["share_asked"],
         rows=reduced["rows"],
         solver=reduced["solver"],
         explained_variance=reduced["explained_variance"],

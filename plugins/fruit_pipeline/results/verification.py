@@ -14,7 +14,7 @@ from fruit_contract.classifier import CARD_NAME, ClassifierCard, TrainMetrics
 from fruit_contract.layout import RunLayout
 from fruit_contract.manifest import DEAD, LIVE, REJECTED
 from fruit_contract.report_schema import FeaturizeMetrics, ReduceMetrics
-from fruit_contract.variance import components_kept, reaches
+from fruit_contract.variance import is_share, reaches, right_components
 from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.results import pca_matrix
 from fruit_pipeline.results.publication import read_json
@@ -42,7 +42,7 @@ def verify(
     ``featurized`` is None where there was nothing to featurize, ``trained`` where no classifier was asked
     for. Returns the counts of processed and rejected images, as read.
     """
-    components = components_kept(reduced["rows"], parameters.components, plan["fewer_components"])
+    components = _components(parameters, plan, reduced)
     _check_vectors(s3, layout, components)
     names = _Names(s3, layout)
     with_row, refused = _sums(names.with_row()), _sums(names.refused())
@@ -71,6 +71,10 @@ def verify(
         _check_featurized(plan, featurized)
     ratios = reduced["explained_variance_ratio"]
     _require(
+        reduced["components"] == components,
+        f"{reduced['components']} components were reported, and {components} were asked for",
+    )
+    _require(
         len(ratios) == components,
         f"{len(ratios)} explained variance ratios were reported for {components} components",
     )
@@ -87,6 +91,23 @@ def verify(
     if trained is not None:
         _check_classifier(s3, layout, parameters, plan, trained)
     return {"processed": processed, "rejected": rejected}
+
+
+def _components(parameters: RunParameters, plan: RunPlan, reduced: ReduceMetrics) -> int:
+    """How many the result must have: those asked for, or the fewest that keep the share asked for."""
+    asked, ratios = parameters.components, reduced["explained_variance_ratio"]
+    components = right_components(ratios, asked, reduced["rows"], plan["fewer_components"])
+    if components is None:
+        raise VerificationError(
+            f"The result is not published: {len(ratios)} components keep {sum(ratios):.4f} of the variance, "
+            f"and {asked} was asked for."
+        )
+    _require(
+        not is_share(asked) or components == len(ratios),
+        f"{len(ratios)} components were kept, and {components} keep the share of the variance that was asked "
+        f"for, {asked}",
+    )
+    return components
 
 
 def _check_featurized(plan: RunPlan, featurized: FeaturizeMetrics) -> None:

@@ -27,6 +27,7 @@ from pydantic_core import PydanticCustomError
 from fruit_contract.classifier import ClassifierKind, SplitKind
 from fruit_contract.layout import INPUT_PREFIX, OUTPUT_PREFIXES
 from fruit_contract.model_files import IMAGE_SIZE_STEP, IMAGE_SIZES, Precision, model_file
+from fruit_contract.variance import HOW_TO_ASK, MOST_COMPONENTS, components_asked, falls_short
 from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.security.regions import EU_REGIONS
 from fruit_pipeline.settings.allowed import number_range
@@ -97,6 +98,28 @@ _Workers = Annotated[
             "maximum": MOST_WORKERS,
             "pattern": f"^{AUTO}$",
             "examples": [2, AUTO],
+        }
+    ),
+]
+
+
+def _number_or_share(value: Any) -> float:
+    try:
+        return components_asked(value)
+    except ValueError:
+        raise PydanticCustomError("components", HOW_TO_ASK) from None
+
+
+# One type, for Airflow's form has a number field for that alone; anyOf says what a number may be.
+_Components = Annotated[
+    float,
+    PlainValidator(_number_or_share),
+    WithJsonSchema(
+        {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": MOST_COMPONENTS,
+            "anyOf": [{"exclusiveMaximum": 1}, {"multipleOf": 1}],
         }
     ),
 ]
@@ -220,8 +243,10 @@ class RunParameters(BaseModel):
         title="Prefix of the photos",
         description="Prefix of the photos, with one folder per label below it and a slash at its end.",
     )
-    components: int = Field(
-        256, ge=1, le=1280, title="Components", description="Number of principal components to keep."
+    components: _Components = Field(
+        256,
+        title="Components",
+        description="Number of principal components to keep, or (below 1) the share of the variance.",
     )
     minimum_variance: float = Field(
         0.90,
@@ -439,6 +464,15 @@ class RunParameters(BaseModel):
     @model_validator(mode="after")
     def _model_is_offered(self) -> "RunParameters":
         model_file(self.engine, self.precision)
+        return self
+
+    @model_validator(mode="after")
+    def _share_can_be_enough(self) -> "RunParameters":
+        if falls_short(self.components, self.minimum_variance):
+            raise ValueError(
+                f"Parameter components is {self.components}, a share of the variance below "
+                f"minimum_variance {self.minimum_variance:g}: raise it, or lower minimum_variance."
+            )
         return self
 
     @model_validator(mode="after")

@@ -15,7 +15,6 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from fruit_contract.variance import TOLERANCE
 from fruit_spark.features.feature_files import FEATURES, FeatureFiles, as_block, map_features
 from fruit_spark.pca.moments import Float64, Moments
 from fruit_spark.pca.overview import RowSummary, Summary
@@ -110,16 +109,6 @@ def explained_share(model: "PCAModel", mean: Float64, moments: Moments) -> float
 def explained_variance_ratio(model: "PCAModel") -> Float64:
     """The share of the whole variance by component, float64 [k], largest first; 0 to 1 each."""
     return np.asarray(model.explainedVariance.toArray(), np.float64)
-
-
-def components_for(ratio: Float64, minimum: float) -> int | None:
-    """The smallest k whose first k ratios reach ``minimum``; None where all of them do not.
-
-    >>> components_for(np.array([0.5, 0.3, 0.2]), 0.75)
-    2
-    """
-    reached = np.flatnonzero(np.cumsum(ratio) >= minimum - TOLERANCE)
-    return int(reached[0]) + 1 if len(reached) else None
 
 
 def write_projection(

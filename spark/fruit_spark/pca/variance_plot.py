@@ -5,7 +5,7 @@ import io
 import numpy as np
 import numpy.typing as npt
 
-from fruit_spark.pca.solvers import components_for
+from fruit_contract.variance import components_for
 
 
 def draw_variance(ratio: npt.NDArray[np.float64], minimum: float) -> bytes:
@@ -20,7 +20,7 @@ def draw_variance(ratio: npt.NDArray[np.float64], minimum: float) -> bytes:
 
     number = np.arange(1, len(ratio) + 1)
     cumulative = np.cumsum(ratio)
-    enough = components_for(ratio, minimum)
+    enough = components_for(ratio.tolist(), minimum)
     figure = Figure(figsize=(9, 6.5), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])

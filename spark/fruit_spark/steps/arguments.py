@@ -5,6 +5,7 @@ import json
 
 from fruit_contract.classifier import CLASSIFIERS, SPLITS
 from fruit_contract.model_files import IMAGE_SIZES, PRECISIONS, model_file
+from fruit_contract.variance import components_asked, falls_short
 from fruit_spark.model.engines import ENGINES
 from fruit_spark.pca.solvers import SOLVERS
 from fruit_spark.steps.featurize_job import FeaturizeSettings
@@ -32,6 +33,13 @@ def fraction(text: str) -> float:
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return number
+
+
+def number_or_share(text: str) -> float:
+    try:
+        return components_asked(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(f"{text!r} will not do: {problem}") from None
 
 
 def featurize_parser() -> argparse.ArgumentParser:
@@ -141,7 +149,10 @@ def reduce_parser() -> argparse.ArgumentParser:
         "--neighbours", metavar="ADDRESS", help="folder written: Parquet of key and short vector"
     )
     parser.add_argument(
-        "--components", type=at_least_one, default=256, help="principal components. Default: 256"
+        "--components",
+        type=number_or_share,
+        default=256,
+        help="how many to keep, 1 to 1280; or, below 1, the share of the variance to keep. Default: 256",
     )
     parser.add_argument(
         "--fewer-components",
@@ -268,4 +279,9 @@ def reduce_settings(arguments: list[str]) -> ReduceSettings:
         missing = [f"--{name}" for name in needed if getattr(asked, name) is None]
         if missing:
             parser.error(f"--draft needs {', '.join(missing)} too")
+    if falls_short(asked.components, asked.min_variance):
+        parser.error(
+            f"--components {asked.components} is a share of the variance below --min-variance "
+            f"{asked.min_variance:g}: raise it, or lower --min-variance"
+        )
     return ReduceSettings(**vars(asked))

@@ -13,7 +13,15 @@ from fruit_contract.partitions import (
     output_partitions,
 )
 from fruit_contract.report_schema import ReduceMetrics
-from fruit_contract.variance import components_kept, most_components, reaches
+from fruit_contract.variance import (
+    bounds,
+    components_for,
+    components_kept,
+    is_share,
+    most_components,
+    reaches,
+    right_components,
+)
 from fruit_spark.features.carried_rows import (
     Draft,
     list_carried,
@@ -28,7 +36,6 @@ from fruit_spark.pca.moments import Float64, Moments, moments_of
 from fruit_spark.pca.overview import neighbours, overview
 from fruit_spark.pca.solvers import (
     SOLVERS,
-    components_for,
     explained_share,
     explained_variance_ratio,
     principal_components,
@@ -63,7 +70,8 @@ class ReduceSettings:
     model_output: str
     metrics: str
     plot: str
-    components: int
+    components: float
+    """How many to keep; below 1, the share of the variance that the fewest of them keep."""
     min_variance: float
     solver: str
     time_limit: int | None
@@ -173,7 +181,7 @@ def _fit(
     """The current model where it may be used again and is good enough for the new photos, or a new one."""
     reused, share = None, None
     if carried is not None and settings.current_model is not None:
-        components_for_rows(carried.rows, settings)
+        check_rows(carried.rows, settings)
         reused, share = _current_model(spark, settings, features, carried.rows)
     if reused is not None:
         return reused
@@ -181,8 +189,9 @@ def _fit(
     rows = moments.rows if moments else 0
     if carried is not None and rows != carried.rows:
         raise StepError(_not_whole(settings, rows, carried.rows))
-    components = components_for_rows(rows, settings)
+    check_rows(rows, settings)
     assert moments is not None  # without a row, the check above has raised
+    components = components_for_moments(moments, settings)
     frame = live_rows(spark, features, spark.sparkContext.defaultParallelism)
     model = SOLVERS[settings.solver](frame, moments, components)
     return Fit(model, moments.mean, rows, False, share, moments)
@@ -198,10 +207,13 @@ def _current_model(
     new = features.of(settings.source)
     moments = moments_of(spark, new) if new.files else None
     share = explained_share(model, mean, moments) if moments else None
-    explained = float(explained_variance_ratio(model).sum())
+    ratio = explained_variance_ratio(model)
+    explained = float(ratio.sum())
     enough = share is None or share >= explained - SAME_VARIANCE
     kept = reaches(explained, settings.min_variance)
-    if model.pc.numCols == components_for_rows(rows, settings) and kept and enough:
+    right = right_components(ratio.tolist(), settings.components, rows, settings.fewer_components)
+    count = model.pc.numCols
+    if count == right and count <= most_components(rows) and kept and enough:
         return Fit(model, mean, rows, True, share, None), share
     return None, share
 
@@ -270,11 +282,20 @@ def _compact(
     return list_features(spark, [settings.compacted])
 
 
-def components_for_rows(rows: int, settings: ReduceSettings) -> int:
-    """How many components ``rows`` feature vectors get; ``StepError`` where they cannot have as many."""
-    components = components_kept(rows, settings.components, settings.fewer_components)
-    check_components(rows, components)
-    return components
+def components_for_moments(moments: Moments, settings: ReduceSettings) -> int:
+    """How many components the vectors of ``moments`` get, by their number or by their variance."""
+    if not is_share(settings.components):
+        return components_kept(moments.rows, int(settings.components), settings.fewer_components)
+    # Of the moments, so that both solvers keep the same.
+    enough = components_for(principal_components(moments).ratio.tolist(), settings.components)
+    assert enough is not None, "all directions together keep the whole variance"
+    return enough
+
+
+def check_rows(rows: int, settings: ReduceSettings) -> None:
+    """``StepError`` where ``rows`` feature vectors cannot have the components that are asked for."""
+    fewest, _ = bounds(settings.components)
+    check_components(rows, components_kept(rows, fewest, settings.fewer_components))
 
 
 def check_components(rows: int, components: int) -> None:
@@ -283,11 +304,6 @@ def check_components(rows: int, components: int) -> None:
         raise StepError(NO_FEATURES)
     if rows == 1:
         raise StepError("There is 1 feature vector, and variance needs at least 2: give more images.")
-    if components > FEATURE_DIM:
-        raise StepError(
-            f"{components} components were asked of {FEATURE_DIM}-dimensional features: "
-            f"set components to {FEATURE_DIM} or less."
-        )
     if components > most_components(rows):
         raise StepError(
             f"{components} components need more images than that, and {rows} were featurized: "
@@ -302,7 +318,7 @@ def _too_little_variance(moments: Moments, settings: ReduceSettings, kept: float
         f"{settings.components} components keep {kept:.4f} of the variance, "
         f"less than the minimum {settings.min_variance:g}: "
     )
-    enough = components_for(principal_components(moments).ratio[:most], settings.min_variance)
+    enough = components_for(principal_components(moments).ratio[:most].tolist(), settings.min_variance)
     if enough is None:
         return (
             f"{said}no number of components up to {most} would do (the most that {moments.rows} images "
@@ -327,9 +343,10 @@ def _metrics(
         "files_after": len(features.files),
         "feature_dim": FEATURE_DIM,
         "components": fit.model.pc.numCols,
+        "share_asked": settings.components if is_share(settings.components) else None,
         "explained_variance": float(np.sum(ratio)),
         "explained_variance_ratio": [float(value) for value in ratio],
-        "components_for_minimum": components_for(ratio, settings.min_variance),
+        "components_for_minimum": components_for(ratio.tolist(), settings.min_variance),
         "solver": settings.solver,
         "startup_seconds": round(startup, 3),
         "seconds": 0.0,

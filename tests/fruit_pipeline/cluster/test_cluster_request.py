@@ -299,15 +299,24 @@ def test_a_few_bad_photos_beside_known_ones_do_not_fail_the_featurize_step() -> 
 
 
 @pytest.mark.parametrize(
-    ("refit", "components", "offered"), [("auto", 8, True), ("always", 8, False), ("auto", 9, False)]
+    ("refit", "components", "offered"),
+    [
+        ("auto", 8, True),
+        ("always", 8, False),
+        ("auto", 9, False),
+        ("auto", 0.95, True),
+        ("always", 0.95, False),
+    ],
 )
 def test_the_current_model_is_offered_where_it_may_be_used_again(
-    refit: str, components: int, offered: bool
+    refit: str, components: float, offered: bool
 ) -> None:
     parameters = RunParameters.checked({"bucket": "fruits-test", "refit": refit, "components": components})
     base: Any = {"run_key": "run-0", "pca_model": "s3://fruits-test/model", "components": 8}
     step = step_requests.reduce_step(parameters, RunLayout("fruits-test", "run-1"), URIS, planned(base=base))
-    assert ("s3://fruits-test/model" in step["HadoopJarStep"]["Args"]) is offered
+    arguments = step["HadoopJarStep"]["Args"]
+    assert ("s3://fruits-test/model" in arguments) is offered
+    assert arguments[arguments.index("--components") + 1] == str(components)
 
 
 @pytest.mark.parametrize("build", STEPS)

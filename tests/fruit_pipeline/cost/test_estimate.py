@@ -156,6 +156,15 @@ def test_photos_that_are_known_are_not_read_but_their_feature_files_are() -> Non
     assert vectors < few.puts < 200 + 1.2 * vectors + 9 * files
 
 
+def test_a_share_of_the_variance_is_counted_as_the_most_components_that_it_can_come_to() -> None:
+    share, most, few = (
+        estimate.s3_use(RunParameters(components=components), FRUITS_360, hours=0)
+        for components in (0.95, 1280, 256)
+    )
+    assert share == most
+    assert few.puts < most.puts
+
+
 def test_a_run_that_only_reduces_makes_no_features() -> None:
     reads = [estimate.s3_use(RunParameters(), Workload(n, 0, reused=1000), hours=0).gets for n in (0, 1)]
     assert reads[0] < reads[1]

@@ -96,6 +96,18 @@ def test_the_page_says_it_all_in_its_first_line() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (0.95, "3 components keep 96.0% (0.95 asked)"),
+        (3, "3 components keep 96.0%"),
+        ("3", "3 components keep 96.0%"),
+    ],
+)
+def test_a_share_that_was_asked_for_stands_beside_what_is_kept(given: object, said: str) -> None:
+    assert said in headline(report(parameters={"components": given}), LAYOUT, CURRENT)
+
+
 def test_the_page_has_the_figures_that_people_ask_for() -> None:
     page = Elements(result_page(report(), overview(["Apple", "Kiwi"]), LAYOUT, CURRENT, served=True))
     for heading in (

@@ -545,6 +545,7 @@ class Histories(RuleBasedStateMachine):
             "rows": len(output),
             "rejected": len(carried) + len(reasons),
             "components": run.components,
+            "share_asked": None,
             "solver": "blocks",
             "explained_variance": 1.0,
             "explained_variance_ratio": [1.0 / run.components] * run.components,

@@ -66,6 +66,23 @@ def test_it_waits_where_the_photos_allow_none(photos: int, s3: Any, deployment: 
     assert planned["summary"].endswith("which nobody has asked for, waits for more.")
 
 
+@pytest.mark.parametrize("unattended", [True, False])
+def test_a_share_needs_two_photos(unattended: bool, s3: Any, deployment: Deployment) -> None:
+    share = RunParameters(bucket=BUCKET, components=0.95)
+    upload(s3, 1)
+    if unattended:
+        waiting = planner.plan(s3, share, deployment, NIGHT, unattended=True)
+        assert waiting["waits"]
+        assert waiting["summary"].startswith("There are 1 images, too few for components=0.95: this run")
+    else:
+        with pytest.raises(planner.TooFewImagesError, match=r"There is 1 image .* PCA needs at least 2"):
+            planner.plan(s3, share, deployment, NIGHT)
+    upload(s3, 2)
+    planned = planner.plan(s3, share, deployment, NIGHT, unattended=unattended)
+    assert (planned["new"], planned["nothing_new"]) == (2, False)
+    assert "too few" not in planned["summary"]
+
+
 def test_it_says_what_it_does_not_wait_for(s3: Any, deployment: Deployment) -> None:
     s3.put_object(Bucket=BUCKET, Key="Test/Apple/1.heic", Body=b"a photo")
     assert "and 1 file is left out by its name (1 .heic): this run" in plan(s3, deployment)["summary"]
@@ -95,6 +112,26 @@ def test_nothing_is_new_when_the_result_has_the_most_already(
     pointer = {"solver": "blocks", "explained_variance": 1.0, "training": training, **current}
     found = planner._would_be_the_same(planner.Current(pointer, "etag"), PARAMETERS, unattended)
     assert found is same
+
+
+@pytest.mark.parametrize(
+    ("current", "same"),
+    [
+        ({"components": 37, "share_asked": 0.95}, True),
+        ({"components": 37, "share_asked": 0.9}, False),
+        ({"components": 37, "share_asked": None}, False),
+        ({"components": 37}, False),
+    ],
+    ids=["the same share", "another", "a number", "before shares were noted"],
+)
+def test_nothing_is_new_when_the_same_share_was_asked_for(current: dict[str, Any], same: bool) -> None:
+    """How many components another result keeps of it, only the fit can tell."""
+    training = classifiers.asked(PARAMETERS)
+    pointer = {"solver": "blocks", "explained_variance": 0.951, "training": training, "rows": 38, **current}
+    share = PARAMETERS.model_copy(update={"components": 0.95})
+    for unattended in (True, False):
+        found = planner._would_be_the_same(planner.Current(pointer, "etag"), share, unattended)
+        assert found is same
 
 
 @pytest.mark.parametrize(

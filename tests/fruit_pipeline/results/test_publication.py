@@ -24,7 +24,13 @@ from fruit_pipeline.results.publication import (
 from fruit_pipeline.settings.deployment import MOST_KEPT_RUNS
 from tests.fruit_pipeline.conftest import BUCKET, FEATURES
 
-REDUCED: Any = {"rows": 3, "components": 2, "solver": "blocks", "explained_variance": 0.95}
+REDUCED: Any = {
+    "rows": 3,
+    "components": 2,
+    "share_asked": 0.9,
+    "solver": "blocks",
+    "explained_variance": 0.95,
+}
 MODEL: Any = {"name": "m", "fingerprint": "f" * 64}
 
 

@@ -41,6 +41,7 @@ class Result:
         self.reduced: Any = {
             "rows": 2,
             "rejected": 1,
+            "components": 2,
             "explained_variance_ratio": [0.6, 0.3],
             "explained_variance": 0.9,
         }
@@ -105,7 +106,7 @@ def test_fewer_components_than_asked_for_are_right_only_where_the_photos_allow_n
     with pytest.raises(VerificationError, match=r"\[2\] values where 1 were asked for"):
         result.check(s3, layout, asked)  # two photos have one direction
     result.features = [(A, [1.0]), (B, [3.0])]
-    result.reduced.update(explained_variance_ratio=[0.9])
+    result.reduced.update(components=1, explained_variance_ratio=[0.9])
     assert result.check(s3, layout, asked) == {"processed": 2, "rejected": 1}
 
 
@@ -153,6 +154,7 @@ def test_fewer_components_than_asked_for_are_right_only_where_the_photos_allow_n
         ),
         (lambda r: r.manifest.insert(2, r.manifest[1]), "'a' stands twice in the manifest"),
         (lambda r: r.manifest.reverse(), "has 'c' after 'd', out of their order"),
+        (lambda r: r.reduced.update(components=3), "3 components were reported, and 2 were asked for"),
         (
             lambda r: r.reduced.update(explained_variance_ratio=[0.9]),
             "1 explained variance ratios .* 2 components",
@@ -171,6 +173,37 @@ def test_a_spoilt_result_is_refused(
     spoil(result)
     with pytest.raises(VerificationError, match=sentence):
         result.check(s3, layout, parameters)
+
+
+@pytest.mark.parametrize("share", [0.7, 0.9])
+def test_the_fewest_components_that_keep_a_share_are_right(
+    share: float, s3: Any, layout: RunLayout, parameters: RunParameters
+) -> None:
+    asked = parameters.model_copy(update={"components": share})
+    assert Result().check(s3, layout, asked) == {"processed": 2, "rejected": 1}
+
+
+@pytest.mark.parametrize(
+    ("share", "reduced", "sentence"),
+    [
+        (0.95, {}, "2 components keep 0.9000 of the variance, and 0.95 was asked for"),
+        (0.6, {}, "2 components were kept, and 1 keep the share of the variance that was asked for, 0.6"),
+        (0.7, {"components": 3}, "3 components were reported, and 2 were asked for"),
+        (0.55, {"explained_variance_ratio": [0.9]}, r"rows of \[2\] values where 1 were asked for"),
+    ],
+)
+def test_any_other_number_of_components_is_wrong_for_a_share(
+    share: float,
+    reduced: dict[str, Any],
+    sentence: str,
+    s3: Any,
+    layout: RunLayout,
+    parameters: RunParameters,
+) -> None:
+    result = Result()
+    result.reduced |= reduced
+    with pytest.raises(VerificationError, match=sentence):
+        result.check(s3, layout, parameters.model_copy(update={"components": share}))
 
 
 def test_a_classifier_of_the_result_is_accepted(

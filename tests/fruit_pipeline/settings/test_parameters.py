@@ -24,8 +24,19 @@ def test_the_defaults_are_the_recorded_project() -> None:
     ("words", "sentence"),
     [
         (["colour=red"], "Parameter 'colour' is unknown: use one of bucket, input_prefix"),
-        (["components=0"], "Parameter components is '0'"),
-        (["components=many"], "Parameter components is 'many'"),
+        *(
+            (
+                [f"components={value}"],
+                f"Parameter components is {value!r}: give a whole number from 1 to 1,280, or a share of the "
+                "variance to keep, above 0 and below 1, such as 0.95",
+            )
+            for value in ("0", "-1", "1.5", "1281", "many", "nan", "inf", "")
+        ),
+        (
+            ["components=0.5"],
+            "Parameter components is 0.5, a share of the variance below minimum_variance 0.9: raise it, or "
+            "lower minimum_variance.",
+        ),
         (["image_size=100"], "Parameter image_size is '100'"),
         (["region=us-east-1"], "Parameter region is 'us-east-1'"),
         (["minimum_variance=1.5"], "Parameter minimum_variance is '1.5'"),
@@ -105,6 +116,25 @@ def test_words_become_typed_values() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("0.95", 0.95), (0.95, 0.95), (1, 1), ("1", 1), (64.0, 64), ("64.0", 64), (1280, 1280)],
+)
+def test_components_are_a_whole_number_or_a_share(given: object, kept: float) -> None:
+    found = RunParameters.checked({"components": given}).components
+    assert (found, type(found)) == (kept, type(kept))
+
+
+@pytest.mark.parametrize("value", [True, None, [64]])
+def test_what_is_no_number_is_no_number_of_components(value: object) -> None:
+    with pytest.raises(ParameterError, match=r"^Parameter components is .*: give a whole number"):
+        RunParameters.checked({"components": value})
+
+
+def test_a_share_that_is_the_minimum_itself_is_accepted() -> None:
+    assert RunParameters.parsed(["components=0.5", "minimum_variance=0.5"]).components == 0.5
+
+
 @pytest.mark.parametrize("prefix", ["", "Results/", "Results/pca_output/", "artifacts/", "logs/", "logs/j/"])
 def test_no_prefix_holds_what_the_pipeline_writes(prefix: str) -> None:
     with pytest.raises(ParameterError, match=f"^Parameter input_prefix is '{prefix}': it holds what "):
@@ -168,9 +198,16 @@ def test_the_form_refuses_any_other_number_of_workers(given: object) -> None:
         form()["workers"].resolve(given)
 
 
-def test_the_form_refuses_what_is_out_of_range() -> None:
-    with pytest.raises(ValueError, match="4000"):
-        form()["components"].resolve(4000)
+@pytest.mark.parametrize("given", [1, 64.0, 1280, 0.95, 0.001])
+def test_the_form_takes_a_number_of_components_or_a_share(given: float) -> None:
+    assert form()["components"].resolve(given) == given
+
+
+@pytest.mark.parametrize("given", [0, -1, 1.5, 4000, 1280.5, "64", True, None])
+def test_the_form_refuses_any_other_number_of_components_and_says_both_ways(given: object) -> None:
+    with pytest.raises(ValueError, match=r"Number of [\s\S]* share") as caught:
+        form()["components"].resolve(given)
+    assert repr(given) in str(caught.value)
 
 
 def test_a_fleet_scales_only_where_it_may_grow() -> None:

@@ -10,7 +10,7 @@ import pytest
 from fruit_contract.partitions import image_partitions, output_partitions
 from fruit_spark.step_errors import StepError
 from fruit_spark.steps.arguments import featurize_parser, featurize_settings, reduce_parser, reduce_settings
-from fruit_spark.steps.reduce_job import check_components, components_for_rows
+from fruit_spark.steps.reduce_job import check_components, check_rows
 from fruit_spark.steps.step import sentence_of
 
 FEATURIZE = ["--features", "f", "--rejected", "r", "--metrics", "m", "--model", "o"]
@@ -82,7 +82,6 @@ def test_tasks_fill_every_core_and_stay_small() -> None:
         (1, 1, "at least 2"),
         (100, 256, "256 components.*100 were featurized.*99 or less"),
         (256, 256, "256 components.*256 were featurized.*255 or less"),
-        (5000, 1281, "1281 components.*1280 or less"),
     ],
 )
 def test_too_many_components_name_the_numbers_and_the_parameter(
@@ -98,13 +97,46 @@ def test_one_image_more_than_components_is_accepted() -> None:
 
 def test_fewer_components_are_kept_only_where_that_was_allowed() -> None:
     asked = reduce_settings(REDUCE)
-    assert components_for_rows(257, asked) == 256
+    check_rows(257, asked)
     with pytest.raises(StepError, match="256 components need more images"):
-        components_for_rows(100, asked)
+        check_rows(100, asked)
     allowed = reduce_settings([*REDUCE, "--fewer-components"])
-    assert (components_for_rows(100, allowed), components_for_rows(5000, allowed)) == (99, 256)
+    check_rows(100, allowed)
     with pytest.raises(StepError, match="There is 1 feature vector"):
-        components_for_rows(1, allowed)
+        check_rows(1, allowed)
+
+
+@pytest.mark.parametrize("flags", [[], ["--fewer-components"]])
+def test_a_share_needs_two_feature_vectors(flags: list[str]) -> None:
+    share = reduce_settings([*REDUCE, "--components", "0.95", *flags])
+    check_rows(2, share)
+    with pytest.raises(StepError, match="There is 1 feature vector, and variance needs at least 2"):
+        check_rows(1, share)
+    with pytest.raises(StepError, match="There is no feature vector"):
+        check_rows(0, share)
+
+
+@pytest.mark.parametrize(("given", "kept"), [("0.95", 0.95), ("1", 1), ("64.0", 64), ("1280", 1280)])
+def test_components_are_a_whole_number_or_a_share(given: str, kept: float) -> None:
+    found = reduce_settings([*REDUCE, "--components", given]).components
+    assert (found, type(found)) == (kept, type(kept))
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "1281", "many", "nan"])
+def test_any_other_number_of_components_is_one_sentence_with_both_ways(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        reduce_settings([*REDUCE, f"--components={value}"])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"{value!r} will not do: give a whole number from 1 to 1,280, or a share of the variance" in said
+
+
+def test_a_share_below_the_least_variance_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        reduce_settings([*REDUCE, "--components", "0.5"])
+    assert "--components 0.5 is a share of the variance below --min-variance 0.9" in capsys.readouterr().err
+    assert reduce_settings([*REDUCE, "--components", "0.5", "--min-variance", "0.5"]).components == 0.5
 
 
 def test_the_sentence_of_a_worker_reaches_the_user() -> None:

@@ -183,6 +183,33 @@ def test_a_current_model_of_another_kind_is_not_used_again(
             history.reduce(run, current_model=model, **changes)
 
 
+def test_a_current_model_is_used_again_where_its_components_are_right_for_a_share(history: History) -> None:
+    """Those of the first run keep eight, and no seven would keep as much."""
+    ratio = history.metrics()["explained_variance_ratio"]
+    del history.photos[ODD[0]]
+    run, _, _ = history.plan()
+    model = history.settings(1).model_output
+    for share, made in ((sum(ratio), "reused"), (sum(ratio[:7]), "fitted"), (sum(ratio) + 0.01, "fitted")):
+        metrics = history.reduce(run, current_model=model, components=share)
+        assert (metrics["model"], metrics["share_asked"]) == (made, share)
+        kept = metrics["explained_variance_ratio"]
+        assert sum(kept[:-1]) < share - 1e-9 < sum(kept), "the fewest that keep it"
+        assert {len(row) for row in read(history.settings(run).output).column("features").to_pylist()} == {
+            metrics["components"]
+        }
+
+
+def test_a_current_model_of_more_components_than_the_photos_allow_is_not_used_again(history: History) -> None:
+    share = history.metrics()["explained_variance"]
+    history.photos = {key: history.photos[key] for key in sorted(history.photos)[:8]}
+    valid = len(history.valid())
+    assert valid <= 8
+    run, _, _ = history.plan()
+    metrics = history.reduce(run, current_model=history.settings(1).model_output, components=share)
+    assert metrics["model"] == "fitted"
+    assert metrics["components"] < valid
+
+
 def test_features_that_are_not_whole_are_an_error_that_says_what_to_do(history: History) -> None:
     history.photos["Test/new/1.jpg"] = "1"
     run, _, work = history.plan()

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fruit_contract.report_schema import ReduceMetrics
-from fruit_spark.pca.solvers import components_for
+from fruit_contract.variance import components_for
 from fruit_spark.step_errors import StepError
 from fruit_spark.steps.reduce_job import ReduceSettings, reduce
 from tests.fruit_spark.conftest import ROOT
@@ -87,7 +87,8 @@ def test_components_model_and_variance_are_those_of_the_data(
     assert 0 < metrics["startup_seconds"] < metrics["seconds"]
     expected = spectrum(values)
     np.testing.assert_allclose(metrics["explained_variance_ratio"], expected[:16], atol=1e-9)
-    assert metrics["components_for_minimum"] == components_for(expected, 0.5)
+    assert metrics["components_for_minimum"] == components_for(expected.tolist(), 0.5)
+    assert metrics["share_asked"] is None
     assert Path(settings.plot).read_bytes().startswith(b"\x89PNG")
     output = pq.read_table(settings.output)
     sample = json.loads(Path(settings.overview).read_text())["sample"]
@@ -118,10 +119,32 @@ def test_components_model_and_variance_are_those_of_the_data(
     assert again.sort_by("path").equals(output.sort_by("path"))
 
 
+@pytest.mark.parametrize("share", [0.3, 0.8, 0.95, 0.999])
+def test_a_share_keeps_as_many_components_as_scikit_learn_keeps(
+    spark: "SparkSession", settings: ReduceSettings, values: npt.NDArray[np.float32], share: float
+) -> None:
+    from sklearn.decomposition import PCA
+
+    peer = PCA(n_components=share, svd_solver="full").fit(values.astype(np.float64))
+    metrics = reduce(spark, dataclasses.replace(settings, components=share, min_variance=share))
+
+    assert (metrics["components"], metrics["share_asked"]) == (peer.n_components_, share)
+    np.testing.assert_allclose(metrics["explained_variance_ratio"], peer.explained_variance_ratio_, atol=1e-9)
+    output = pq.read_table(settings.output)
+    reduced = np.array(output.column("features").to_pylist())
+    assert reduced.shape == (ROWS, peer.n_components_)
+    order = [int(Path(path).stem) for path in output.column("path").to_pylist()]
+    scores = peer.transform(values.astype(np.float64))[order]
+    # Spark's convention: not centred before the transform. The sign of a component is free.
+    centred = reduced - reduced.mean(axis=0)
+    signs = np.sign((centred * scores).sum(axis=0))
+    np.testing.assert_allclose(centred * signs, scores, atol=1e-3)
+
+
 def test_too_little_variance_names_the_k_that_would_do(
     spark: "SparkSession", settings: ReduceSettings, values: npt.NDArray[np.float32]
 ) -> None:
-    enough = components_for(spectrum(values), 0.9)
+    enough = components_for(spectrum(values).tolist(), 0.9)
     with pytest.raises(
         StepError, match=f"2 components keep 0\\.\\d+.*minimum 0.9.*Set components to {enough}"
     ):
@@ -168,6 +191,8 @@ def test_equal_images_have_no_variance_to_keep(
     same = write_features(tmp_path / "same", np.ones((5, 1280), np.float32))
     with pytest.raises(StepError, match="no variance"):
         reduce(spark, dataclasses.replace(settings, features=same, components=2))
+    with pytest.raises(StepError, match="no variance"):
+        reduce(spark, dataclasses.replace(settings, features=same, components=0.9))
 
 
 def test_missing_features_are_said_so(
