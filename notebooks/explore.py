@@ -33,6 +33,7 @@ from IPython.display import display
 
 from exploring.opening import open_result
 
+pd.set_option("display.max_colwidth", 120)
 result = open_result(RESULT, PHOTOS)
 rows, rejected, report = result.rows, result.rejected, result.report
 pd.Series(
@@ -42,7 +43,7 @@ pd.Series(
         "components": len(result.variance),
         "rejected": rejected.count_rows(),
         "explained variance": round(result.variance.sum(), 6),
-        "top-1 of the classifier": result.trained["judged"]["top1"] if result.trained else result.not_judged,
+        "top-1 of the classifier": result.trained["judged"]["top1"] if result.trained else "not judged",
     },
     name=result.address,
 ).to_frame()
@@ -163,7 +164,7 @@ asked = sample["path"].min()
 nearest = duckdb.execute(
     """
     WITH asked AS (SELECT features FROM rows WHERE path = $asked)
-    SELECT path, label, list_cosine_similarity(rows.features, asked.features) AS cosine
+    SELECT list_cosine_similarity(rows.features, asked.features) AS cosine, label, path
     FROM rows, asked ORDER BY cosine DESC, path LIMIT 6
     """,
     {"asked": asked},
@@ -230,18 +231,8 @@ else:
 # What the runs cost and found. A folder knows its own run alone; a bucket knows all.
 
 # %% tags=["runs"]
-columns = [
-    "run_id",
-    "state",
-    "started_at",
-    "minutes",
-    "photos",
-    "new",
-    "rejected",
-    "explained_variance",
-    "top1",
-]
-pd.DataFrame(result.runs)[[*columns, "eur"]].head(20)
+columns = ["run_id", "state", "started_at", "minutes", "photos", "new", "rejected", "explained_variance"]
+pd.DataFrame(result.runs, columns=[*columns, "top1", "eur"]).head(20)
 
 # %% [markdown]
 # The bill by group beside what was estimated, in EUR: a large difference is worth a look at the fleet.

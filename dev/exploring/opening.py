@@ -81,7 +81,7 @@ def _variance(places: Places) -> npt.NDArray[np.float64]:
 
 def _judgement(places: Places, report: Report) -> tuple[TrainMetrics | None, str]:
     trained: TrainMetrics | None = _json(places, places.judgements, _TRAINED)
-    by = report["classifier_run"]
+    by = report.get("classifier_run")
     refused = trained is not None and trained["gate"] is not None and not trained["gate"]["passed"]
     if by and (trained is None or trained["skipped"] or refused):
         return None, f"The run {by} trained the current classifier, and its reports lie in its bucket alone."

@@ -5,10 +5,13 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from botocore.client import BaseClient
 
+from fruit_contract.layout import RUN_INDEX_KEY
 from tests.notebooks.conftest import BUCKET, COMPONENTS, PHOTOS, Execute, Executed, Run
 
 
@@ -27,9 +30,9 @@ def check_figures(executed: Executed, run: Run) -> None:
     for tag in ("variance", "map", "map-3", "distributions", "pictures", "time"):
         assert executed.pictures(tag) == 1, tag
     assert executed.said("labels").count(" 4\n") + 1 == 16
-    [first, *others] = executed.said("nearest").splitlines()[1:]
-    assert first.split()[-1] == "1.000000", "a photo is nearest to itself"
-    assert len(others) == 5
+    nearest = executed.said("nearest")
+    assert nearest.splitlines()[1].split()[1] == "1.000000", "a photo is nearest to itself"
+    assert nearest.count(".jpg") == 6
     assert f"top1 {judged['top1']}" in " ".join(executed.said("judgement").split())
     for confusion in report["classifier"]["confusions"]:
         row = f"{confusion['label']} {confusion['predicted']} {confusion['photos']}"
@@ -70,6 +73,7 @@ def test_what_is_not_there_is_said_in_its_cell(copy: Path, execute: Execute) -> 
         pq.write_table(pq.read_table(file).slice(0, 0), file)
     executed = execute(str(copy), "nowhere/*")
     assert executed.refusal is None
+    assert executed.said("opened").endswith(" not judged")
     none = f"{copy} has no classifier: start a run without classifier=none.\n"
     assert (executed.said("judgement"), executed.said("confusions")) == (none, none)
     assert executed.said("pictures") == (
@@ -119,16 +123,29 @@ def check_refused(executed: Executed, sentence: str) -> None:
     assert executed.said("schema") == ""
 
 
-def test_a_bucket_without_a_result_and_one_that_is_not_there_are_told_apart(
-    execute: Execute, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import boto3
-
+@pytest.fixture
+def s3(aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> BaseClient:
     for name, value in aws.items():
         monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(
-        Bucket="fruits-empty", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
-    )
+    return boto3.client("s3")
+
+
+def test_a_bucket_without_an_index_of_runs_shows_none(s3: BaseClient, execute: Execute) -> None:
+    index = {"Bucket": BUCKET, "Key": RUN_INDEX_KEY}
+    lines = s3.get_object(**index)["Body"].read()
+    s3.delete_object(**index)
+    try:
+        executed = execute(f"s3://{BUCKET}")
+    finally:
+        s3.put_object(**index, Body=lines)
+    assert executed.refusal is None
+    assert executed.said("runs").startswith("Empty DataFrame")
+
+
+def test_a_bucket_without_a_result_and_one_that_is_not_there_are_told_apart(
+    s3: BaseClient, execute: Execute
+) -> None:
+    s3.create_bucket(Bucket="fruits-empty", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     check_refused(execute("s3://fruits-empty"), "s3://fruits-empty has no result, Results/latest.json is not")
     check_refused(execute("s3://fruits-nowhere"), "Bucket 'fruits-nowhere' cannot be used (NoSuchBucket when")
 
