@@ -35,6 +35,7 @@ SPARK_VENV := .venv/spark
 SPARK_OLDEST_VENV := .venv/spark-oldest
 SPARK_NEWEST_VENV := .venv/spark-newest
 BENCH_VENV := .venv/bench
+NOTEBOOKS_VENV := .venv/notebooks
 TOOLS_VENV := .venv/tools
 UV := $(TOOLS_VENV)/bin/uv
 
@@ -122,7 +123,7 @@ $(AIRFLOW_DB): | $(AIRFLOW_VENV)/.installed
 
 .PHONY: lock
 lock: $(TOOLS_VENV)/.installed  ## compile requirements/*.in into hash-locked requirements/*.txt, and pin Debian's packages (needs apt)
-	@for name in bootstrap build airflow airflow-dev airflow-oldest docker mwaa-image local-aws spark-runtime spark spark-oldest spark-newest bench weights infra clients provider-tests; do \
+	@for name in bootstrap build airflow airflow-dev airflow-oldest docker mwaa-image local-aws spark-runtime spark spark-oldest spark-newest bench weights infra clients notebooks provider-tests; do \
 	  $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $$([[ $$name = weights || $$name = provider-tests ]] && echo --no-deps) \
 	    requirements/$$name.in -o requirements/$$name.txt; done
@@ -154,6 +155,21 @@ export: $(AIRFLOW_VENV)/.installed  ## write the current result to TO=new.csv, .
 export-model: $(CACHE)/model/model.json  ## write the classifier for apps, out/model/*.tflite: ARGS="--result s3://bucket", IMAGES=folder
 	@set -f; mkdir -p $(CACHE); $(SPARK_VENV)/bin/python -m artifacts.classifier_export $(PHOTOS_OPTION) $$ARGS 2>$(CACHE)/export.log || \
 	  { grep "^error" $(CACHE)/export.log || cat $(CACHE)/export.log; exit 1; } >&2
+
+$(NOTEBOOKS_VENV)/.installed: requirements/notebooks.txt requirements/build.txt | $(TOOLS_VENV)/.installed
+	@echo "Installing the notebooks' environment: JupyterLab, pandas, DuckDB"
+	@$(UV) venv --quiet --clear --python "$$PYTHON" $(NOTEBOOKS_VENV)
+	@$(UV) pip install --quiet --compile-bytecode --require-hashes --python $(NOTEBOOKS_VENV)/bin/python -r requirements/notebooks.txt
+	@$(INSTALL_CHECKOUT) $(NOTEBOOKS_VENV)
+	@touch $@
+
+.PHONY: notebook
+notebook: $(NOTEBOOKS_VENV)/.installed  ## explore the current result in JupyterLab, of out/latest or a bucket, until Ctrl-C: PORT=8888
+	@exec $(NOTEBOOKS_VENV)/bin/python -m exploring lab $(PORT_OPTION)
+
+.PHONY: notebook-write
+notebook-write: $(NOTEBOOKS_VENV)/.installed  ## write notebooks/*.ipynb from the texts beside them
+	@$(NOTEBOOKS_VENV)/bin/python -m exploring write
 
 .PHONY: up
 up: setup  ## keep local AWS and Airflow's UI up until Ctrl-C: PORT=8080
@@ -283,7 +299,7 @@ soak: setup  ## drops on a real Airflow: idleness, kills, errors and expired cre
 	@$(AIRFLOW_PYTEST) tests/drops/test_photo_drops.py
 
 # The cheapest first. What follows a red part is run all the same: one call finds all that is red.
-TEST_ALL := lint infra-test clients-test versions-test drops-test soak compose-test test chaos
+TEST_ALL := lint infra-test clients-test notebook-test versions-test drops-test soak compose-test test chaos
 
 .PHONY: test-all
 test-all: setup  ## everything there is, once: before a release
@@ -310,6 +326,10 @@ $(CLIENTS_VENV)/.installed: requirements/clients.txt | $(TOOLS_VENV)/.installed
 .PHONY: clients-test
 clients-test: $(CLIENTS_VENV)/.installed setup  ## clients of EMR that others wrote, on local AWS: AWS CLI, SDK for pandas, mrjob, Airflow's own test
 	@$(AIRFLOW_PYTEST) tests/clients
+
+.PHONY: notebook-test
+notebook-test: $(NOTEBOOKS_VENV)/.installed setup  ## the notebooks on the result of a real run, in a folder and in a bucket
+	@$(NOTEBOOKS_VENV)/bin/python -m pytest tests/notebooks
 
 .PHONY: compose-test
 compose-test: setup  ## docker-compose.yaml brought up for real, a run with restarts in it, and down again

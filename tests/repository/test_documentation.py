@@ -20,7 +20,9 @@ PAGES: Final = written_pages()
 FOR_MEANING_BECAUSE: Final = re.compile(
     r"[,;:] for (?:it|they|he|she|we|no|nobody|nothing|there|that is|this is)\b"
 )
-PATH_IN_CODE: Final = re.compile(r"(?:dags|plugins|spark|dev|deploy|tests|docs|requirements)/[\w./-]*\w")
+PATH_IN_CODE: Final = re.compile(
+    r"(?:dags|plugins|spark|dev|deploy|notebooks|tests|docs|requirements)/[\w./-]*\w"
+)
 MAKE_TARGET: Final = re.compile(r"\bmake ([a-z][a-z0-9-]*)")
 
 

@@ -12,13 +12,14 @@ import pytest
 from tests.conftest import REPOSITORY
 
 MAKEFILE: Final = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
-PROGRAMS: Final = ("airflow", "spark", "spark-oldest", "spark-newest", "bench", "tools", "infra")
+PROGRAMS: Final = ("airflow", "spark", "spark-oldest", "spark-newest", "bench", "notebooks", "tools", "infra")
 OPTIONS: Final = [
     ("run", "IMAGES", "--images"),
     ("run", "COUNT", "--count"),
     ("run", "ARGS", "--args"),
     ("run", "PORT", "--port"),
     ("up", "PORT", "--port"),
+    ("notebook", "PORT", "--port"),
     ("drops", "IMAGES", "--images"),
     ("drops", "PORT", "--port"),
     ("upload", "IMAGES", "--images"),
