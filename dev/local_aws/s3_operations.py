@@ -50,7 +50,9 @@ def _forms() -> dict[tuple[str, int], list[_Form]]:
     forms: dict[tuple[str, int], list[_Form]] = {}
     for operation in map(model.operation_model, model.operation_names):
         if not operation.deprecated:
-            depth = operation.http["requestUri"].count("{")
+            # Not by the address: a client of the same process takes the bucket out of it, in the model.
+            members = operation.input_shape.members if operation.input_shape is not None else {}
+            depth = sum(each.serialization.get("location") == "uri" for each in members.values())
             forms.setdefault((operation.http["method"], depth), []).append(_form(operation))
     return forms
 

@@ -15,7 +15,7 @@ from local_aws.clock import Factors, ManualClock
 from local_aws.control import Control, ControlError
 from local_aws.emr.outside_events import LosePrimary
 from local_aws.faults import CauseEvent, Delay, Drop, Error, Fault, Faults, Throttle
-from local_aws.s3_operations import UNKNOWN, s3_operation
+from local_aws.s3_operations import UNKNOWN, _forms, s3_model, s3_operation
 from local_aws.server import LocalAws
 from tests.dev.local_aws.emr_client import client, cluster_in, job_flow
 
@@ -250,6 +250,15 @@ def test_a_request_to_s3_is_named_by_what_it_is(
     method: str, path: str, query: str, headers: dict[str, str], operation: str
 ) -> None:
     assert s3_operation(method, path, query, headers) == operation
+
+
+def test_a_client_that_shortens_addresses_in_the_model_hides_no_operation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """botocore takes the bucket out of an operation's address where its client is in the same process."""
+    monkeypatch.setitem(s3_model().operation_model("GetObject").http, "requestUri", "/{Key+}")
+    _forms.cache_clear()
+    assert s3_operation("GET", "/bucket/key", "", {}) == "GetObject"
 
 
 def ask(aws: LocalAws, method: str, path: str, body: bytes) -> tuple[int, str]:
