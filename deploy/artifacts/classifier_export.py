@@ -77,12 +77,14 @@ def fused(network: "keras.Model", layers: Layers) -> Callable[[Any], tuple[Any, 
     scaled = weights / layers.scale[:, None]
     offset = (layers.mean @ layers.components - layers.shift) @ scaled + bias
     mean, components = _float32(layers.mean), _float32(layers.components)
+    spread, directions = _float32(layers.spread), _float32(layers.directions)
     dense = [(_float32(each), _float32(its_bias)) for each, its_bias in [(scaled, offset), *rest]]
 
     def classify(photos: Any) -> tuple[Any, Any]:
         centred = network(photos, training=False) - mean
         reduced = tf.matmul(centred, components)
-        residual = tf.norm(centred - tf.matmul(reduced, components, transpose_b=True), axis=1)
+        rest = centred / spread - tf.matmul(reduced, directions, transpose_b=True)
+        residual = tf.norm(rest, axis=1)
         values = reduced
         for number, (each, its_bias) in enumerate(dense):
             values = tf.matmul(tf.sigmoid(values) if number else values, each) + its_bias

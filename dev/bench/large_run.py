@@ -111,6 +111,7 @@ def _reduced(plan: Any) -> Any:
         "components": _COMPONENTS,
         "share_asked": None,
         "solver": "blocks",
+        "scaling": "none",
         "explained_variance": 1.0,
         "explained_variance_ratio": [share] * _COMPONENTS,
     }

@@ -5,8 +5,9 @@ Beside the card lie ``pipeline/``, Spark ML's ``PipelineModel`` from 1,280 featu
 learnt from the training share alone, by which the classifier was judged (of a forest also ``judged/``). All
 arrays are float64:
 
-- ``mean`` [1280] and ``components`` [1280, k]: the PCA. The features of a photo times ``components`` are its
-  components; the residual is the length of what of ``features - mean`` they do not span.
+- ``mean`` [1280], ``components`` [1280, k] and ``spread`` [1280]: the PCA. The features of a photo times
+  ``components`` are its components. ``spread`` is what each feature was divided by before the PCA, 1 for
+  nothing. The residual is the length of what of ``(features - mean) / spread`` the PCA does not span.
 - ``shift`` [k] and ``scale`` [k]: mean and standard deviation of the components of the photos learnt from.
   The first layer's input is ``(components - shift) / scale``.
 - ``weights_0`` [k, n], ``bias_0`` [n], ``weights_1``, ... : dense layers, a sigmoid between two of them, and

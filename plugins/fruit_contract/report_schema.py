@@ -68,6 +68,7 @@ class ReduceMetrics(TypedDict):
     components_for_minimum: int | None
     """The smallest k that reaches the minimum; None where no k up to ``components`` does."""
     solver: str
+    scaling: str
     startup_seconds: float
     seconds: float
     versions: dict[str, str]

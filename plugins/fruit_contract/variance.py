@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Final
+from typing import Final, Literal
 
 MOST_COMPONENTS: Final = 1280
 """A photo has as many features."""
@@ -10,6 +10,10 @@ HOW_TO_ASK: Final = (
     f"give a whole number from 1 to {MOST_COMPONENTS:,}, or a share of the variance to keep, above 0 and "
     "below 1, such as 0.95"
 )
+Scaling = Literal["none", "standard"]
+"""``standard``: each feature is divided by its standard deviation before the PCA."""
+UNSCALED: Final = "none"
+STANDARD: Final = "standard"
 TOLERANCE: Final = 1e-9
 """Ratios that are rounded one by one sum to a little less than what they are shares of."""
 

@@ -1,4 +1,4 @@
-"""A small classifier fitted with NumPy: the nearest mean in the components, as one dense layer."""
+"""A small classifier fitted with NumPy: the nearest mean in components of scaled features, as one layer."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import numpy as np
 
 from fruit_contract.classifier import CARD_NAME, LAYERS_NAME, ClassifierCard, Thresholds
 from fruit_contract.report_schema import ModelFacts
-from fruit_spark.classifier.layers import Layers, residuals
+from fruit_spark.classifier.layers import Layers
 from fruit_spark.model.engines import Features
 from fruit_spark.predict.classifier import Classifier
 
@@ -21,13 +21,16 @@ def fit(features: Features, labels: list[str], model: bytes, image_size: int) ->
     """Of float32 [n, 1280] that ``model``, a .tflite with float32 weights, gave at ``image_size``."""
     values, known = features.astype(np.float64), sorted(set(labels))
     mean = values.mean(axis=0)
-    components = np.ascontiguousarray(np.linalg.svd(values - mean, full_matrices=False)[2][:COMPONENTS].T)
+    spread = np.where(values.std(axis=0) > 0, values.std(axis=0), 1)
+    directions = np.linalg.svd((values - mean) / spread, full_matrices=False)[2][:COMPONENTS].T
+    components = np.ascontiguousarray(directions / spread[:, None])
     reduced = values @ components
     shift, scale = reduced.mean(axis=0), reduced.std(axis=0)
     means = np.stack(
         [(reduced[[given == label for given in labels]].mean(axis=0) - shift) / scale for label in known]
     )
-    layers = Layers(mean, components, shift, scale, ((means.T.copy(), -(means**2).sum(axis=1) / 2),))
+    dense = ((means.T.copy(), -(means**2).sum(axis=1) / 2),)
+    layers = Layers(mean, components, spread, shift, scale, dense)
     facts = ModelFacts(
         name="MobileNetV2 1.0",
         weights="those of the tests",
@@ -36,7 +39,7 @@ def fit(features: Features, labels: list[str], model: bytes, image_size: int) ->
         engine="litert",
         precision="float32",
     )
-    lengths = residuals(features, mean, components)
+    lengths = layers.residuals(features)
     card = ClassifierCard(
         run_key="test",
         kind="linear",

@@ -51,7 +51,7 @@ def fit_peer(spark: "SparkSession", folder: str, components: int) -> "PCAModel":
 
 def transform_ours(spark: "SparkSession", folder: str, model: "PCAModel", rows: int, output: str) -> None:
     files = output_partitions(rows, spark.sparkContext.defaultParallelism)
-    write_projection(spark, list_features(spark, [folder]), model, output, files, rows)
+    write_projection(spark, list_features(spark, [folder]), model.pc.toArray(), output, files, rows)
 
 
 def transform_peer(spark: "SparkSession", folder: str, model: "PCAModel", rows: int, output: str) -> None:

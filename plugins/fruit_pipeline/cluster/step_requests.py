@@ -80,6 +80,7 @@ def reduce_step(
             "--components": asked,
             "--min-variance": parameters.minimum_variance,
             "--solver": parameters.solver,
+            "--scaling": parameters.scaling,
         },
         parameters,
         ["--fewer-components"] if plan["fewer_components"] else [],

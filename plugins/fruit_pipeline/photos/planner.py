@@ -10,7 +10,14 @@ from typing import Any, Final
 from fruit_contract.layout import IMAGE_NAMES, split_uri
 from fruit_contract.model_files import model_file
 from fruit_contract.report_schema import ModelFacts
-from fruit_contract.variance import bounds, components_kept, is_share, most_components, reaches
+from fruit_contract.variance import (
+    UNSCALED,
+    bounds,
+    components_kept,
+    is_share,
+    most_components,
+    reaches,
+)
 from fruit_pipeline.cluster import artifacts
 from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.photos.changes import write_lists
@@ -190,7 +197,8 @@ def _would_be_the_same(current: Current, parameters: RunParameters, unattended: 
     training = classifiers.asked(parameters)
     if training is not None and pointer.get("training") != training:
         return False
-    if pointer.get("solver") != parameters.solver:
+    # The results of earlier versions were never scaled.
+    if (pointer.get("solver"), pointer.get("scaling", UNSCALED)) != (parameters.solver, parameters.scaling):
         return False
     return _has_components(pointer, parameters.components, unattended) and reaches(
         pointer.get("explained_variance", 0.0), parameters.minimum_variance

@@ -74,6 +74,7 @@ class Pointer(TypedDict):
     rows: int
     """Photos that have a row in the result."""
     solver: str
+    scaling: str
     explained_variance: float
     training: Training | None
     """What the run of the result asked for; None where it asked for no classifier."""
@@ -160,6 +161,7 @@ def pointer_to(
         share_asked=reduced["share_asked"],
         rows=reduced["rows"],
         solver=reduced["solver"],
+        scaling=reduced["scaling"],
         explained_variance=reduced["explained_variance"],
         training=training,
         classifier=layout.uri(named.classifier) if named else None,

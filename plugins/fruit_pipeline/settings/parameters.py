@@ -27,7 +27,7 @@ from pydantic_core import PydanticCustomError
 from fruit_contract.classifier import ClassifierKind, SplitKind
 from fruit_contract.layout import INPUT_PREFIX, OUTPUT_PREFIXES
 from fruit_contract.model_files import IMAGE_SIZE_STEP, IMAGE_SIZES, Precision, model_file
-from fruit_contract.variance import HOW_TO_ASK, MOST_COMPONENTS, components_asked, falls_short
+from fruit_contract.variance import HOW_TO_ASK, MOST_COMPONENTS, Scaling, components_asked, falls_short
 from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.security.regions import EU_REGIONS
 from fruit_pipeline.settings.allowed import number_range
@@ -298,6 +298,12 @@ class RunParameters(BaseModel):
         title="Image size in pixels",
         json_schema_extra=PHOTOS,
         description="Resize photos to squares with this side, in pixels.",
+    )
+    scaling: Scaling = Field(
+        "none",
+        title="Scaling of the features",
+        json_schema_extra=RESULT,
+        description="Give each feature a variance of 1 before PCA (standard), or leave it (none).",
     )
     refit: Literal["always", "auto"] = Field(
         "always",

@@ -27,6 +27,7 @@ class Layers:
 
     mean: Float64
     components: Float64
+    spread: Float64
     shift: Float64
     scale: Float64
     dense: tuple[tuple[Float64, Float64], ...]
@@ -40,7 +41,8 @@ class Layers:
                 arrays = {name: np.asarray(file[name], np.float64) for name in file.files}
             count = sum(name.startswith("weights_") for name in arrays)
             dense = tuple((arrays[f"weights_{i}"], arrays[f"bias_{i}"]) for i in range(count))
-            layers = cls(arrays["mean"], arrays["components"], arrays["shift"], arrays["scale"], dense)
+            pca = (arrays["mean"], arrays["components"], arrays.get("spread", np.ones_like(arrays["mean"])))
+            layers = cls(*pca, arrays["shift"], arrays["scale"], dense)
         except (ValueError, KeyError, OSError, EOFError, BadZipFile) as problem:
             raise LayersError(f"The layers of the classifier cannot be read ({problem}).") from problem
         if not (layers._fit_together() and all(np.isfinite(array).all() for array in arrays.values())):
@@ -49,9 +51,8 @@ class Layers:
 
     def _fit_together(self) -> bool:
         width = self.components.shape[1] if self.components.ndim == 2 else 0
-        wanted = self.mean.shape == self.components.shape[:1] and self.shift.shape == self.scale.shape == (
-            width,
-        )
+        wanted = self.mean.shape == self.spread.shape == self.components.shape[:1]
+        wanted = wanted and self.shift.shape == self.scale.shape == (width,)
         for weights, bias in self.dense:
             wanted = wanted and weights.shape == (width, *bias.shape)
             width = len(bias)
@@ -60,7 +61,8 @@ class Layers:
     def to_bytes(self) -> bytes:
         """The content of ``layers.npz``."""
         sink = io.BytesIO()
-        arrays = {"mean": self.mean, "components": self.components, "shift": self.shift, "scale": self.scale}
+        names = ("mean", "components", "spread", "shift", "scale")
+        arrays = {name: getattr(self, name) for name in names}
         for number, (weights, bias) in enumerate(self.dense):
             arrays |= {f"weights_{number}": weights, f"bias_{number}": bias}
         np.savez(sink, **arrays)
@@ -101,8 +103,20 @@ class Layers:
         return softmax(self.logits(features))
 
     def residuals(self, features: npt.NDArray[np.floating[Any]]) -> Float64:
-        """How long that part of ``features - mean`` is which the components do not span, [n]."""
-        return _by_blocks(lambda block: residuals(block, self.mean, self.components), features)
+        """How long that part of ``(features - mean) / spread`` is which the components do not span, [n]."""
+        return _by_blocks(self._residuals, features)
+
+    def _residuals(self, features: npt.NDArray[np.floating[Any]]) -> Float64:
+        centred = features.astype(np.float64) - self.mean
+        # By the part itself, and not by a difference of two squares, which would cancel.
+        rest = centred / self.spread - (centred @ self.components) @ self.directions.T
+        lengths: Float64 = np.linalg.norm(rest, axis=1)
+        return lengths
+
+    @property
+    def directions(self) -> Float64:
+        """The PCA's orthonormal directions, of features divided by ``spread``, [d, k]."""
+        return self.components * self.spread[:, None]
 
 
 def _by_blocks(
@@ -116,14 +130,6 @@ def _by_blocks(
 def fingerprint(components: Float64) -> str:
     """SHA-256 of a PCA's matrix as float64 by rows, hex."""
     return hashlib.sha256(np.ascontiguousarray(components, np.float64).tobytes()).hexdigest()
-
-
-def residuals(features: npt.NDArray[np.floating[Any]], mean: Float64, components: Float64) -> Float64:
-    """The length of what orthonormal ``components`` [d, k] do not span of ``features - mean``, [n]."""
-    centred = features.astype(np.float64) - mean
-    # By the part itself, and not by a difference of two squares, which would cancel.
-    rest: Float64 = np.linalg.norm(centred - (centred @ components) @ components.T, axis=1)
-    return rest
 
 
 def softmax(logits: Float64) -> Float64:

@@ -43,10 +43,14 @@ Census = Counter[tuple[str, str, str]]
 
 
 class Pca(NamedTuple):
-    """That of the result: mean, float64 [d], and matrix, [d, k]."""
+    """That of the result."""
 
     mean: Float64
+    """Of the features, [d]."""
     components: Float64
+    """Features times it are components, [d, k]."""
+    spread: Float64
+    """What each feature was divided by before the PCA, [d]; ones where nothing was."""
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,19 @@ class Moments:
         scatter = self.scatter + other.scatter + np.outer(apart, apart) * (self.rows * other.rows / rows)
         return Moments(rows, self.mean + apart * (other.rows / rows), scatter)
 
+    @property
+    def spread(self) -> Float64:
+        """The standard deviation of each entry, float64 [d], by ``rows`` and not by one less; 1 for one of 0.
+
+        So does scikit-learn's ``StandardScaler``.
+        """
+        deviation = np.sqrt(np.diag(self.scatter) / self.rows)
+        return np.where(deviation > 0, deviation, 1.0)
+
+    def divided(self, spread: Float64) -> "Moments":
+        """Of the same vectors with each entry divided by its ``spread``, float64 [d]."""
+        return Moments(self.rows, self.mean / spread, self.scatter / np.outer(spread, spread))
+
 
 def moments_of(spark: "SparkSession", features: FeatureFiles) -> Moments | None:
     """Of the vectors in some feature files, all of one length; None where there is none."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import numpy as np
-import numpy.typing as npt
 
 from fruit_spark.features.feature_files import FEATURES, FeatureFiles, as_block, map_features
 from fruit_spark.pca.moments import Float64, Moments
@@ -25,7 +24,7 @@ from fruit_spark.storage.hadoop import jvm
 from fruit_spark.storage.part_files import ROWS_DDL, Batches, mark_complete, write_parts
 
 if TYPE_CHECKING:
-    from pyspark.ml.feature import PCAModel
+    from pyspark.ml.feature import PCAModel, StandardScalerModel
     from pyspark.sql import DataFrame, SparkSession
 
 NO_VARIANCE: Final = (
@@ -57,8 +56,13 @@ def principal_components(moments: Moments) -> Components:
     return Components(directions * np.where(strongest < 0, -1.0, 1.0), values / total)
 
 
-def fit_blocks(features: "DataFrame", moments: Moments, components: int) -> "PCAModel":
-    """``components`` principal components by blocks, as a Spark ML model."""
+def fit_blocks(
+    features: "DataFrame", moments: Moments, components: int, scaler: "StandardScalerModel | None" = None
+) -> "PCAModel":
+    """``components`` principal components by blocks, as a Spark ML model.
+
+    With a ``scaler``, ``moments`` are those of what it gives.
+    """
     from pyspark.ml.common import _py2java
     from pyspark.ml.feature import PCAModel
     from pyspark.ml.linalg import DenseMatrix, DenseVector
@@ -72,22 +76,27 @@ def fit_blocks(features: "DataFrame", moments: Moments, components: int) -> "PCA
         _py2java(context, DenseVector(found.ratio[:components])),
     )
     model: PCAModel = PCAModel._from_java(java_model)
-    return model._set(k=components).setInputCol(_VECTOR).setOutputCol(_OUTPUT)
+    return model._set(k=components).setInputCol(SCALED if scaler else VECTOR).setOutputCol(_OUTPUT)
 
 
-def fit_spark(features: "DataFrame", moments: Moments, components: int) -> "PCAModel":
+def fit_spark(
+    features: "DataFrame", moments: Moments, components: int, scaler: "StandardScalerModel | None" = None
+) -> "PCAModel":
     """``components`` principal components by ``pyspark.ml.feature.PCA``, to compare with."""
     from pyspark.ml.feature import PCA
 
     if not np.trace(moments.scatter) > 0:
         raise StepError(NO_VARIANCE)
-    vectors = features.select(array_to_vector(features, FEATURES).alias(_VECTOR))
-    return PCA(k=components, inputCol=_VECTOR, outputCol=_OUTPUT).fit(vectors)
+    vectors = features.select(array_to_vector(features, FEATURES).alias(VECTOR))
+    if scaler is None:
+        return PCA(k=components, inputCol=VECTOR, outputCol=_OUTPUT).fit(vectors)
+    return PCA(k=components, inputCol=SCALED, outputCol=_OUTPUT).fit(scaler.transform(vectors))
 
 
-_VECTOR: Final = "vector"
+VECTOR: Final = "vector"
+SCALED: Final = "scaled"
 _OUTPUT: Final = "components"
-Solver = Callable[["DataFrame", Moments, int], "PCAModel"]
+Solver = Callable[["DataFrame", Moments, int, "StandardScalerModel | None"], "PCAModel"]
 SOLVERS: Final[dict[str, Solver]] = {"blocks": fit_blocks, "spark": fit_spark}
 
 
@@ -112,14 +121,13 @@ def explained_variance_ratio(model: "PCAModel") -> Float64:
 
 
 def write_projection(
-    spark: "SparkSession", features: FeatureFiles, model: "PCAModel", output: str, files: int, rows: int
+    spark: "SparkSession", features: FeatureFiles, matrix: Float64, output: str, files: int, rows: int
 ) -> list[Summary]:
     """path, label, features (k float32) of the rows that count, into ``files`` files of ``output``.
 
-    The vectors times the model's ``pc``, as its transform does it. ``rows`` is their number. Returns each
-    task's :class:`~fruit_spark.pca.overview.Summary`.
+    The vectors times ``matrix``, float64 [d, k], as the model's transform does it. ``rows`` is their number.
+    Returns each task's :class:`~fruit_spark.pca.overview.Summary`.
     """
-    matrix: npt.NDArray[np.float64] = model.pc.toArray()
     # Multiplied in float64, as Spark ML does it: in float32 the sum of 1,280 products is off by 2e-6.
     shared = spark.sparkContext.broadcast(np.ascontiguousarray(matrix))
     summary = RowSummary(rows)

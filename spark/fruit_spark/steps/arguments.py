@@ -2,10 +2,11 @@
 
 import argparse
 import json
+from typing import get_args
 
 from fruit_contract.classifier import CLASSIFIERS, SPLITS
 from fruit_contract.model_files import IMAGE_SIZES, PRECISIONS, model_file
-from fruit_contract.variance import components_asked, falls_short
+from fruit_contract.variance import UNSCALED, Scaling, components_asked, falls_short
 from fruit_spark.model.engines import ENGINES
 from fruit_spark.pca.solvers import SOLVERS
 from fruit_spark.steps.featurize_job import FeaturizeSettings
@@ -167,6 +168,12 @@ def reduce_parser() -> argparse.ArgumentParser:
         choices=sorted(SOLVERS),
         default="blocks",
         help="blocks multiplies in blocks on the executors; spark is pyspark.ml's own PCA. Default: blocks",
+    )
+    parser.add_argument(
+        "--scaling",
+        choices=get_args(Scaling),
+        default=UNSCALED,
+        help="standard divides each feature by its standard deviation before the PCA. Default: none",
     )
     drafted = parser.add_argument_group("a result that builds on an earlier one")
     _add_draft(drafted)

@@ -14,6 +14,8 @@ from fruit_contract.partitions import (
 )
 from fruit_contract.report_schema import ReduceMetrics
 from fruit_contract.variance import (
+    STANDARD,
+    UNSCALED,
     bounds,
     components_for,
     components_kept,
@@ -32,16 +34,15 @@ from fruit_spark.features.carried_rows import (
 )
 from fruit_spark.features.feature_files import LIVE_DDL, FeatureFiles, list_features, live_rows, source_of
 from fruit_spark.model.engines import FEATURE_DIM
-from fruit_spark.pca.moments import Float64, Moments, moments_of
+from fruit_spark.pca.moments import Moments, moments_of
 from fruit_spark.pca.overview import neighbours, overview
 from fruit_spark.pca.solvers import (
     SOLVERS,
-    explained_share,
     explained_variance_ratio,
     principal_components,
     write_projection,
 )
-from fruit_spark.pca.stored_model import read_pca, write_pca
+from fruit_spark.pca.stored_model import StoredPca, read_pca, scaler_of, write_pca
 from fruit_spark.pca.variance_plot import draw_variance
 from fruit_spark.session.spark_session import seconds_since_launch, versions
 from fruit_spark.step_errors import StepError
@@ -76,6 +77,8 @@ class ReduceSettings:
     solver: str
     time_limit: int | None
     """Seconds after which the step ends itself; None for never."""
+    scaling: str = UNSCALED
+    """``standard``: each feature is divided by its deviation before the PCA."""
     fewer_components: bool = False
     """Keep the most that the images allow, where they do not allow ``components``."""
     draft: str | None = None
@@ -95,15 +98,17 @@ class ReduceSettings:
 class Fit:
     """A PCA model, and how the run came to it."""
 
-    model: "PCAModel"
-    mean: Float64
-    """Of the vectors that it was fitted on, float64 [1280]."""
+    stored: StoredPca
     rows: int
     """Feature vectors that count."""
     reused: bool
     new_variance: float | None
     moments: Moments | None
-    """Of all that counts; None for a model that is used again."""
+    """Of all that counts, scaled if the model scales; None for a model that is used again."""
+
+    @property
+    def model(self) -> "PCAModel":
+        return self.stored.model
 
 
 @dataclass(frozen=True)
@@ -138,10 +143,10 @@ def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:
     if not reaches(metrics["explained_variance"], settings.min_variance):
         assert fit.moments is not None, "a model that keeps too little is not used again"
         raise StepError(_too_little_variance(fit.moments, settings, metrics["explained_variance"]))
-    write_pca(spark, fit.model, fit.mean, settings.model_output)
+    write_pca(spark, fit.stored, settings.model_output)
     cores = spark.sparkContext.defaultParallelism
     files = output_partitions(fit.rows, cores)
-    summaries = write_projection(spark, features, fit.model, settings.output, files, fit.rows)
+    summaries = write_projection(spark, features, fit.stored.matrix, settings.output, files, fit.rows)
     if carried is not None:
         if fit.reused:  # otherwise they were counted when it was fitted
             _check_rows(spark, settings, carried)
@@ -191,10 +196,13 @@ def _fit(
         raise StepError(_not_whole(settings, rows, carried.rows))
     check_rows(rows, settings)
     assert moments is not None  # without a row, the check above has raised
+    mean, spread = moments.mean, moments.spread if settings.scaling == STANDARD else None
+    scaler = None if spread is None else scaler_of(spark, spread)
+    moments = moments if spread is None else moments.divided(spread)
     components = components_for_moments(moments, settings)
     frame = live_rows(spark, features, spark.sparkContext.defaultParallelism)
-    model = SOLVERS[settings.solver](frame, moments, components)
-    return Fit(model, moments.mean, rows, False, share, moments)
+    model = SOLVERS[settings.solver](frame, moments, components, scaler)
+    return Fit(StoredPca(model, mean, spread), rows, False, share, moments)
 
 
 def _current_model(
@@ -203,10 +211,13 @@ def _current_model(
     """The current model, or None where it will not do; and what it explains of the new photos' variance."""
     assert settings.current_model is not None
     assert settings.source is not None
-    model, mean = read_pca(spark, settings.current_model)
+    stored = read_pca(spark, settings.current_model)
+    if (stored.spread is not None) != (settings.scaling == STANDARD):
+        return None, None
+    model = stored.model
     new = features.of(settings.source)
     moments = moments_of(spark, new) if new.files else None
-    share = explained_share(model, mean, moments) if moments else None
+    share = stored.explains(moments) if moments else None
     ratio = explained_variance_ratio(model)
     explained = float(ratio.sum())
     enough = share is None or share >= explained - SAME_VARIANCE
@@ -214,7 +225,7 @@ def _current_model(
     right = right_components(ratio.tolist(), settings.components, rows, settings.fewer_components)
     count = model.pc.numCols
     if count == right and count <= most_components(rows) and kept and enough:
-        return Fit(model, mean, rows, True, share, None), share
+        return Fit(stored, rows, True, share, None), share
     return None, share
 
 
@@ -348,6 +359,7 @@ def _metrics(
         "explained_variance_ratio": [float(value) for value in ratio],
         "components_for_minimum": components_for(ratio.tolist(), settings.min_variance),
         "solver": settings.solver,
+        "scaling": settings.scaling,
         "startup_seconds": round(startup, 3),
         "seconds": 0.0,
         "versions": {},

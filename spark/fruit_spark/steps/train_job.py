@@ -175,7 +175,8 @@ def _gather(
 ) -> Material:
     numbers = {label: number for number, label in enumerate(labels)}
     splits = _split(settings, photos, found), Split("hash", photos.session_of)
-    pca = Pca(*read_components(spark, settings.pca_model))
+    mean, components, spread = read_components(spark, settings.pca_model)
+    pca = Pca(mean, components, np.ones_like(mean) if spread is None else spread)
     judged = judged_photos(spark, photos, [(split, _share(split, found)) for split in splits], numbers)
     total = sums(spark, photos, splits, numbers, pca, judged)
     return Material(photos, found, labels, splits, pca, judged, total)
@@ -216,7 +217,7 @@ def _try_out(spark: "SparkSession", kind: str, material: Material) -> Trials:
     compared = np.split(total.nearest, [compared_of(for_asked)])
     trials: list[Trial | None] = [None, None]
     if asked.kind != "hash" and len(for_asked.truth) and _varies(total.train):
-        own = _pca_of(total.train, material.pca.components.shape[1])
+        own = _pca_of(total.train, material.pca)
         train = total.train.projected(own.components)
         learnt = learn(spark, kind, material.photos, own, train, numbers, asked)
         trials[0] = try_out(spark, asked, learnt, train, for_asked, compared[0])
@@ -231,10 +232,13 @@ def _varies(moments: ClassMoments) -> bool:
     return moments.rows > 1 and bool(np.trace(moments.scatter) > 0)
 
 
-def _pca_of(moments: ClassMoments, components: int) -> Pca:
-    found = principal_components(Moments(moments.rows, moments.mean, moments.scatter))
-    count = min(components, most_components(moments.rows))
-    return Pca(moments.mean, np.ascontiguousarray(found.directions[:, :count]))
+def _pca_of(learnt_from: ClassMoments, like: Pca) -> Pca:
+    """Another one, made as the result's was: of as many components, with or without scaling."""
+    moments = Moments(learnt_from.rows, learnt_from.mean, learnt_from.scatter)
+    spread = moments.spread if (like.spread != 1).any() else like.spread
+    found = principal_components(moments.divided(spread))
+    count = min(like.components.shape[1], most_components(moments.rows))
+    return Pca(moments.mean, np.ascontiguousarray(found.directions[:, :count] / spread[:, None]), spread)
 
 
 def _told(spark: "SparkSession", settings: TrainSettings, material: Material, trials: Trials) -> TrainMetrics:

@@ -71,10 +71,10 @@ def test_the_fleet_that_is_chosen_and_its_arithmetic_are_handed_on_and_logged(
     given = guard()["sizing"]
     assert (given["automatic"], given["chosen"]) == (False, {"worker_type": "m6g.xlarge", "workers": 2})
     with caplog.at_level(logging.INFO, logger=tasks.__name__):
-        found = guard(workers="auto", deadline_minutes=15)
+        found = guard(workers="auto", deadline_minutes=16)
     sizing = found["sizing"]
     assert sizing["automatic"]
-    assert sizing["expected_minutes"] <= 15
+    assert sizing["expected_minutes"] <= 16
     assert f"Chosen: {sizing['arithmetic']}" in caplog.text
     fleet = Fleet(**sizing["chosen"])
     assert str(fleet) in sizing["arithmetic"]
@@ -92,7 +92,7 @@ def test_a_run_that_no_fleet_fits_fails_in_one_sentence(guard: Guard) -> None:
 def test_the_cluster_that_is_asked_for_is_the_one_that_was_chosen(
     guard: Guard, in_task: InTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    guarded = guard(workers="auto", deadline_minutes=15)
+    guarded = guard(workers="auto", deadline_minutes=16)
     in_task(RunParameters(bucket=BUCKET, workers="auto").model_dump(), plan=PLANNED, guards=guarded)
     uris = artifacts.ArtifactUris(*("s3://b/a",) * 7)
     monkeypatch.setattr(artifacts, "publish", lambda *_: uris)

@@ -17,7 +17,14 @@ from tests.fruit_pipeline.dag.conftest import InTask
 from tests.fruit_pipeline.photos.test_changes import put_manifest
 
 FORMER = RunLayout(BUCKET, "run-0")
-REDUCED = {"rows": 1, "components": 2, "share_asked": None, "solver": "blocks", "explained_variance": 0.9}
+REDUCED = {
+    "rows": 1,
+    "components": 2,
+    "share_asked": None,
+    "solver": "blocks",
+    "scaling": "none",
+    "explained_variance": 0.9,
+}
 
 
 @pytest.mark.parametrize(

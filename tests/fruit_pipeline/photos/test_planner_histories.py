@@ -546,6 +546,7 @@ class Histories(RuleBasedStateMachine):
             "rejected": len(carried) + len(reasons),
             "components": run.components,
             "share_asked": None,
+            "scaling": "none",
             "solver": "blocks",
             "explained_variance": 1.0,
             "explained_variance_ratio": [1.0 / run.components] * run.components,

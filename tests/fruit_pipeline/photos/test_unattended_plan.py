@@ -135,6 +135,26 @@ def test_nothing_is_new_when_the_same_share_was_asked_for(current: dict[str, Any
 
 
 @pytest.mark.parametrize(
+    ("before", "asked", "same"),
+    [({}, "none", True), ({}, "standard", False), ({"scaling": "standard"}, "standard", True)],
+    ids=["before scaling was noted", "not scaled before", "scaled as before"],
+)
+def test_nothing_is_new_when_the_features_were_scaled_alike(
+    before: dict[str, str], asked: str, same: bool
+) -> None:
+    pointer = {
+        "solver": "blocks",
+        "explained_variance": 1.0,
+        "training": classifiers.asked(PARAMETERS),
+        "components": 256,
+        "rows": 300,
+        **before,
+    }
+    wanted = PARAMETERS.model_copy(update={"scaling": asked})
+    assert planner._would_be_the_same(planner.Current(pointer, "etag"), wanted, False) is same
+
+
+@pytest.mark.parametrize(
     ("given", "before", "same"),
     [
         ("linear", {"classifier": "linear"}, True),

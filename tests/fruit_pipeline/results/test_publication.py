@@ -29,6 +29,7 @@ REDUCED: Any = {
     "components": 2,
     "share_asked": 0.9,
     "solver": "blocks",
+    "scaling": "none",
     "explained_variance": 0.95,
 }
 MODEL: Any = {"name": "m", "fingerprint": "f" * 64}

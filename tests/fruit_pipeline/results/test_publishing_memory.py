@@ -18,7 +18,13 @@ LAYOUT = RunLayout(BUCKET, "run-1")
 def publish_all(folder: Path, photos: int) -> None:
     s3 = FilesAsS3(folder)
     nothing: Any = {}
-    reduced: Any = {"rows": photos, "components": 64, "share_asked": None, "solver": "blocks"}
+    reduced: Any = {
+        "rows": photos,
+        "components": 64,
+        "share_asked": None,
+        "solver": "blocks",
+        "scaling": "none",
+    }
     reduced["explained_variance"] = 1.0
     pointer = pointer_to(LAYOUT, "run-1", FEATURES, nothing, reduced)
     publish(s3, LAYOUT, Owner("test", "fruit_features", "run-1"), pointer, None)

@@ -1,10 +1,13 @@
 """Promise: what is learnt in one pass, in any parts, is what the formulas say of all rows at once."""
 
+import io
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fruit_spark.classifier.class_moments import ClassMoments
-from fruit_spark.classifier.layers import Layers, LayersError, residuals, softmax
+from fruit_spark.classifier.layers import Layers, LayersError, softmax
 from fruit_spark.classifier.linear import discriminants, nearest_means
 
 CHANCE = np.random.default_rng(3)
@@ -78,11 +81,15 @@ def test_the_nearest_mean_is_the_nearest_mean() -> None:
     assert ((ROWS @ weights + bias).argmax(axis=1) == distances.argmin(axis=1)).all()
 
 
+SPREAD = np.array([0.5, 1.0, 2.0, 1.0, 3.0, 0.1])
+
+
 def layers() -> Layers:
     basis, _ = np.linalg.qr(CHANCE.normal(size=(6, 3)))
     hidden = (CHANCE.normal(size=(3, 5)), CHANCE.normal(size=5))
     last = (CHANCE.normal(size=(5, 4)), CHANCE.normal(size=4))
-    return Layers(ROWS.mean(axis=0), basis, CHANCE.normal(size=3), np.array([1.0, 2.0, 3.0]), (hidden, last))
+    shift, scale = CHANCE.normal(size=3), np.array([1.0, 2.0, 3.0])
+    return Layers(ROWS.mean(axis=0), basis / SPREAD[:, None], SPREAD, shift, scale, (hidden, last))
 
 
 def test_layers_come_back_from_their_file() -> None:
@@ -106,17 +113,25 @@ def test_a_file_that_is_none_is_refused_in_one_sentence(content: bytes) -> None:
 
 def test_layers_that_do_not_fit_or_are_not_finite_are_refused() -> None:
     made = layers()
-    short = Layers(made.mean[:2], made.components, made.shift, made.scale, made.dense)
-    odd = Layers(made.mean * np.nan, made.components, made.shift, made.scale, made.dense)
-    for wrong in (short, odd):
+    wrongs = ({"mean": made.mean[:2]}, {"spread": made.spread[:2]}, {"mean": made.mean * np.nan})
+    for wrong in (replace(made, **changes) for changes in wrongs):
         with pytest.raises(LayersError, match="do not fit together, or are not finite"):
             Layers.read(wrong.to_bytes())
 
 
 def test_a_residual_is_the_distance_from_the_plane_of_the_components() -> None:
     made = layers()
-    on_it = made.mean + CHANCE.normal(size=(9, 3)) @ made.components.T
-    normal = np.linalg.svd(made.components.T)[2][3:].T
+    on_it = CHANCE.normal(size=(9, 3)) @ made.directions.T
+    normal = np.linalg.svd(made.directions.T)[2][3:].T
     away = on_it + (normal[:, :1] * np.arange(9)).T
-    np.testing.assert_allclose(residuals(on_it, made.mean, made.components), 0, atol=1e-9)
-    np.testing.assert_allclose(residuals(away, made.mean, made.components), np.arange(9), atol=1e-9)
+    lengths = [made.residuals(made.mean + scaled * SPREAD) for scaled in (on_it, away)]
+    np.testing.assert_allclose(lengths, [np.zeros(9), np.arange(9)], atol=1e-9)
+
+
+def test_a_file_of_an_earlier_version_was_never_scaled() -> None:
+    made = replace(layers(), spread=np.ones(6))
+    with np.load(io.BytesIO(made.to_bytes())) as file:
+        older = {name: file[name] for name in file.files if name != "spread"}
+    sink = io.BytesIO()
+    np.savez(sink, **older)
+    np.testing.assert_array_equal(Layers.read(sink.getvalue()).residuals(ROWS), made.residuals(ROWS))

@@ -5,7 +5,7 @@ import json
 import random
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -145,8 +145,11 @@ def test_the_current_model_is_used_again_for_photos_like_those_it_knows(history:
     assert not np.array_equal(before, second)
 
 
-def test_photos_that_the_current_model_explains_to_within_a_point_do_not_move_it(history: History) -> None:
-    before = history.metrics()
+@pytest.mark.parametrize("scaling", ["none", "standard"])
+def test_photos_that_the_current_model_explains_to_within_a_point_do_not_move_it(
+    history: History, scaling: str
+) -> None:
+    before = history.reduce(1, scaling=scaling)
     copies = {f"Test/copy/{n}.jpg": "1" for n in range(36)}
     history.photos |= copies
     run, _, work = history.plan()
@@ -160,23 +163,21 @@ def test_photos_that_the_current_model_explains_to_within_a_point_do_not_move_it
         table.from_pylist(rows, schema=table.schema), history.folder / f"features/run={run}/part-0.parquet"
     )
 
-    metrics = history.reduce(run, current_model=history.settings(1).model_output)
+    metrics = history.reduce(run, current_model=history.settings(1).model_output, scaling=scaling)
 
     assert (metrics["model"], metrics["rows"]) == ("reused", 75)
     assert metrics["new_variance"] == pytest.approx(before["explained_variance"], abs=0.01)
     assert metrics["explained_variance_ratio"] == before["explained_variance_ratio"]
-    again = history.reduce(run)
+    again = history.reduce(run, scaling=scaling)
     assert (again["model"], again["new_variance"]) == ("fitted", None)
 
 
-@pytest.mark.parametrize("changes", [{"components": 9}, {"min_variance": 0.999999}])
-def test_a_current_model_of_another_kind_is_not_used_again(
-    history: History, changes: dict[str, float]
-) -> None:
+@pytest.mark.parametrize("changes", [{"components": 9}, {"scaling": "standard"}, {"min_variance": 0.999999}])
+def test_a_current_model_of_another_kind_is_not_used_again(history: History, changes: dict[str, Any]) -> None:
     del history.photos[ODD[0]]
     run, _, _ = history.plan()
     model = history.settings(1).model_output
-    if "components" in changes:
+    if "min_variance" not in changes:
         assert history.reduce(run, current_model=model, **changes)["model"] == "fitted"
     else:
         with pytest.raises(StepError, match="less than the minimum"):

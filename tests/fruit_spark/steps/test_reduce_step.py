@@ -16,6 +16,7 @@ import pytest
 
 from fruit_contract.report_schema import ReduceMetrics
 from fruit_contract.variance import components_for
+from fruit_spark.pca.stored_model import read_matrix
 from fruit_spark.step_errors import StepError
 from fruit_spark.steps.reduce_job import ReduceSettings, reduce
 from tests.fruit_spark.conftest import ROOT
@@ -139,6 +140,43 @@ def test_a_share_keeps_as_many_components_as_scikit_learn_keeps(
     centred = reduced - reduced.mean(axis=0)
     signs = np.sign((centred * scores).sum(axis=0))
     np.testing.assert_allclose(centred * signs, scores, atol=1e-3)
+
+
+def test_scaled_features_give_what_scikit_learn_s_pipeline_gives(
+    spark: "SparkSession", settings: ReduceSettings, values: npt.NDArray[np.float32], tmp_path: Path
+) -> None:
+    """One feature varies a thousand times as much as the others, and one never does."""
+    from pyspark.ml import PipelineModel
+    from pyspark.ml.linalg import Vectors
+    from sklearn.decomposition import PCA
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    uneven = values.copy()
+    uneven[:, 0] *= 1000
+    uneven[:, 1] = 7
+    exact = uneven.astype(np.float64)
+    peer = make_pipeline(StandardScaler(), PCA(n_components=16, svd_solver="full")).fit(exact)
+    features = write_features(tmp_path / "uneven", uneven)
+    metrics = reduce(spark, dataclasses.replace(settings, features=features, scaling="standard"))
+
+    assert metrics["scaling"] == "standard"
+    np.testing.assert_allclose(
+        metrics["explained_variance_ratio"], peer[-1].explained_variance_ratio_, atol=1e-9
+    )
+    frame = spark.createDataFrame([(Vectors.dense(row.tolist()),) for row in exact], ["vector"])
+    loaded = PipelineModel.load(settings.model_output)
+    given = np.array([row["components"].toArray() for row in loaded.transform(frame).collect()])
+    # Spark's convention: not centred before the transform. The sign of a component is free.
+    centred, scores = given - given.mean(axis=0), peer.transform(exact)
+    signs = np.sign((centred * scores).sum(axis=0))
+    np.testing.assert_allclose(centred * signs, scores, atol=1e-6)
+    output = pq.read_table(settings.output)
+    order = [int(Path(path).stem) for path in output.column("path").to_pylist()]
+    written = np.array(output.column("features").to_pylist())
+    np.testing.assert_allclose(written, given[order], rtol=1e-6, atol=1e-5)
+    # Whoever knows no scaling reads one matrix.
+    np.testing.assert_allclose(exact @ read_matrix(settings.model_output), given, atol=1e-9)
 
 
 def test_too_little_variance_names_the_k_that_would_do(

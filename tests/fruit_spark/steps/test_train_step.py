@@ -88,10 +88,12 @@ def films(sessions: int = 3, photos: int = 12) -> list[tuple[str, Any, None]]:
 class Bucket:
     """A folder with features, their PCA, and what the step makes of them."""
 
-    def __init__(self, spark: "SparkSession", folder: Path, rows: list[Any], name: str = "run=1") -> None:
+    def __init__(
+        self, spark: "SparkSession", folder: Path, rows: list[Any], name: str = "run=1", scaling: str = "none"
+    ) -> None:
         self.spark, self.folder = spark, folder
         write(folder / "features" / name, rows)
-        reduce(spark, self.reducing(name))
+        reduce(spark, dataclasses.replace(self.reducing(name), scaling=scaling))
 
     def reducing(self, name: str) -> ReduceSettings:
         where = {key: str(self.folder / key) for key in ("output", "model_output", "metrics", "plot")}
@@ -235,6 +237,32 @@ def test_the_card_says_what_a_program_and_a_person_need(linear: TrainMetrics, bu
         for file in (bucket.folder / "trained/output").rglob("*")
         if file.is_file() and not file.name.startswith(".")
     )
+
+
+def test_scaled_features_are_learnt_and_judged_scaled(
+    spark: "SparkSession", bucket: Bucket, tmp_path: Path
+) -> None:
+    """One feature is large and says nothing. Its deviation alone keeps it out of the components."""
+    from pyspark.ml import PipelineModel
+
+    chance = np.random.default_rng(5)
+    noise = [np.eye(1, DIM, 7)[0] * 1000 * chance.normal() for _ in films()]
+    rows = [
+        (key, (vector + loud).astype(np.float32), taken)
+        for (key, vector, taken), loud in zip(films(), noise, strict=True)
+    ]
+    scaled = Bucket(spark, tmp_path, rows, scaling="standard")
+    metrics = scaled.train()
+    assert metrics["judged"] is not None
+    assert metrics["judged"]["top1"] > 0.9
+    for name in (LAYERS_NAME, JUDGED_LAYERS_NAME):
+        layers = scaled.layers(name)
+        np.testing.assert_allclose(layers.directions.T @ layers.directions, np.eye(COMPONENTS), atol=1e-9)
+        assert layers.spread.argmax() == 7
+    photos = np.concatenate([vectors(label, 9, 2) for label in range(3)])
+    loaded = PipelineModel.load(str(tmp_path / "trained/output" / PIPELINE_NAME))
+    said = [row["probability"].toArray() for row in _said(spark, loaded, photos)]
+    np.testing.assert_allclose(said, scaled.layers().probabilities(photos), atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["forest", "network"])
