@@ -43,8 +43,8 @@ def publish_next(s3: Any, bucket: str, number: int) -> None:
 
 def _pointer(layout: RunLayout) -> Any:
     nothing: Any = {}
-    reduced: Any = {"rows": 2, "components": 1, "solver": "blocks", "explained_variance": 1.0}
-    reduced["share_asked"] = None
+    reduced: Any = {"rows": 2, "components": 1, "share_asked": None, "solver": "blocks", "scaling": "none"}
+    reduced["explained_variance"] = 1.0
     return pointer_to(layout, layout.run_key, nothing, nothing, reduced)
 
 
