@@ -54,7 +54,8 @@ def learn(
     but: Split | None = None,
 ) -> Learnt:
     """From the components whose ``moments`` are given, by label number; ``but`` for what a split tests by."""
-    layers = Layers(pca.mean, pca.components, pca.spread, moments.mean, moments.deviation, ())
+    spread = np.ones_like(pca.mean) if pca.spread is None else pca.spread
+    layers = Layers(pca.mean, pca.components, spread, moments.mean, moments.deviation, ())
     if kind == "linear":
         weights, bias = discriminants(moments)
         dense = (weights * layers.scale[:, None], bias + layers.shift @ weights)

@@ -49,8 +49,8 @@ class Pca(NamedTuple):
     """Of the features, [d]."""
     components: Float64
     """Features times it are components, [d, k]."""
-    spread: Float64
-    """What each feature was divided by before the PCA, [d]; ones where nothing was."""
+    spread: Float64 | None
+    """What each feature was divided by before the PCA, [d]; None for nothing."""
 
 
 @dataclass(frozen=True)

@@ -73,15 +73,19 @@ class Moments:
 
     @property
     def spread(self) -> Float64:
-        """The standard deviation of each entry, float64 [d], by ``rows`` and not by one less; 1 for one of 0.
+        """The standard deviation of each entry, float64 [d], by ``rows`` and not by one less.
 
-        So does scikit-learn's ``StandardScaler``.
+        So does scikit-learn's ``StandardScaler``. 1 for what varies by no more than float32 rounds: divided by
+        so little, rounding would be as large as the rest.
         """
-        deviation = np.sqrt(np.diag(self.scatter) / self.rows)
-        return np.where(deviation > 0, deviation, 1.0)
+        deviation = np.sqrt(np.clip(np.diag(self.scatter), 0, None) / self.rows)
+        varies = deviation > np.finfo(np.float32).eps * np.abs(self.mean)
+        return np.where(varies, deviation, 1.0)
 
-    def divided(self, spread: Float64) -> "Moments":
-        """Of the same vectors with each entry divided by its ``spread``, float64 [d]."""
+    def divided(self, spread: Float64 | None) -> "Moments":
+        """Of the same vectors with each entry divided by its ``spread``, float64 [d]; by nothing for None."""
+        if spread is None:
+            return self
         return Moments(self.rows, self.mean / spread, self.scatter / np.outer(spread, spread))
 
 

@@ -37,14 +37,17 @@ class StoredPca:
     @property
     def matrix(self) -> Float64:
         """Features times it are components, float64 [d, k]."""
-        directions: Float64 = self.model.pc.toArray()
-        return directions if self.spread is None else directions / self.spread[:, None]
+        return undivided(self.model.pc.toArray(), self.spread)
 
     def explains(self, moments: Moments) -> float | None:
         """The share of the variance of other features, around ``mean``, that it explains, 0 to 1."""
-        if self.spread is None:
-            return explained_share(self.model, self.mean, moments)
-        return explained_share(self.model, self.mean / self.spread, moments.divided(self.spread))
+        mean = self.mean if self.spread is None else self.mean / self.spread
+        return explained_share(self.model, mean, moments.divided(self.spread))
+
+
+def undivided(directions: Float64, spread: Float64 | None) -> Float64:
+    """The matrix [d, k] for features that are not divided by ``spread`` [d] yet."""
+    return np.ascontiguousarray(directions if spread is None else directions / spread[:, None])
 
 
 def scaler_of(spark: "SparkSession", spread: Float64) -> "StandardScalerModel":

@@ -198,7 +198,7 @@ def _fit(
     assert moments is not None  # without a row, the check above has raised
     mean, spread = moments.mean, moments.spread if settings.scaling == STANDARD else None
     scaler = None if spread is None else scaler_of(spark, spread)
-    moments = moments if spread is None else moments.divided(spread)
+    moments = moments.divided(spread)
     components = components_for_moments(moments, settings)
     frame = live_rows(spark, features, spark.sparkContext.defaultParallelism)
     model = SOLVERS[settings.solver](frame, moments, components, scaler)

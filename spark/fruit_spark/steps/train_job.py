@@ -53,7 +53,7 @@ from fruit_spark.features.carried_rows import list_carried, read_draft
 from fruit_spark.features.feature_files import list_features
 from fruit_spark.pca.moments import Moments
 from fruit_spark.pca.solvers import principal_components
-from fruit_spark.pca.stored_model import read_components
+from fruit_spark.pca.stored_model import read_components, undivided
 from fruit_spark.session.spark_session import seconds_since_launch, versions
 from fruit_spark.step_errors import StepError
 from fruit_spark.storage import hadoop
@@ -175,8 +175,7 @@ def _gather(
 ) -> Material:
     numbers = {label: number for number, label in enumerate(labels)}
     splits = _split(settings, photos, found), Split("hash", photos.session_of)
-    mean, components, spread = read_components(spark, settings.pca_model)
-    pca = Pca(mean, components, np.ones_like(mean) if spread is None else spread)
+    pca = Pca(*read_components(spark, settings.pca_model))
     judged = judged_photos(spark, photos, [(split, _share(split, found)) for split in splits], numbers)
     total = sums(spark, photos, splits, numbers, pca, judged)
     return Material(photos, found, labels, splits, pca, judged, total)
@@ -235,10 +234,10 @@ def _varies(moments: ClassMoments) -> bool:
 def _pca_of(learnt_from: ClassMoments, like: Pca) -> Pca:
     """Another one, made as the result's was: of as many components, with or without scaling."""
     moments = Moments(learnt_from.rows, learnt_from.mean, learnt_from.scatter)
-    spread = moments.spread if (like.spread != 1).any() else like.spread
+    spread = None if like.spread is None else moments.spread
     found = principal_components(moments.divided(spread))
     count = min(like.components.shape[1], most_components(moments.rows))
-    return Pca(moments.mean, np.ascontiguousarray(found.directions[:, :count] / spread[:, None]), spread)
+    return Pca(moments.mean, undivided(found.directions[:, :count], spread), spread)
 
 
 def _told(spark: "SparkSession", settings: TrainSettings, material: Material, trials: Trials) -> TrainMetrics:

@@ -69,6 +69,12 @@ def test_rows_far_from_zero_lose_nothing_to_cancellation() -> None:
     np.testing.assert_allclose(far.scatter, near.scatter, rtol=1e-7, atol=1e-7)
 
 
+def test_the_rounding_of_a_feature_that_never_varies_is_no_deviation() -> None:
+    """A sum of squares that should be 0 may come out on either side of it."""
+    found = Moments(100, np.array([5.0, 0.1, 0.1, 0.0]), np.diag([400.0, 1e-28, -1e-28, 0.0]))
+    np.testing.assert_array_equal(found.spread, [2.0, 1.0, 1.0, 1.0])
+
+
 def test_no_rows_have_no_moments() -> None:
     assert Moments.of([]) is None
     assert Moments.of([np.empty((0, 4), np.float32)]) is None
