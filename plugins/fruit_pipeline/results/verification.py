@@ -69,6 +69,10 @@ def verify(
     _check_same(names, not_named.differing_slice(refused), names.refused, REJECTED, "was not rejected")
     if featurized is not None:
         _check_featurized(plan, featurized)
+    _require(
+        reduced["scaling"] == parameters.scaling,
+        f"the features were scaled by {reduced['scaling']!r}, and {parameters.scaling!r} was asked for",
+    )
     ratios = reduced["explained_variance_ratio"]
     _require(
         reduced["components"] == components,

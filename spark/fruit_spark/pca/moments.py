@@ -75,8 +75,8 @@ class Moments:
     def spread(self) -> Float64:
         """The standard deviation of each entry, float64 [d], by ``rows`` and not by one less.
 
-        So does scikit-learn's ``StandardScaler``. 1 for what varies by no more than float32 rounds: divided by
-        so little, rounding would be as large as the rest.
+        So does scikit-learn's ``StandardScaler``. 1 for what varies by no more than float32 rounds: divided
+        by so little, rounding would be as large as the rest.
         """
         deviation = np.sqrt(np.clip(np.diag(self.scatter), 0, None) / self.rows)
         varies = deviation > np.finfo(np.float32).eps * np.abs(self.mean)

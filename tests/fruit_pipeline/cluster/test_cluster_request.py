@@ -319,6 +319,14 @@ def test_the_current_model_is_offered_where_it_may_be_used_again(
     assert arguments[arguments.index("--components") + 1] == str(components)
 
 
+@pytest.mark.parametrize("scaling", ["none", "standard"])
+def test_the_features_are_scaled_as_asked_for(scaling: str) -> None:
+    parameters = RunParameters.checked({"bucket": "fruits-test", "scaling": scaling})
+    step = step_requests.reduce_step(parameters, RunLayout("fruits-test", "run-1"), URIS, planned())
+    arguments = step["HadoopJarStep"]["Args"]
+    assert arguments[arguments.index("--scaling") + 1] == scaling
+
+
 @pytest.mark.parametrize("build", STEPS)
 def test_a_step_ends_itself_at_max_step_hours_and_is_not_started_twice(build: Any) -> None:
     parameters = RunParameters(bucket="fruits-test", max_step_hours=1.5)

@@ -29,7 +29,7 @@ REDUCED: Any = {
     "components": 2,
     "share_asked": 0.9,
     "solver": "blocks",
-    "scaling": "none",
+    "scaling": "standard",
     "explained_variance": 0.95,
 }
 MODEL: Any = {"name": "m", "fingerprint": "f" * 64}
@@ -58,6 +58,8 @@ def test_the_first_result_is_published_where_there_was_none(s3: Any) -> None:
     moved = publish(s3, "a", None)
     assert read_pointer(s3, BUCKET).pointer == moved
     assert moved["pca_output"] == f"s3://{BUCKET}/Results/pca_output/run=a/"
+    asked = {name: moved[name] for name in ("components", "share_asked", "solver", "scaling")}
+    assert asked == {name: REDUCED[name] for name in asked}
     assert moved["previous"] == []
 
 

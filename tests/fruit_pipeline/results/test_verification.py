@@ -42,6 +42,7 @@ class Result:
             "rows": 2,
             "rejected": 1,
             "components": 2,
+            "scaling": "none",
             "explained_variance_ratio": [0.6, 0.3],
             "explained_variance": 0.9,
         }
@@ -154,6 +155,7 @@ def test_fewer_components_than_asked_for_are_right_only_where_the_photos_allow_n
         ),
         (lambda r: r.manifest.insert(2, r.manifest[1]), "'a' stands twice in the manifest"),
         (lambda r: r.manifest.reverse(), "has 'c' after 'd', out of their order"),
+        (lambda r: r.reduced.update(scaling="standard"), "scaled by 'standard', and 'none' was asked for"),
         (lambda r: r.reduced.update(components=3), "3 components were reported, and 2 were asked for"),
         (
             lambda r: r.reduced.update(explained_variance_ratio=[0.9]),

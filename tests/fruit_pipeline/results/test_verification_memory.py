@@ -49,6 +49,7 @@ def verify_all(folder: Path, photos: int) -> None:
         "rows": photos,
         "rejected": 0,
         "components": 64,
+        "scaling": "none",
         "explained_variance_ratio": [1 / 64] * 64,
         "explained_variance": 1.0,
     }
