@@ -173,7 +173,7 @@ def _refusal(
     if affordable:
         fastest = min(affordable, key=lambda offer: (offer.minutes, offer.worst_usd))
         nearest.append(
-            f"the fastest that budget_eur allows, {fastest.fleet}, takes {fastest.minutes:.0f} minutes"
+            f"the fastest that budget_eur allows, {fastest.fleet}, takes {math.ceil(fastest.minutes)} minutes"
         )
         tried.append(time_for(fastest))
     if in_time:
@@ -188,7 +188,7 @@ def _refusal(
         fastest = min(offered, key=lambda offer: (offer.minutes, offer.worst_usd))
         cost = fastest.worst_usd / usd_per_eur
         nearest.append(
-            f"the fastest, {fastest.fleet}, takes {fastest.minutes:.0f} minutes and costs {cost:.2f} EUR "
+            f"the fastest, {fastest.fleet}, takes {math.ceil(fastest.minutes)} minutes and costs {cost:.2f} EUR "
             "at worst"
         )
         tried.append({**time_for(fastest), **money_for(fastest)})

@@ -187,7 +187,7 @@ def test_the_types_to_choose_from_are_those_the_region_has_a_price_for() -> None
             {"deadline_minutes": 10},
             1_000_000,
             r"No fleet handles 1,000,000 images within deadline_minutes 10 and budget_eur 10: "
-            r"the fastest that budget_eur allows, 7 m6g.xlarge, takes 39 minutes; "
+            r"the fastest that budget_eur allows, 7 m6g.xlarge, takes 40 minutes; "
             r"raise deadline_minutes to 40\.",
         ),
         (
