@@ -188,8 +188,8 @@ def _refusal(
         fastest = min(offered, key=lambda offer: (offer.minutes, offer.worst_usd))
         cost = fastest.worst_usd / usd_per_eur
         nearest.append(
-            f"the fastest, {fastest.fleet}, takes {math.ceil(fastest.minutes)} minutes and costs {cost:.2f} EUR "
-            "at worst"
+            f"the fastest, {fastest.fleet}, takes {math.ceil(fastest.minutes)} minutes and costs "
+            f"{cost:.2f} EUR at worst"
         )
         tried.append({**time_for(fastest), **money_for(fastest)})
     ways = [

@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from typing import get_args
+import sys
+from typing import Final, NoReturn, get_args
 
 from fruit_contract.classifier import CLASSIFIERS, SPLITS
 from fruit_contract.model_files import IMAGE_SIZES, PRECISIONS, model_file
@@ -10,10 +11,21 @@ from fruit_contract.variance import UNSCALED, Scaling, components_asked, falls_s
 from fruit_spark.model.engines import ENGINES
 from fruit_spark.pca.solvers import SOLVERS
 from fruit_spark.steps.featurize_job import FeaturizeSettings
+from fruit_spark.steps.last_words import print_error
 from fruit_spark.steps.reduce_job import ReduceSettings
 from fruit_spark.steps.train_job import TrainSettings
 
+REFUSED: Final = 2
+"""The exit code: the step was not begun."""
 ADDRESS = "local path, file://, s3:// or s3a://"
+
+
+class Parser(argparse.ArgumentParser):
+    """What is wrong with the words is one sentence, which EMR shows as well."""
+
+    def error(self, message: str) -> NoReturn:
+        print_error(f"error: {self.prog}: {message}")
+        sys.exit(REFUSED)
 
 
 def at_least_one(text: str) -> int:
@@ -43,8 +55,8 @@ def number_or_share(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} will not do: {problem}") from None
 
 
-def featurize_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def featurize_parser() -> Parser:
+    parser = Parser(
         prog="featurize.py",
         description="Images to MobileNetV2 features (1,280 float32 each). An image that cannot be used "
         "becomes a row with a reason; the step fails only if all are rejected.",
@@ -123,8 +135,8 @@ def featurize_settings(arguments: list[str]) -> FeaturizeSettings:
     return FeaturizeSettings(**vars(asked))
 
 
-def reduce_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def reduce_parser() -> Parser:
+    parser = Parser(
         prog="reduce.py",
         description="Features to principal components, with the PCA model, the explained variance and its "
         "plot. Fails when the components keep less than the minimum variance.",
@@ -193,8 +205,8 @@ def reduce_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def train_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def train_parser() -> Parser:
+    parser = Parser(
         prog="train.py",
         description="Components and labels to a classifier, judged on photos that were held out. Where there "
         "are too few labels or photos, the metrics say so, and nothing else is written.",

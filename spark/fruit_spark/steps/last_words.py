@@ -17,5 +17,5 @@ def print_error(sentence: str) -> None:
         from pyspark import SparkContext
         from pyspark.java_gateway import launch_gateway
 
-        gateway: Any = SparkContext._gateway or launch_gateway()
+        gateway: Any = SparkContext._gateway or launch_gateway()  # type: ignore[no-untyped-call]
         gateway.jvm.java.lang.System.err.println(sentence)

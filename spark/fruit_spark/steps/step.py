@@ -2,14 +2,14 @@
 
 import os
 import re
-import sys
 import threading
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fruit_spark.session.spark_session import start_session
 from fruit_spark.step_errors import StepError
+from fruit_spark.steps.last_words import print_error
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -48,19 +48,15 @@ def run_step(name: str, job: Callable[["SparkSession"], str], time_limit: int | 
             session.stop()
     if failure is None:
         return 0
-    _print_error(session, f"error: {' '.join(failure.split())}")
+    print_error(f"error: {' '.join(failure.split())}")
     return 1
 
 
 def _end_after(seconds: int, name: str) -> None:
     def end() -> None:
-        from pyspark.sql import SparkSession
-
         sentence = f"error: {name} ran longer than its time limit of {seconds} s: find out why, or raise it."
         # The JVM may be what hangs, so it is not waited for.
-        saying = threading.Thread(
-            target=lambda: _print_error(SparkSession.getActiveSession(), sentence), daemon=True
-        )
+        saying = threading.Thread(target=lambda: print_error(sentence), daemon=True)
         saying.start()
         saying.join(_LAST_WORDS_SECONDS)
         os._exit(1)
@@ -68,18 +64,6 @@ def _end_after(seconds: int, name: str) -> None:
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
-
-
-def _print_error(session: "SparkSession | None", sentence: str) -> None:
-    """To this process' stderr; and, where spark-submit is its parent, to spark-submit's own.
-
-    spark-submit sends a Python driver's stderr to its stdout: only through the JVM is stderr reached.
-    """
-    sys.stdout.flush()
-    print(sentence, file=sys.stderr, flush=True)
-    if session is not None and "PYSPARK_GATEWAY_PORT" in os.environ:
-        gateway: Any = session.sparkContext._gateway
-        gateway.jvm.java.lang.System.err.println(sentence)
 
 
 def _gist(problem: BaseException) -> str:

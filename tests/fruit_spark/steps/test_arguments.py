@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from fruit_spark.step_errors import StepError
 from fruit_spark.steps.arguments import featurize_parser, featurize_settings, reduce_parser, reduce_settings
 from fruit_spark.steps.reduce_job import check_components, check_rows
 from fruit_spark.steps.step import sentence_of
+from tests.conftest import REPOSITORY
 
 FEATURIZE = ["--features", "f", "--rejected", "r", "--metrics", "m", "--model", "o"]
 REDUCE = ["--features", "f", "--output", "o", "--model-output", "p", "--metrics", "m", "--plot", "v"]
@@ -137,6 +139,34 @@ def test_a_share_below_the_least_variance_is_refused(capsys: pytest.CaptureFixtu
         reduce_settings([*REDUCE, "--components", "0.5"])
     assert "--components 0.5 is a share of the variance below --min-variance 0.9" in capsys.readouterr().err
     assert reduce_settings([*REDUCE, "--components", "0.5", "--min-variance", "0.5"]).components == 0.5
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ("featurize", "the following arguments are required: --features"),
+        ("reduce", "the following arguments are required: --features"),
+        ("train", "the following arguments are required: --features"),
+    ],
+)
+def test_wrong_words_are_the_last_that_spark_submit_says(
+    step: str, words: str, spark_environment: dict[str, str]
+) -> None:
+    submit = Path(sys.executable).with_name("spark-submit")
+    done = subprocess.run(
+        [submit, f"spark/{step}.py"],
+        cwd=REPOSITORY,
+        env={**os.environ, **spark_environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    said = done.stderr.splitlines()
+    sentence = next(line for line in said if line.startswith("error: "))
+    assert sentence.startswith(f"error: {step}.py: {words}")
+    assert done.returncode != 0
 
 
 def test_the_sentence_of_a_worker_reaches_the_user() -> None:
