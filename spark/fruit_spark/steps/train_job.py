@@ -141,8 +141,13 @@ def train(spark: "SparkSession", settings: TrainSettings) -> TrainMetrics:
         reason = "No photo is left to test by: give more photos of each label."
         return _write_metrics(spark, settings, _skipped(reason, settings.classifier, labels, found))
     learnt = learn(spark, settings.classifier, photos, material.pca, material.total.every, material.numbers)
-    metrics = _told(spark, settings, material, trials)
-    _write_classifier(spark, settings, material, trials.best, learnt, metrics)
+    cooled = replace(learnt, layers=learnt.layers.cooled(trials.best.answers.temperature))
+    with ThreadPoolExecutor(1) as beside:  # Spark writes for seconds, while this process reckons and draws
+        saving = beside.submit(_save_models, spark, settings.output, material.labels, cooled, trials.best)
+        metrics = _told(spark, settings, material, trials)
+        _write_pictures(spark, settings, material.labels, trials.best, metrics)
+        saving.result()
+    _write_classifier(spark, settings, material, trials.best, cooled, metrics)
     return _write_metrics(spark, settings, {**metrics, "bytes": hadoop.bytes_below(spark, settings.output)})
 
 
@@ -322,6 +327,34 @@ def _drift(
     return drift_of(spark, new, current.card, current.layers) if new.files.files else None
 
 
+def _save_models(
+    spark: "SparkSession", folder: str, labels: Sequence[str], learnt: Learnt, trial: Trial
+) -> None:
+    """As Spark ML reads them: the classifier, and the one that was judged where its layers do not say all."""
+
+    def save(name: str, its: Learnt) -> None:
+        stages = pipeline(spark, its.layers, its.spark_model(spark), labels)
+        stages.write().overwrite().save(hadoop.hadoop_uri(spark, f"{folder.rstrip('/')}/{name}"))
+
+    save(PIPELINE_NAME, learnt)
+    if not trial.learnt.layers.dense:
+        save(JUDGED_NAME, trial.learnt)
+
+
+def _write_pictures(
+    spark: "SparkSession",
+    settings: TrainSettings,
+    labels: Sequence[str],
+    trial: Trial,
+    metrics: TrainMetrics,
+) -> None:
+    """Of the confusions, and of the reliability."""
+    answers, error = trial.answers, judging.calibration_error(metrics["reliability"])
+    confusion = draw_confusion(answers.predicted, answers.truth, labels)
+    hadoop.write_bytes(spark, settings.confusion, confusion)
+    hadoop.write_bytes(spark, settings.reliability, draw_reliability(metrics["reliability"], error))
+
+
 def _write_classifier(
     spark: "SparkSession",
     settings: TrainSettings,
@@ -330,11 +363,9 @@ def _write_classifier(
     learnt: Learnt,
     metrics: TrainMetrics,
 ) -> None:
-    """The folder, the card last, and the pictures."""
-    limits, answers = metrics["thresholds"], trial.answers
+    """What lies beside the models, the card last."""
+    limits = metrics["thresholds"]
     assert limits is not None
-    temperature = answers.temperature
-    cooled = replace(learnt, layers=learnt.layers.cooled(temperature))
     counts = material.total.every.counts
     card = ClassifierCard(
         run_key=settings.run_key,
@@ -343,7 +374,7 @@ def _write_classifier(
         model=settings.model_facts,
         components=material.pca.components.shape[1],
         pca=fingerprint(material.pca.components),
-        temperature=temperature,
+        temperature=trial.answers.temperature,
         thresholds=limits,
         trained_on=int(counts.sum()),
         split=trial.split.kind,
@@ -352,32 +383,12 @@ def _write_classifier(
         shares=dict(zip(material.labels, (counts / counts.sum()).tolist(), strict=True)),
     )
     where = settings.output.rstrip("/")
-
-    def save(name: str, its: Learnt) -> None:
-        stages = pipeline(spark, its.layers, its.spark_model(spark), material.labels)
-        stages.write().overwrite().save(hadoop.hadoop_uri(spark, f"{where}/{name}"))
-
-    with ThreadPoolExecutor(1) as beside:  # Spark writes for seconds in which this process waits
-        drawn = beside.submit(_draw, answers, material.labels, metrics)
-        save(PIPELINE_NAME, cooled)
-        if not trial.learnt.layers.dense:
-            save(JUDGED_NAME, trial.learnt)
-    confusion, reliability = drawn.result()
-    hadoop.write_bytes(spark, f"{where}/{LAYERS_NAME}", cooled.layers.to_bytes())
+    hadoop.write_bytes(spark, f"{where}/{LAYERS_NAME}", learnt.layers.to_bytes())
     hadoop.write_bytes(spark, f"{where}/{JUDGED_LAYERS_NAME}", trial.learnt.layers.to_bytes())
     hadoop.write_bytes(spark, f"{where}/{MODEL_CARD_NAME}", model_card(card, metrics).encode())
     sessions = sorted(trial.split.held_out)
     hadoop.write_json(spark, f"{where}/{HELD_OUT_NAME}", {"sessions": [list(pair) for pair in sessions]})
     hadoop.write_json(spark, f"{where}/{CARD_NAME}", card)
-    hadoop.write_bytes(spark, settings.confusion, confusion)
-    hadoop.write_bytes(spark, settings.reliability, reliability)
-
-
-def _draw(answers: judging.Answers, labels: Sequence[str], metrics: TrainMetrics) -> tuple[bytes, bytes]:
-    """The pictures of the confusions and of the reliability."""
-    error = judging.calibration_error(metrics["reliability"])
-    confusion = draw_confusion(answers.predicted, answers.truth, labels)
-    return confusion, draw_reliability(metrics["reliability"], error)
 
 
 def _write_metrics(spark: "SparkSession", settings: TrainSettings, metrics: TrainMetrics) -> TrainMetrics:
