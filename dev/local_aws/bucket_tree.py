@@ -58,6 +58,6 @@ def as_text(bucket: str, folders: Iterable[Folder]) -> str:
     """A line a folder: objects, bytes, prefix, and how many folders there are in it."""
     lines = [f"{'objects':>10}  {'bytes':>15}  s3://{bucket}"]
     for each in folders:
-        inside = f"  ({each.folders:,} folders)" if each.folders else ""
+        inside = f"  ({each.folders:,} folder{'s' * (each.folders > 1)})" if each.folders else ""
         lines.append(f"{each.objects:>10,}  {each.size:>15,}  {each.prefix or '/'}{inside}")
     return "\n".join(lines) + "\n"
