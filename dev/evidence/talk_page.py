@@ -168,28 +168,26 @@ def _security(record: Mapping[str, Any]) -> Iterator[str]:
         ("figure", "value", "asked with", "where from"),
         [
             ("region of the bucket", record["region"], "GetBucketLocation", LOCAL),
-            ("default encryption", str(bucket["default_algorithm"]), "GetBucketEncryption", LOCAL),
+            ("default encryption", bucket["default_algorithm"] or "no", "GetBucketEncryption", LOCAL),
             ("closed without TLS", _yes(bucket["tls_only"]), "GetBucketPolicy", LOCAL),
             ("closed to the public", _yes(bucket["public_access_blocked"]), "GetPublicAccessBlock", LOCAL),
-            ("versioning", str(bucket["versioning"]), "GetBucketVersioning", LOCAL),
+            ("versioning", bucket["versioning"] or "no", "GetBucketVersioning", LOCAL),
             (f"the run's {objects['checked']:,} objects", algorithms, "HeadObject", LOCAL),
             ("objects without encryption", f"{len(objects['unencrypted'])}", "HeadObject", LOCAL),
             *(
                 (name, value, "DescribeSecurityConfiguration", LOCAL)
                 for name, value in (
-                    ("cluster: S3", str(at_rest.get("s3"))),
-                    ("cluster: local disks by KMS", str(at_rest.get("local_disk"))),
+                    ("cluster: S3", at_rest.get("s3") or "no"),
+                    ("cluster: local disks", at_rest.get("local_disk") or "no"),
                     ("cluster: in transit", _yes(cluster["in_transit"])),
                     ("cluster: IMDSv2 alone", _yes(cluster["imdsv2"])),
                 )
             ),
         ],
     )
-    yield from (
-        "",
-        "The security configuration is the template's without certificates: with them it encrypts",
-    )
-    yield "between the nodes, too. Local AWS keeps these settings, and encrypts nothing itself."
+    yield ""
+    yield "The security configuration is the template's, without certificates. With them it also"
+    yield "encrypts between the nodes. Local AWS keeps these settings, and encrypts nothing itself."
 
 
 def _bucket(record: Mapping[str, Any]) -> Iterator[str]:
@@ -220,10 +218,10 @@ def _criteria(record: Mapping[str, Any]) -> Iterator[str]:
     yield "in this project's words: they quote nobody."
     yield ""
     rows = [
-        (str(number), each.asked, _link(each.file), ", ".join(map(_test, each.tests)))
+        (str(number), each.asked, each.in_run(record), _link(each.file), ", ".join(map(_test, each.tests)))
         for number, each in enumerate(CRITERIA, 1)
     ]
-    yield from table(("", "criterion", "file", "shown by"), rows)
+    yield from table(("", "criterion", "in this run", "file", "shown by"), rows)
 
 
 def _link(file: str) -> str:
