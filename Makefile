@@ -354,7 +354,7 @@ dag-picture: setup browser  ## play a small run and write docs/dag.png, its grap
 	@$(AIRFLOW_VENV)/bin/python -m evidence.dag_picture
 
 .PHONY: tour
-tour: setup browser  ## play two runs and write docs/tour.md and its pictures: IMAGES=folder
+tour: setup browser $(NOTEBOOKS_VENV)/.installed  ## play two runs and write docs/tour.md, docs/evidence/talk.md and their pictures: IMAGES=folder
 	@$(AIRFLOW_VENV)/bin/python -m evidence.tour $(IMAGES_OPTION)
 
 .PHONY: docs

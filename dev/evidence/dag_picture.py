@@ -5,7 +5,6 @@ shape of the DAG beside it, which a test compares with the DAG as it is.
 """
 
 import json
-from pathlib import Path
 from typing import Any, Final
 
 from playwright.sync_api import FloatRect, Page
@@ -30,8 +29,8 @@ def shape(dag: Any) -> dict[str, Any]:
     return {"groups": {name: sorted(tasks) for name, tasks in groups.items()}, "edges": edges}
 
 
-def take(page: Page, url: str, picture: Path) -> None:
-    """The graph of a run, its groups open, without the panel beside it."""
+def taken(page: Page, url: str) -> bytes:
+    """The graph of a run, its groups open, without the panel beside it, as a PNG."""
     page.goto(url)
     page.get_by_role("button", name="Show Graph").click()
     page.get_by_test_id("expand-all-button").click()
@@ -44,7 +43,7 @@ def take(page: Page, url: str, picture: Path) -> None:
     while (now := page.screenshot(clip=_around_the_nodes(page))) != before:
         before = now
         page.wait_for_timeout(500)
-    picture.write_bytes(now)
+    return now
 
 
 def _around_the_nodes(page: Page) -> FloatRect:
@@ -64,7 +63,7 @@ def main() -> None:
     from airflow.dag_processing.dagbag import DagBag
 
     with played(None, _PHOTOS, width=2000, height=520) as system:
-        take(system.browser.new_page(), system.run(_RUN_ID, _RUN), PICTURE)
+        PICTURE.write_bytes(taken(system.browser.new_page(), system.run(_RUN_ID, _RUN)))
         dag = DagBag(dag_folder=REPOSITORY / "dags").dags[DAG_ID]
     SHAPE.write_text(json.dumps(shape(dag), indent=1) + "\n", encoding="utf-8")
     system.console.print(f"Written: {PICTURE.relative_to(REPOSITORY)} and {SHAPE.relative_to(REPOSITORY)}")

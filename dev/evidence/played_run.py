@@ -20,7 +20,8 @@ from local_run.local_stack import Paths, Stack, StackPlan, running
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 _REGION: Final = "eu-west-1"
-_BUCKET: Final = f"fruits-classification-p9-local-{_REGION}"
+_SECURITY_CONFIGURATION: Final = "fruits-as-deployed"
+BUCKET: Final = f"fruits-classification-p9-local-{_REGION}"
 PAGE_MS: Final = 180_000
 """How long a page may take for one thing: the machine plays the run beside it."""
 
@@ -37,7 +38,7 @@ class Played:
 
     def run(self, run_id: str, parameters: Mapping[str, Any]) -> str:
         """Trigger a run and wait for its end; its address in the UI. ``SystemExit`` unless it is green."""
-        self.api.trigger(DAG_ID, run_id, {"bucket": _BUCKET, **parameters})
+        self.api.trigger(DAG_ID, run_id, {"bucket": BUCKET, **parameters})
         state = follow(self.api, DAG_ID, run_id, self.stack.children, self.console)
         if state != "success":
             raise SystemExit(f"error: The run is {state}: fix it first, then take its picture.")
@@ -67,14 +68,16 @@ def played(images: Path | None, count: int, width: int, height: int) -> Iterator
     """A system with the photos of a folder, or with generated ones; it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="played-") as folder:
         paths, console = Paths(REPOSITORY, Path(folder), Path(folder) / "out"), Console()
-        stack = Stack(StackPlan(paths, _BUCKET, 1000.0), console)
+        settings = {"FRUITS_SECURITY_CONFIGURATION": _SECURITY_CONFIGURATION}
+        stack = Stack(StackPlan(paths, BUCKET, 1000.0, settings=settings), console)
         stack.airflow.migrate()
         with sync_playwright() as playwright, chromium(playwright) as browser, running(stack):
             api, s3 = stack.start_airflow(), stack.client("s3")
-            local_account.create_bucket(s3, _BUCKET, _REGION)
+            local_account.create_bucket(s3, BUCKET, _REGION)
             local_account.create_roles(stack.client("iam"), stack.deployment)
+            local_account.create_security_configuration(stack.client("emr"), _SECURITY_CONFIGURATION)
             photos = images or generated_photos.generate(paths.state / "images", count)
-            bucket_sync.mirror(s3, photos, _BUCKET, INPUT_PREFIX, console)
+            bucket_sync.mirror(s3, photos, BUCKET, INPUT_PREFIX, console)
             api.wait_until_ready(DAG_ID)
             context = browser.new_context(viewport={"width": width, "height": height})
             context.set_default_timeout(PAGE_MS)

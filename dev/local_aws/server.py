@@ -178,7 +178,7 @@ class LocalAws:
             emr, self._faults, self._pending_events, self._call_log, apply_event, engine.set_factors
         )
         server = LoopbackServer(
-            Console(control, steps), settings.emr_port, QuietHandler, linked=console.PREFIX
+            Console(control, steps, s3), settings.emr_port, QuietHandler, linked=console.PREFIX
         )
         self.emr_url = server.url
         environment.update(self.environment)

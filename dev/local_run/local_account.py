@@ -1,4 +1,7 @@
-"""What the pipeline expects to find in an account, made in the local one: a bucket, a queue, two roles."""
+"""What the pipeline expects to find in an account, made in the local one: a bucket, a queue, two roles.
+
+And, where it is asked for, the security configuration of its clusters.
+"""
 
 import json
 from typing import Any, Final
@@ -7,6 +10,18 @@ from botocore.exceptions import ClientError
 
 from fruit_pipeline.settings.deployment import Deployment
 
+SECURITY_CONFIGURATION: Final = {
+    "EncryptionConfiguration": {
+        "EnableAtRestEncryption": True,
+        "AtRestEncryptionConfiguration": {"S3EncryptionConfiguration": {"EncryptionMode": "SSE-S3"}},
+        "EnableInTransitEncryption": False,
+    },
+    "InstanceMetadataServiceConfiguration": {
+        "MinimumInstanceMetadataServiceVersion": 2,
+        "HttpPutResponseHopLimit": 1,
+    },
+}
+"""The template's own, as it is without certificates."""
 MAX_RECEIVE_COUNT: Final = 5
 """So often is a message received before it goes to the dead-letter queue."""
 
@@ -85,6 +100,11 @@ def tell_queue(s3: Any, sqs: Any, bucket: str, prefix: str, queue_url: str) -> N
 def _queue_arn(sqs: Any, url: str) -> str:
     asked = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
     return str(asked["Attributes"]["QueueArn"])
+
+
+def create_security_configuration(emr: Any, name: str) -> None:
+    """What encrypts a cluster, as the template makes it."""
+    emr.create_security_configuration(Name=name, SecurityConfiguration=json.dumps(SECURITY_CONFIGURATION))
 
 
 def create_roles(iam: Any, deployment: Deployment) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from fruit_contract.classifier import TrainMetrics
 from fruit_contract.layout import RunLayout
 from fruit_contract.report_schema import Report, Sizing, Timing
+from fruit_contract.variance import is_share
 from fruit_pipeline.results.publication import read_pointer
 
 
@@ -93,7 +94,7 @@ def show(report: Report, console: Console) -> None:
             f"{report['model_loads']} model loads",
         )
     if report["explained_variance"] is not None:
-        table.add_row("PCA", f"{report['components']} components keep {report['explained_variance']:.1%}")
+        table.add_row("PCA", _components(report, report["explained_variance"]))
     if report["classifier"]:
         table.add_row("classifier", _classifier(report["classifier"]))
     if not report["nothing_new"]:
@@ -122,6 +123,16 @@ def show(report: Report, console: Console) -> None:
 
 def _counted(counts: Mapping[str, Any], *names: str) -> str:
     return ", ".join(f"{counts[name]} {name}" for name in names)
+
+
+def _components(report: Report, kept: float) -> str:
+    """How many there are and what share they keep, and the share that was asked for in place of a number."""
+    asked = report["parameters"].get("components")
+    if not isinstance(asked, float) or not is_share(asked):
+        return f"{report['components']} components keep {kept:.1%}"
+    # As many digits as were typed: 0.9995 is not 100.0%.
+    share = f"{round(100 * asked, 6):g}%"
+    return f"{report['components']} components, the fewest that keep {share}: they keep {kept:.1%}"
 
 
 def _classifier(trained: TrainMetrics) -> str:

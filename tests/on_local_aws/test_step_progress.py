@@ -197,7 +197,7 @@ def opened(address: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["", "logs/", "logs/j-1/steps/s-1/", "logs/j-../steps/s-1/", "logs/../../steps/.."]
+    "prefix", ["nothing/", "logs/j-1/steps/s-1/", "logs/j-../steps/s-1/", "logs/../../steps/.."]
 )
 def test_what_is_no_log_of_a_step_is_not_shown(aws: LocalAws, prefix: str) -> None:
     with pytest.raises(urllib.error.HTTPError, match="404"):

@@ -12,7 +12,8 @@ from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import ParameterError, RunParameters
 from infra.environment import variables
 from infra.stack import TEMPLATE
-from tests.deploy.infra.template_data import load, made_by_request
+from local_run import local_account
+from tests.deploy.infra.template_data import load, made_by_request, security_configuration
 
 RESOURCES = load()["Resources"]
 SERVICE_WIDE = {"SeeClusters", "CreateClusters", "ReadPrices", "HoldSessions"}
@@ -207,3 +208,7 @@ def test_the_template_fits_into_a_request() -> None:
 def test_no_account_id_stands_in_it() -> None:
     assert re.findall(r"\b\d{12}\b", TEMPLATE.read_text()) == []
     assert json.dumps(RESOURCES).count("AWS::AccountId") > 3
+
+
+def test_runs_on_local_aws_have_the_security_configuration_of_the_template() -> None:
+    assert security_configuration() == local_account.SECURITY_CONFIGURATION

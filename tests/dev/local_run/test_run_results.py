@@ -82,6 +82,21 @@ def test_expected_cost_and_fleet_stand_beside_what_happened(report: Any) -> None
     assert rows["speed"] == "4 images/s, 2.0 a core, 2 model loads"
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (256, "256 components keep 95.1%"),
+        (None, "256 components keep 95.1%"),
+        (0.95, "256 components, the fewest that keep 95%: they keep 95.1%"),
+        (0.9505, "256 components, the fewest that keep 95.05%: they keep 95.1%"),
+    ],
+)
+def test_a_share_that_was_asked_for_is_named(report: Any, asked: float | None, words: str) -> None:
+    given = {} if asked is None else {"components": asked}
+    kept = {"components": 256, "explained_variance": 0.9506, "parameters": given}
+    assert shown({**report, **kept})["PCA"] == words
+
+
 def test_the_time_is_told_task_by_task_and_step_by_step(report: Any) -> None:
     rows = shown(report)
     assert rows["plan"] == "at 0.5 s waited 0.2 s took 2.8 s success"
