@@ -49,7 +49,8 @@ def not_tested(metrics: TrainMetrics) -> str | None:
     if not count:
         return None
     more = f" and {count - len(names):,} more" if count > len(names) else ""
-    return f"{count:,} labels had no photo held out, so no figure is of them: {', '.join(names)}{more}."
+    labels, those = ("label", "it") if count == 1 else ("labels", "them")
+    return f"{count:,} {labels} had no photo held out, so no figure is of {those}: {', '.join(names)}{more}."
 
 
 def _share(value: float | None) -> str:

@@ -176,4 +176,7 @@ def test_a_sentence_names_the_labels_that_were_not_tested() -> None:
     assert judgement.not_tested(trained(not_tested_count=2)) == (
         "2 labels had no photo held out, so no figure is of them: Fig, Lime."
     )
+    assert judgement.not_tested(trained(not_tested=["Fig"], not_tested_count=1)) == (
+        "1 label had no photo held out, so no figure is of it: Fig."
+    )
     assert judgement.not_tested(trained(not_tested_count=0)) is None
