@@ -15,7 +15,7 @@
 #
 # This notebook runs on the cluster: its PySpark kernel sends each cell to Spark by Livy. The run that put it
 # here has filled in its own code, runtime and model. The first cell asks for a session with them. It comes
-# first, and takes a minute.
+# first, and takes a minute. A session takes all workers: shut its kernel down before you start another.
 
 # %%
 # %%configure -f
