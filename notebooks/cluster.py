@@ -104,7 +104,7 @@ for photo in shown:
         print(f"{photo.key} is rejected: {reason}")
 if not pictures:
     raise StepError(f"None of these {len(shown)} photos can be decoded: choose other LABELS.")
-figure, axes = plt.subplots(1, len(pictures), figsize=(12, 2.4), squeeze=False)
+figure, axes = plt.subplots(1, len(pictures), figsize=(12, 2), squeeze=False, layout="constrained")
 for axis, (photo, pixels) in zip(axes[0], pictures.items(), strict=True):
     axis.set_title(label_of(photo.key), fontsize=8)
     axis.axis("off")
@@ -171,7 +171,7 @@ asked = components_asked(COMPONENTS)
 components = components_for(ratio.tolist(), asked) if is_share(asked) else min(asked, len(ratio))
 enough = components_for(ratio.tolist(), 0.9)
 print(f"{components} components keep {kept[components - 1]:.4f} of the variance; {enough} keep 90 %")
-plt.figure(figsize=(7, 3))
+plt.figure(figsize=(7, 3), layout="constrained")
 plt.plot(np.arange(1, len(kept) + 1), kept)
 plt.axhline(0.9, linestyle="--", color="tab:red")
 plt.axvline(enough, linestyle=":", color="tab:green")
