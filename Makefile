@@ -328,7 +328,8 @@ clients-test: $(CLIENTS_VENV)/.installed setup  ## clients of EMR that others wr
 	@$(AIRFLOW_PYTEST) tests/clients
 
 .PHONY: notebook-test
-notebook-test: $(NOTEBOOKS_VENV)/.installed setup  ## the notebooks on the result of a real run, in a folder and in a bucket
+notebook-test: $(NOTEBOOKS_VENV)/.installed setup  ## the notebooks: on the result of a real run, and the cluster's on a local Spark
+	@$(SPARK_VENV)/bin/python -m pytest tests/fruit_spark/notebooks
 	@$(NOTEBOOKS_VENV)/bin/python -m pytest tests/notebooks
 
 .PHONY: compose-test

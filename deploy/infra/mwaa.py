@@ -49,6 +49,7 @@ class Parts:
         found = {
             "FRUITS_CODE_DIR": self.repository / "spark",
             "FRUITS_MODEL_DIR": cache / "model",
+            "FRUITS_NOTEBOOKS_DIR": self.repository / "notebooks",
             "FRUITS_RUNTIME_ARCHIVE": cache / "runtime" / "runtime-aarch64.tar.gz",
         }
         # Built by those who want emr-6.15.0 alone.

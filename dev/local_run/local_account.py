@@ -18,7 +18,7 @@ SECURITY_CONFIGURATION: Final = {
     },
     "InstanceMetadataServiceConfiguration": {
         "MinimumInstanceMetadataServiceVersion": 2,
-        "HttpPutResponseHopLimit": 1,
+        "HttpPutResponseHopLimit": 2,
     },
 }
 """The template's own, as it is without certificates."""

@@ -32,7 +32,14 @@ FORMER_LATEST_KEY: Final = "Results/pca_output/_latest.json"
 ARTIFACTS_PREFIX: Final = "artifacts/"
 LOGS_PREFIX: Final = "logs/"
 OUTPUT_PREFIXES: Final = ("Results/", ARTIFACTS_PREFIX, LOGS_PREFIX)
-"""Whatever the pipeline writes lies below one of these: no photo may."""
+"""Whatever a run writes lies below one of these."""
+NOTEBOOKS_PREFIX: Final = "jupyter/"
+"""Below it EMR's JupyterHub keeps the notebooks of each user: EMR Release Guide, "Configuring persistence for
+notebooks in Amazon S3". They are people's."""
+HUB_USER: Final = "jovyan"
+"""The user that EMR's JupyterHub has by itself."""
+RESERVED_PREFIXES: Final = (*OUTPUT_PREFIXES, NOTEBOOKS_PREFIX)
+"""No photo may lie below one of these."""
 FEATURES_PREFIX: Final = "Results/features/"
 """Below it lie the feature files of all runs, one folder a source: what a step has written in one go."""
 CARRIED_NAME: Final = "carried.parquet"

@@ -17,6 +17,7 @@ deployment = Deployment()
 artifacts = (
     deployment.code_dir / "featurize.py",
     deployment.model_dir / "model.json",
+    deployment.notebooks_dir / "cluster.ipynb",
     deployment.runtime_archive,
     deployment.python_archive,
 )

@@ -82,7 +82,7 @@ def dag_files(folder: Path) -> list[str]:
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     """A checkout whose artifacts are stand-ins: their content does not matter to Airflow."""
     checkout = tmp_path_factory.mktemp("checkout")
-    for folder in ("dags", "plugins", "spark", "requirements"):
+    for folder in ("dags", "plugins", "spark", "notebooks", "requirements"):
         (checkout / folder).symlink_to(REPOSITORY / folder)
     (checkout / ".cache" / "model").mkdir(parents=True)
     (checkout / ".cache" / "model" / "model.json").write_text("{}")

@@ -83,4 +83,4 @@ def test_everything_the_pipeline_writes_lies_below_a_prefix_of_its_own() -> None
     written = {*keys, *constants, layout.artifact_key("0" * 64, "code.zip")} - {layout.INPUT_PREFIX}
     assert len(written) > 15
     for key in written:
-        assert key.startswith(layout.OUTPUT_PREFIXES), f"{key} could be taken for a photo of the user's"
+        assert key.startswith(layout.RESERVED_PREFIXES), f"{key} could be taken for a photo of the user's"

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,17 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 import fruit_contract
-from fruit_contract.layout import artifact_key
+from fruit_contract.layout import HUB_USER, NOTEBOOKS_PREFIX, artifact_key
 from fruit_contract.model_files import FACTS_FILE, model_file
 from fruit_contract.report_schema import ModelFacts
+from fruit_pipeline.cluster import notebook_text
 from fruit_pipeline.errors import PipelineError
-from fruit_pipeline.results.publication import FeatureIdentity
+from fruit_pipeline.results.publication import FeatureIdentity, write_new
 
+NOTEBOOK: Final = "cluster.ipynb"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _CHUNK: Final = 1 << 20
+_NAME_DIGITS: Final = 8
 
 
 class MissingArtifactError(PipelineError):
@@ -139,6 +143,22 @@ def publish(s3: Any, bucket: str, local: LocalArtifacts) -> ArtifactUris:
         hard_lifetime=hard_lifetime,
         python=python[0] if python else None,
     )
+
+
+def publish_notebook(s3: Any, bucket: str, folder: Path, values: Mapping[str, Any]) -> str:
+    """Put the notebook of ``folder``, filled with ``values``, where JupyterHub opens; its address.
+
+    Its name has a digest of it. So another version, or another model, lies beside what is there, and a
+    notebook that somebody has saved under its name is left as it is. One that was deleted is put back.
+    """
+    file = folder / NOTEBOOK
+    if not file.exists():
+        raise _not_built(NOTEBOOK, "`make notebook-write`, and name its folder in FRUITS_NOTEBOOKS_DIR")
+    content = notebook_text.filled(file.read_text(encoding="utf-8"), values).encode()
+    digest = hashlib.sha256(content).hexdigest()[:_NAME_DIGITS]
+    key = f"{NOTEBOOKS_PREFIX}{HUB_USER}/{file.stem}-{digest}{file.suffix}"
+    write_new(s3, bucket, key, content)
+    return f"s3://{bucket}/{key}"
 
 
 def _runtime_builder(path: Path) -> str:

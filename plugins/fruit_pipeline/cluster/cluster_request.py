@@ -89,11 +89,12 @@ def _applications(parameters: RunParameters) -> tuple[str, ...]:
 
 
 def _configurations(parameters: RunParameters) -> list[dict[str, Any]]:
-    """Spark's and YARN's settings for the workers, and S3A's for the region."""
+    """Spark's and YARN's settings for the workers, S3A's for the region, and JupyterHub's."""
     settings = {
         "core-site": spark_settings.core_site(parameters),
         "yarn-site": spark_settings.yarn_site(parameters),
         "spark-defaults": spark_settings.spark_defaults(parameters),
+        **interactive.configurations(parameters),
     }
     return [{"Classification": name, "Properties": properties} for name, properties in settings.items()]
 

@@ -17,7 +17,7 @@ TAG: Final = "interactive_minutes"
 LAST_STEP: Final = "last_step"
 """The tag that names the step whose success begins the time."""
 APPLICATIONS: Final = ("JupyterHub", "TensorFlow")
-"""EMR's applications for it, beside Spark."""
+"""EMR's applications for it, beside Spark. JupyterHub brings Livy, by which its PySpark kernel reaches it."""
 
 
 def tags(parameters: RunParameters) -> dict[str, str]:
@@ -26,6 +26,20 @@ def tags(parameters: RunParameters) -> dict[str, str]:
         return {}
     last = REDUCE if parameters.classifier == NO_CLASSIFIER else TRAIN
     return {TAG: str(parameters.interactive_minutes), LAST_STEP: last}
+
+
+def configurations(parameters: RunParameters) -> dict[str, dict[str, str]]:
+    """EMR's settings of JupyterHub and Livy by classification; nothing without interactive time.
+
+    JupyterHub keeps notebooks in the bucket below ``jupyter/``, one folder a user. Livy starts the driver
+    on a worker, as the steps do: on the primary node it would find no archive of the session.
+    """
+    if not parameters.interactive_minutes:
+        return {}
+    return {
+        "jupyter-s3-conf": {"s3.persistence.enabled": "true", "s3.persistence.bucket": parameters.bucket},
+        "livy-conf": {"livy.spark.deploy-mode": "cluster"},
+    }
 
 
 def until(emr: Any, cluster: Mapping[str, Any]) -> datetime | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from fruit_contract.classifier import NO_CLASSIFIER
-from fruit_contract.layout import FEATURES_PREFIX, RunLayout
+from fruit_contract.layout import FEATURES_PREFIX, HUB_USER, NOTEBOOKS_PREFIX, RunLayout
 from fruit_contract.report_schema import ModelFacts
 from fruit_contract.variance import is_share
 from fruit_pipeline.cluster.artifacts import ArtifactUris
@@ -121,6 +121,27 @@ def train_step(
     )
 
 
+def notebook_values(parameters: RunParameters, artifacts: ArtifactUris) -> dict[str, Any]:
+    """What :mod:`fruit_pipeline.cluster.notebook_text` fills the cells of the shipped notebook with.
+
+    ``session`` is the body of ``%%configure``: a session of Livy on the same code and runtime as the steps.
+    """
+    return {
+        "session": {
+            "pyFiles": [artifacts.code],
+            "archives": _archives(artifacts),
+            "conf": _conf(artifacts, parameters),
+        },
+        "bucket": parameters.bucket,
+        "input_prefix": parameters.input_prefix,
+        "model": artifacts.model,
+        "engine": parameters.engine,
+        "precision": parameters.precision,
+        "image_size": parameters.image_size,
+        "output": f"s3://{parameters.bucket}/{NOTEBOOKS_PREFIX}{HUB_USER}/cluster-output/",
+    }
+
+
 def progress_of(step: dict[str, Any]) -> str | None:
     """The S3 address where a step says how far it is; None for one that does not."""
     arguments: list[str] = step["HadoopJarStep"]["Args"]
@@ -139,25 +160,10 @@ def _spark_step(
 
     A failed step leaves the cluster waiting: the run's teardown ends it, and its logs stay whole.
     """
-    archives, shipped_python = [f"{artifacts.runtime}#{_RUNTIME_FOLDER}"], {}
-    if artifacts.python:
-        archives.append(f"{artifacts.python}#{PYTHON_FOLDER}")
-        shipped_python = python_settings(parameters.release_label)
-    environment = {
-        "PYTHONPATH": f"./{_RUNTIME_FOLDER}",
-        "AWS_REGION": parameters.region,
-        "OMP_NUM_THREADS": "1",
-    }
+    archives = ",".join(_archives(artifacts))
     submit = ["spark-submit", "--deploy-mode", "cluster", "--py-files", artifacts.code]
-    for conf in (
-        # YARN would start a failed driver a second time, for as long again.
-        "spark.yarn.maxAppAttempts=1",
-        f"spark.archives={','.join(archives)}",
-        *(f"{key}={value}" for key, value in shipped_python.items()),
-        *(f"spark.yarn.appMasterEnv.{key}={value}" for key, value in environment.items()),
-        *(f"spark.executorEnv.{key}={value}" for key, value in environment.items()),
-    ):
-        submit += ["--conf", conf]
+    for key, value in (_conf(artifacts, parameters) | {"spark.archives": archives}).items():
+        submit += ["--conf", f"{key}={value}"]
     submit.append(script)
     arguments["--time-limit"] = math.ceil(parameters.max_step_hours * 3600)
     for flag, value in arguments.items():
@@ -167,4 +173,26 @@ def _spark_step(
         "Name": name,
         "ActionOnFailure": "CONTINUE",
         "HadoopJarStep": {"Jar": "command-runner.jar", "Args": submit},
+    }
+
+
+def _archives(artifacts: ArtifactUris) -> list[str]:
+    """What YARN unpacks beside the driver and each executor, and under which name."""
+    python = [f"{artifacts.python}#{PYTHON_FOLDER}"] if artifacts.python else []
+    return [f"{artifacts.runtime}#{_RUNTIME_FOLDER}", *python]
+
+
+def _conf(artifacts: ArtifactUris, parameters: RunParameters) -> dict[str, str]:
+    """Spark's settings by which what was shipped is found."""
+    environment = {
+        "PYTHONPATH": f"./{_RUNTIME_FOLDER}",
+        "AWS_REGION": parameters.region,
+        "OMP_NUM_THREADS": "1",
+    }
+    return {
+        # YARN would start a failed driver a second time, for as long again.
+        "spark.yarn.maxAppAttempts": "1",
+        **(python_settings(parameters.release_label) if artifacts.python else {}),
+        **{f"spark.yarn.appMasterEnv.{key}": value for key, value in environment.items()},
+        **{f"spark.executorEnv.{key}": value for key, value in environment.items()},
     }

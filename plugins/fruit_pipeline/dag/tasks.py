@@ -149,7 +149,7 @@ def _check_month(run: RunContext, worst_eur: float, now: datetime) -> None:
 def publish_artifacts() -> dict[str, Any]:
     """
     Uploads code, model and runtime under keys made of their content (once), and describes the
-    cluster and its steps.
+    cluster and its steps. With `interactive_minutes`, it puts a notebook where JupyterHub opens.
 
     **When it fails:** an artifact was not built (the message names the command that builds it), or the
     bucket refuses writes: clear this task once that is fixed. Or the result of this run was published, and
@@ -169,6 +169,10 @@ def publish_artifacts() -> dict[str, Any]:
             python_archive=deployment.python_archive if ships_python(parameters.release_label) else None,
         ),
     )
+    if parameters.interactive_minutes:
+        values = step_requests.notebook_values(parameters, uris)
+        where = artifacts.publish_notebook(run.s3, parameters.bucket, deployment.notebooks_dir, values)
+        log.info("JupyterHub will show the notebook %s", where)
     # As publish finds it: what is used again was described by the run that made it.
     known = None if step_metrics.has_work(run.plan) else run.plan["model"]
     model = known or artifacts.model_facts(deployment.model_dir, run.plan["features"])

@@ -223,8 +223,13 @@ def write_json(s3: Any, bucket: str, key: str, document: Any) -> None:
 
 def write_new_json(s3: Any, bucket: str, key: str, document: Any) -> bool:
     """Write the document where there is none yet; whether it was written."""
+    return write_new(s3, bucket, key, _as_json(document))
+
+
+def write_new(s3: Any, bucket: str, key: str, content: bytes) -> bool:
+    """Write the JSON where no object is yet; whether it was written."""
     try:
-        _put(s3, bucket, key, _as_json(document), {"IfNoneMatch": "*"})
+        _put(s3, bucket, key, content, {"IfNoneMatch": "*"})
     except ClientError as error:
         if _code(error) != "PreconditionFailed":
             raise

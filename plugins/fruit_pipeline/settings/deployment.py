@@ -82,6 +82,8 @@ class Deployment(BaseSettings):
     """Archive of the Python packages that the Spark steps import on EMR."""
     python_archive: Path = _REPOSITORY / ".cache" / "runtime" / "python-aarch64.tar.gz"
     """Archive of the Python for emr-6.15.0; no other release needs it."""
+    notebooks_dir: Path = _REPOSITORY / "notebooks"
+    """Folder of the notebook that a run with interactive time puts into JupyterHub."""
     predict_python: str = ""
     """Python of the Spark side that classifies photos on the tab Result; when empty, none does."""
     usd_per_eur: float = Field(1.16, gt=0, allow_inf_nan=False)

@@ -25,7 +25,7 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from fruit_contract.classifier import ClassifierKind, SplitKind
-from fruit_contract.layout import INPUT_PREFIX, OUTPUT_PREFIXES
+from fruit_contract.layout import INPUT_PREFIX, RESERVED_PREFIXES
 from fruit_contract.model_files import IMAGE_SIZE_STEP, IMAGE_SIZES, Precision, model_file
 from fruit_contract.variance import HOW_TO_ASK, MOST_COMPONENTS, Scaling, components_asked, falls_short
 from fruit_pipeline.errors import PipelineError
@@ -127,12 +127,12 @@ _Components = Annotated[
 
 def _apart_from_output(prefix: str) -> str:
     # Below such a prefix each run would take what the last one has left, such as its plot, for new photos.
-    if any(own.startswith(prefix) or prefix.startswith(own) for own in OUTPUT_PREFIXES):
+    if any(own.startswith(prefix) or prefix.startswith(own) for own in RESERVED_PREFIXES):
         raise PydanticCustomError(
             "input_prefix",
             "it holds what the pipeline writes ({output}): keep the photos below a prefix of their own, such "
             "as {photos}",
-            {"output": ", ".join(OUTPUT_PREFIXES), "photos": INPUT_PREFIX},
+            {"output": ", ".join(RESERVED_PREFIXES), "photos": INPUT_PREFIX},
         )
     return prefix
 
@@ -143,7 +143,7 @@ _InputPrefix = Annotated[
     Field(pattern=r"^([^/].*/)?$", max_length=512),
     AfterValidator(_apart_from_output),
     WithJsonSchema(
-        {"type": "string", "pattern": f"^(?!{'|'.join(OUTPUT_PREFIXES)})[^/].*/$", "maxLength": 512}
+        {"type": "string", "pattern": f"^(?!{'|'.join(RESERVED_PREFIXES)})[^/].*/$", "maxLength": 512}
     ),
 ]
 

@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-l
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 ACCOUNT: Final = "123456789012"
@@ -86,6 +86,8 @@ def _applies(statement: dict[str, Any], need: Need) -> bool:
 
 
 def _holds(operator: str, key: str, values: list[str], context: Mapping[str, str]) -> bool:
+    if operator == "Null":
+        return [str(key not in context).lower()] == values
     assert operator == "StringEquals", f"the evaluator does not know the condition {operator}"
     return context.get(key) in values
 
@@ -110,7 +112,9 @@ def needs(
         keys = [each["Key"] for each in parameters["Delete"]["Objects"]]
         return [s3_need("DeleteObject", parameters["Bucket"], key) for key in keys]
     if service == "s3":
-        return [s3_need(operation, parameters["Bucket"], parameters.get("Key"))]
+        need = s3_need(operation, parameters["Bucket"], parameters.get("Key"))
+        told = {"s3:if-none-match": parameters["IfNoneMatch"]} if "IfNoneMatch" in parameters else {}
+        return [replace(need, context=told)]
     if service == "emr":
         return list(_emr_needs(operation, parameters, region, tags_of))
     if service == "iam":

@@ -14,6 +14,7 @@ _RANDOM: Final = (
     (re.compile(r"\bj-[A-Z0-9]{13}\b"), "ID"),
     (re.compile(r"\bi-[0-9a-f]{17}\b"), "INSTANCE"),
     (re.compile(r"artifacts/[0-9a-f]{64}"), "artifacts/HASH"),
+    (re.compile(r"cluster-[0-9a-f]{8}\b"), "cluster-DIGEST"),
     (re.compile(r"fruit-features-(\w+)-[A-Z0-9]{12}"), r"\1"),
     (re.compile(re.escape(BUCKET)), "BUCKET"),
     (re.compile(ACCOUNT), "ACCOUNT"),

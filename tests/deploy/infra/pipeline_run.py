@@ -271,6 +271,7 @@ class PipelineRun:
         yield "plan", tasks.plan
         yield "guards", tasks.check_guards
         yield "publish_artifacts", tasks.publish_artifacts
+        yield "the notebook for JupyterHub", self._publish_for_people
         yield "a broken upload", lambda: self._broken_upload(guard)
         yield "create_cluster", lambda: self._create()
         yield "wait_for_cluster", lambda: self._wait(ClusterReadySensor)
@@ -322,6 +323,12 @@ class PipelineRun:
 
     def _terminate(self) -> None:
         self._operator(TerminateClusterOperator, poll_seconds=0.1).execute(self._context())
+
+    def _publish_for_people(self) -> None:
+        """As the task does it where the cluster stays for them."""
+        interactive = self.parameters.model_copy(update={"interactive_minutes": 30})
+        with mock.patch.object(self, "parameters", interactive):
+            tasks.publish_artifacts()
 
     def _broken_upload(self, guard: Guard) -> None:
         """The bucket refuses a piece of an artifact: what was uploaded of it must not stay there."""

@@ -46,6 +46,16 @@ def test_a_condition_on_what_the_request_does_not_say_is_false() -> None:
     assert not permits([statement], Need("s3:GetObject", "x", {"tag/a": "9", "tag/b": "3"}))
 
 
+def test_a_write_may_be_allowed_where_nothing_is_yet_and_there_alone() -> None:
+    key = {"Bucket": "b", "Key": "k"}
+    statement = {**ALLOW, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::b/k"}
+    statement["Condition"] = {"Null": {"s3:if-none-match": "false"}}
+    [new] = needs("s3", "PutObject", {**key, "IfNoneMatch": "*"}, "eu-west-1", lambda _: {})
+    [over] = needs("s3", "PutObject", key, "eu-west-1", lambda _: {})
+    assert permits([statement], new)
+    assert not permits([statement], over)
+
+
 def test_what_the_evaluator_does_not_know_is_an_error() -> None:
     with pytest.raises(AssertionError, match="StringLike"):
         permits(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fruit_contract.layout import LATEST_KEY, LOGS_PREFIX, RunLayout, artifact_key
+from fruit_contract.layout import LATEST_KEY, LOGS_PREFIX, NOTEBOOKS_PREFIX, RunLayout, artifact_key
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import ParameterError, RunParameters
 from infra.environment import variables
@@ -154,6 +154,7 @@ def test_lifecycle_rules_take_what_is_temporary_and_nothing_that_a_result_refers
         layout.rejected,
         LATEST_KEY,
         artifact_key("0" * 64, "code.zip"),
+        f"{NOTEBOOKS_PREFIX}jovyan/mine.ipynb",
     )
     expiring = {
         rule["Prefix"] for rule in bucket["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in rule
@@ -171,7 +172,9 @@ def test_defaults_are_those_of_the_pipeline() -> None:
     assert [name for name, each in parameters.items() if "Default" not in each] == ["BucketName"]
 
 
-@pytest.mark.parametrize("prefix", ["", "Results/", "artifacts/x/", "logs/", "Test", "Test/", "results/1/"])
+@pytest.mark.parametrize(
+    "prefix", ["", "Results/", "artifacts/x/", "logs/", "jupyter/", "Test", "Test/", "results/1/"]
+)
 def test_the_stack_takes_the_prefixes_that_a_run_takes(prefix: str) -> None:
     is_taken = re.search(load()["Parameters"]["InputPrefix"]["AllowedPattern"], prefix) is not None
     try:
@@ -212,3 +215,16 @@ def test_no_account_id_stands_in_it() -> None:
 
 def test_runs_on_local_aws_have_the_security_configuration_of_the_template() -> None:
     assert security_configuration() == local_account.SECURITY_CONFIGURATION
+
+
+def test_nobody_but_the_nodes_and_what_airflow_ships_reaches_notebooks() -> None:
+    reaching = {
+        each["Sid"] for each in role_statements() if f"/{NOTEBOOKS_PREFIX}" in json.dumps(each["Resource"])
+    }
+    assert reaching == {"KeepNotebooks", "ShipNotebooks"}
+
+
+def test_jupyterhub_in_its_container_reaches_the_credentials_of_its_node() -> None:
+    """EMR starts it with a published port, so on a bridge; IMDSv2's answer must pass one hop more."""
+    metadata = security_configuration()["InstanceMetadataServiceConfiguration"]
+    assert metadata == {"MinimumInstanceMetadataServiceVersion": 2, "HttpPutResponseHopLimit": 2}

@@ -47,7 +47,8 @@ def whole(account: Installed, run: PipelineRun) -> Outcome:
 
 @pytest.fixture(scope="module")
 def node_requests(account: Installed, whole: Outcome) -> list[Need]:
-    """What the steps asked of S3, and what EMR does on the nodes: fetch their code, ship their logs."""
+    """What the steps and JupyterHub asked of S3, and what EMR does on the nodes: fetch code, ship logs."""
+    save_notebook(nodes_client(account))
     return [*account.needed_by("NodeRole"), *whole.guard.internal]
 
 
@@ -57,6 +58,24 @@ def rows(account: Installed, run: PipelineRun, whole: Outcome, node_requests: li
     if document := os.environ.get("INFRA_DOCUMENT"):
         write(Path(document), found)
     return found
+
+
+def nodes_client(account: Installed) -> Any:
+    session = account.sessions["NodeRole"]
+    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+    return client(account.aws, "s3", **dict(zip(names, session.values(), strict=True)))
+
+
+def save_notebook(s3: Any) -> None:
+    """Somebody opens the shipped notebook, saves and renames it: the calls of JupyterHub's s3contents."""
+    folder = {"Bucket": BUCKET, "Prefix": "jupyter/jovyan/"}
+    [shipped] = [each["Key"] for each in s3.list_objects_v2(**folder)["Contents"]]
+    s3.put_object(Bucket=BUCKET, Key="jupyter/jovyan/.s3keep", Body=b"")
+    opened = s3.get_object(Bucket=BUCKET, Key=shipped)["Body"].read()
+    s3.put_object(Bucket=BUCKET, Key=shipped, Body=opened + b" ")
+    renamed = {"Bucket": BUCKET, "Key": "jupyter/jovyan/mine.ipynb"}
+    s3.copy_object(**renamed, CopySource={"Bucket": BUCKET, "Key": shipped})
+    s3.delete_object(**renamed)
 
 
 def test_a_run_succeeds_under_the_policies_of_the_template(whole: Outcome) -> None:
@@ -125,6 +144,10 @@ def test_every_action_of_the_nodes_role_is_used_but_those_of_emrs_committer(
         ("s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/Results/reports/run=a/report.json", {}),
         ("s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/Test/Apple/1.jpg", {}),
         ("s3:PutObject", f"arn:aws:s3:::{BUCKET}/Results/pca_output/run=a/x.parquet", {}),
+        ("s3:PutObject", f"arn:aws:s3:::{BUCKET}/jupyter/jovyan/cluster-0.ipynb", {}),
+        ("s3:PutObject", f"arn:aws:s3:::{BUCKET}/jupyter/diego/x.ipynb", {"s3:if-none-match": "*"}),
+        ("s3:GetObject", f"arn:aws:s3:::{BUCKET}/jupyter/jovyan/mine.ipynb", {}),
+        ("s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/jupyter/jovyan/mine.ipynb", {}),
         ("s3:PutBucketPolicy", f"arn:aws:s3:::{BUCKET}", {}),
         ("s3:ListBucket", "arn:aws:s3:::another", {}),
         ("s3:GetObject", "arn:aws:s3:::another/Results/x", {}),
@@ -166,6 +189,7 @@ def test_the_nodes_role_is_not_handed_to_another_service(account: Installed) -> 
         ("put_object", "Results/latest.json"),
         ("put_object", "Test/Apple/1.jpg"),
         ("put_object", "artifacts/x/code.zip"),
+        ("put_object", "jupyter-of-others/x.ipynb"),
         ("delete_object", "Test/Apple/broken.jpg"),
         ("get_object", "logs/j-1/steps/s-1/stderr.gz"),
     ],
@@ -173,8 +197,6 @@ def test_the_nodes_role_is_not_handed_to_another_service(account: Installed) -> 
 def test_the_nodes_are_refused_by_the_server_what_is_not_theirs(
     account: Installed, operation: str, key: str
 ) -> None:
-    session = account.sessions["NodeRole"]
-    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-    s3: Any = client(account.aws, "s3", **dict(zip(names, session.values(), strict=True)))
+    s3 = nodes_client(account)
     with pytest.raises(ClientError, match="AccessDenied"):
         getattr(s3, operation)(Bucket=BUCKET, Key=key)

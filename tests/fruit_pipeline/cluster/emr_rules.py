@@ -116,6 +116,14 @@ def _applications(request: Request) -> set[str]:
     return {"Spark"} if of_spark else {"Spark", "JupyterHub", "TensorFlow"}
 
 
+def _classifications(request: Request) -> set[str]:
+    of_application = {"Spark": {"core-site", "yarn-site", "spark-defaults"}}
+    # Livy comes with JupyterHub.
+    of_application["JupyterHub"] = {"jupyter-s3-conf", "livy-conf"}
+    installed = {each["Name"] for each in request["Applications"]}
+    return set().union(*(of_application.get(name, set()) for name in installed))
+
+
 def _on_demand_bid(request: Request) -> bool:
     return not any(
         "BidPrice" in each and "BidPriceAsPercentageOfOnDemandPrice" in each for each in _types(request)
@@ -355,7 +363,7 @@ RULES: Final = (
         "Configurations name classifications of the installed applications, with values that are strings.",
         "Release Guide, configure applications",
         lambda request: all(
-            each["Classification"] in ("core-site", "yarn-site", "spark-defaults")
+            each["Classification"] in _classifications(request)
             and all(isinstance(value, str) for value in each["Properties"].values())
             for each in request["Configurations"]
         ),

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from fruit_contract.layout import RunLayout
 from fruit_contract.model_files import FACTS_FILE, MODEL_FILES
-from fruit_pipeline.cluster import artifacts
+from fruit_pipeline.cluster import artifacts, step_requests
+from fruit_pipeline.settings.deployment import Deployment
+from fruit_pipeline.settings.parameters import RunParameters
 from tests.conftest import REPOSITORY, modules_of_the_steps
-from tests.fruit_pipeline.conftest import BUCKET, FEATURES, MODEL
+from tests.fruit_pipeline.conftest import BUCKET, FEATURES, MODEL, planned
 
 
 @pytest.fixture
@@ -118,3 +121,64 @@ def test_the_facts_of_a_model_are_those_that_the_featurize_step_reports(tmp_path
     assert (found["name"], found["weights"]) == (file, f"given by the user ({file})")
     with pytest.raises(artifacts.MissingArtifactError, match=r"model\.json is missing: build it with `make"):
         artifacts.model_facts(tmp_path / "nowhere", FEATURES)
+
+
+def values(uris: artifacts.ArtifactUris, **changes: Any) -> dict[str, Any]:
+    return step_requests.notebook_values(RunParameters(bucket=BUCKET, **changes), uris)
+
+
+def put_notebook(s3: Any, built: dict[str, Any]) -> str:
+    uri = artifacts.publish_notebook(s3, BUCKET, Deployment().notebooks_dir, values(publish(s3, built)))
+    return uri.removeprefix(f"s3://{BUCKET}/")
+
+
+def test_the_shipped_notebook_asks_for_the_code_and_runtime_of_the_steps(
+    s3: Any, built: dict[str, Any]
+) -> None:
+    uris = publish(s3, {**built, "python_archive": None})
+    key = put_notebook(s3, {**built, "python_archive": None})
+    assert key.startswith("jupyter/jovyan/cluster-")
+    notebook = json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+    code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    first, _, body = code[0].partition("\n")
+    session = json.loads(body)
+    assert first == "%%configure -f"
+    assert (session["pyFiles"], session["archives"]) == ([uris.code], [f"{uris.runtime}#runtime"])
+    step = step_requests.train_step(
+        RunParameters(bucket=BUCKET), RunLayout(BUCKET, "r"), uris, planned(), MODEL
+    )
+    assert step is not None
+    submitted = step["HadoopJarStep"]["Args"]
+    assert len(session["conf"]) == 7
+    for setting, value in session["conf"].items():
+        assert f"{setting}={value}" in submitted
+    assert f'BUCKET, PREFIX = "{BUCKET}", "Test/"' in code[1]
+    assert f'MODEL, ENGINE, PRECISION, IMAGE_SIZE = "{uris.model}", "litert", "float32", 224' in code[1]
+    assert not [text for text in code if '"$' in text]
+
+
+def test_a_notebook_that_somebody_saved_is_never_replaced(s3: Any, built: dict[str, Any]) -> None:
+    key = put_notebook(s3, built)
+    s3.put_object(Bucket=BUCKET, Key=key, Body=b"mine")
+    assert put_notebook(s3, built) == key
+    assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"mine"
+
+
+def test_another_version_goes_beside_it_and_one_that_was_deleted_comes_back(
+    s3: Any, built: dict[str, Any]
+) -> None:
+    first = put_notebook(s3, built)
+    (built["model_dir"] / "mobilenetv2.tflite").write_bytes(b"other weights")
+    second = put_notebook(s3, built)
+    assert second != first
+    assert {first, second} <= keys(s3).keys()
+    s3.delete_object(Bucket=BUCKET, Key=second)
+    assert put_notebook(s3, built) == second
+    assert second in keys(s3)
+
+
+def test_a_notebook_that_is_not_there_is_named(s3: Any, built: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(
+        artifacts.MissingArtifactError, match=r"cluster\.ipynb is missing: .*FRUITS_NOTEBOOKS_DIR"
+    ):
+        artifacts.publish_notebook(s3, BUCKET, tmp_path, values(publish(s3, built)))

@@ -109,9 +109,24 @@ def test_interactive_time_counts_in_every_limit_and_brings_its_applications() ->
     assert [each["Name"] for each in request["Applications"]] == ["Spark", "JupyterHub", "TensorFlow"]
 
 
+def test_jupyterhub_keeps_its_notebooks_in_the_bucket_and_livy_starts_drivers_where_steps_have_theirs() -> (
+    None
+):
+    given = {
+        each["Classification"]: each["Properties"] for each in built(interactive_minutes=60)["Configurations"]
+    }
+    assert given["jupyter-s3-conf"] == {
+        "s3.persistence.enabled": "true",
+        "s3.persistence.bucket": "fruits-test",
+    }
+    assert given["livy-conf"] == {"livy.spark.deploy-mode": "cluster"}
+
+
 def test_without_interactive_time_nothing_of_it_is_asked_for() -> None:
     assert [each["Name"] for each in built()["Applications"]] == ["Spark"]
     assert not {"interactive_minutes", "last_step"} & {tag["Key"] for tag in built()["Tags"]}
+    classifications = [each["Classification"] for each in built()["Configurations"]]
+    assert classifications == ["core-site", "yarn-site", "spark-defaults"]
 
 
 def test_interactive_time_begins_after_the_last_step_that_the_run_has() -> None:

@@ -13,6 +13,7 @@ from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.sdk.exceptions import AirflowFailException
 from botocore.stub import Stubber
 
+from fruit_contract.layout import NOTEBOOKS_PREFIX
 from fruit_pipeline.aws import clients
 from fruit_pipeline.cluster import artifacts
 from fruit_pipeline.dag import run_context, tasks
@@ -101,6 +102,20 @@ def test_the_cluster_that_is_asked_for_is_the_one_that_was_chosen(
         "worker_type": core["InstanceTypeConfigs"][0]["InstanceType"],
         "workers": core["TargetSpotCapacity"],
     } == guarded["sizing"]["chosen"]
+
+
+@pytest.mark.parametrize("minutes", [0, 30])
+def test_a_notebook_is_put_into_the_bucket_where_people_come_to_the_cluster_and_there_alone(
+    minutes: int, guard: Guard, in_task: InTask, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded = guard(interactive_minutes=minutes)
+    asked = RunParameters(bucket=BUCKET, interactive_minutes=minutes)
+    in_task(asked.model_dump(), plan=PLANNED, guards=guarded)
+    uris = artifacts.ArtifactUris(*("s3://b/a",) * 7)
+    monkeypatch.setattr(artifacts, "publish", lambda *_: uris)
+    tasks.publish_artifacts()
+    listed = s3.list_objects_v2(Bucket=BUCKET, Prefix=NOTEBOOKS_PREFIX)
+    assert listed["KeyCount"] == (1 if minutes else 0)
 
 
 def test_a_run_whose_result_was_published_describes_no_cluster_again(

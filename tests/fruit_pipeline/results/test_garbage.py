@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fruit_contract.layout import CLASSIFIERS_PREFIX, FEATURES_PREFIX, LATEST_KEY, RunLayout
+from fruit_contract.layout import CLASSIFIERS_PREFIX, FEATURES_PREFIX, LATEST_KEY, NOTEBOOKS_PREFIX, RunLayout
 from fruit_contract.manifest import DEAD, LIVE
 from fruit_pipeline.photos.manifest_merge import Row
 from fruit_pipeline.results import garbage
@@ -57,9 +57,12 @@ def of_run(s3: Any, name: str) -> set[str]:
 
 
 def test_runs_beyond_the_kept_ones_go_and_their_reports_stay(s3: Any) -> None:
+    # Named as what goes, but below the prefix of people's notebooks.
+    saved = f"{NOTEBOOKS_PREFIX}jovyan/Results/pca_output/run=a/part-0.parquet"
+    s3.put_object(Bucket=BUCKET, Key=saved, Body=b"mine")
     layouts = [put_run(s3, name) for name in "abcd"]
     done = garbage.collect(s3, BUCKET, keep_runs=2)
-    assert of_run(s3, "a") == {layouts[0].report}
+    assert of_run(s3, "a") == {layouts[0].report, saved}
     assert of_run(s3, "b") == {layouts[1].report}
     assert all(len(of_run(s3, name)) == 9 for name in "cd")
     assert len(done.removed) == 14

@@ -135,7 +135,9 @@ def test_a_share_that_is_the_minimum_itself_is_accepted() -> None:
     assert RunParameters.parsed(["components=0.5", "minimum_variance=0.5"]).components == 0.5
 
 
-@pytest.mark.parametrize("prefix", ["", "Results/", "Results/pca_output/", "artifacts/", "logs/", "logs/j/"])
+@pytest.mark.parametrize(
+    "prefix", ["", "Results/", "Results/pca_output/", "artifacts/", "logs/", "logs/j/", "jupyter/"]
+)
 def test_no_prefix_holds_what_the_pipeline_writes(prefix: str) -> None:
     with pytest.raises(ParameterError, match=f"^Parameter input_prefix is '{prefix}': it holds what "):
         RunParameters.checked({"input_prefix": prefix})
