@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from botocore.exceptions import ClientError
 
 import fruit_contract
 from fruit_contract.layout import artifact_key
-from fruit_contract.model_files import FACTS_FILE, model_file
+from fruit_contract.model_files import DEFAULT_ENGINE, ENGINE_PACKAGES, FACTS_FILE, Engine, model_file
 from fruit_contract.report_schema import ModelFacts
 from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.results.publication import FeatureIdentity
@@ -26,6 +27,10 @@ class MissingArtifactError(PipelineError):
     """Something that a run ships has not been built; the message says how to."""
 
 
+class MissingEngineError(PipelineError):
+    """The runtime that a run ships lacks what its engine imports."""
+
+
 def _not_built(name: str, builder: str = "`make setup`") -> MissingArtifactError:
     return MissingArtifactError(f"The artifact {name} is missing: build it with {builder}.")
 
@@ -36,6 +41,7 @@ class LocalArtifacts:
 
     code_dir: Path
     model_dir: Path
+    engine: Engine
     model_file: str
     """Of the model, this file alone travels: that of the run's engine and precision."""
     runtime_archive: Path
@@ -113,6 +119,7 @@ def publish(s3: Any, bucket: str, local: LocalArtifacts) -> ArtifactUris:
     for path, builder in builders.items():
         if not path.exists():
             raise _not_built(path.name, builder)
+    _check_engine(local)
     scripts = [
         code_dir / name for name in ("featurize.py", "reduce.py", "train.py", "bootstrap/hard_lifetime.sh")
     ]
@@ -138,6 +145,20 @@ def publish(s3: Any, bucket: str, local: LocalArtifacts) -> ArtifactUris:
         runtime=runtime,
         hard_lifetime=hard_lifetime,
         python=python[0] if python else None,
+    )
+
+
+def _check_engine(local: LocalArtifacts) -> None:
+    """Before a node is paid for. The default engine is always there, so the archive is not read for it."""
+    if local.engine == DEFAULT_ENGINE:
+        return
+    package = ENGINE_PACKAGES[local.engine]
+    with tarfile.open(local.runtime_archive) as archive:
+        if any(member.name.startswith(f"{package}/") for member in archive):
+            return
+    raise MissingEngineError(
+        f"Parameter engine is {local.engine}, and {local.runtime_archive.name} lacks {package}: use engine "
+        f"{DEFAULT_ENGINE}, or add {package} to requirements/spark-runtime.in and build the runtime again."
     )
 
 

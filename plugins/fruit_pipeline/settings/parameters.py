@@ -26,7 +26,14 @@ from pydantic_core import PydanticCustomError
 
 from fruit_contract.classifier import ClassifierKind, SplitKind
 from fruit_contract.layout import INPUT_PREFIX, OUTPUT_PREFIXES
-from fruit_contract.model_files import IMAGE_SIZE_STEP, IMAGE_SIZES, Precision, model_file
+from fruit_contract.model_files import (
+    DEFAULT_ENGINE,
+    IMAGE_SIZE_STEP,
+    IMAGE_SIZES,
+    Engine,
+    Precision,
+    model_file,
+)
 from fruit_contract.variance import HOW_TO_ASK, MOST_COMPONENTS, Scaling, components_asked, falls_short
 from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.security.regions import EU_REGIONS
@@ -425,8 +432,8 @@ class RunParameters(BaseModel):
         json_schema_extra=LIMITS,
         description="Wait this many minutes for Spot capacity before the cluster ends or falls back.",
     )
-    engine: Literal["litert", "keras"] = Field(
-        "litert",
+    engine: Engine = Field(
+        DEFAULT_ENGINE,
         title="Engine",
         json_schema_extra=EXPERT,
         description="Library that runs MobileNetV2; keras is the slower reference.",

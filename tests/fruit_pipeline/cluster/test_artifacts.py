@@ -1,6 +1,7 @@
 """Artifacts are uploaded once, under keys that only their content decides."""
 
 import json
+import tarfile
 import zipfile
 from dataclasses import replace
 from io import BytesIO
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fruit_contract.model_files import FACTS_FILE, MODEL_FILES
+from fruit_contract.model_files import ENGINE_PACKAGES, FACTS_FILE, MODEL_FILES, Engine
 from fruit_pipeline.cluster import artifacts
 from tests.conftest import REPOSITORY, modules_of_the_steps
 from tests.fruit_pipeline.conftest import BUCKET, FEATURES, MODEL
@@ -28,6 +29,7 @@ def built(tmp_path: Path) -> dict[str, Any]:
     return {
         "code_dir": REPOSITORY / "spark",
         "model_dir": model,
+        "engine": "litert",
         "model_file": "mobilenetv2.tflite",
         "runtime_archive": runtime,
         "python_archive": python,
@@ -118,3 +120,33 @@ def test_the_facts_of_a_model_are_those_that_the_featurize_step_reports(tmp_path
     assert (found["name"], found["weights"]) == (file, f"given by the user ({file})")
     with pytest.raises(artifacts.MissingArtifactError, match=r"model\.json is missing: build it with `make"):
         artifacts.model_facts(tmp_path / "nowhere", FEATURES)
+
+
+def runtime_of(*packages: str) -> bytes:
+    content = BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for package in packages:
+            archive.addfile(tarfile.TarInfo(f"{package}/__init__.py"))
+    return content.getvalue()
+
+
+def test_an_engine_that_the_runtime_lacks_is_refused_before_anything_is_uploaded(
+    s3: Any, built: dict[str, Any]
+) -> None:
+    keras = {**built, "engine": "keras", "model_file": "mobilenetv2.keras"}
+    # Its name begins that of another package, which is not enough.
+    built["runtime_archive"].write_bytes(runtime_of("ai_edge_litert", "tensorflow_hub"))
+    with pytest.raises(
+        artifacts.MissingEngineError,
+        match=r"engine is keras, and runtime.tar.gz lacks tensorflow: use engine litert, or add",
+    ):
+        publish(s3, keras)
+    assert not keys(s3)
+    built["runtime_archive"].write_bytes(runtime_of("ai_edge_litert", "tensorflow"))
+    assert keras["model_file"] in " ".join(keys(s3) if publish(s3, keras) else [])
+
+
+@pytest.mark.parametrize("engine", ENGINE_PACKAGES)
+def test_the_package_of_an_engine_is_what_the_steps_import(engine: Engine) -> None:
+    source = (REPOSITORY / "spark" / "fruit_spark" / "model" / "engines.py").read_text()
+    assert f"import {ENGINE_PACKAGES[engine]}" in source or f"from {ENGINE_PACKAGES[engine]}." in source
