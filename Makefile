@@ -225,6 +225,11 @@ bench-quick:  ## the same at small sizes, once, without judging
 	@$(MAKE) --silent -j2 $(BENCH_SET_UP)
 	@$(BENCH) --quick $(IMAGES_OPTION)
 
+.PHONY: bench-engines
+bench-engines:  ## compare what can run the network into docs/evidence/engines.md: IMAGES=folder
+	@$(MAKE) --silent -j2 $(BENCH_SET_UP)
+	@$(BENCH).engines $(IMAGES_OPTION)
+
 .PHONY: classifier-report
 classifier-report:  ## train each kind of classifier on IMAGES=folder, one folder a label, and write docs/evidence/classifier.md; OUTSIDE=folder of other things
 	@$(MAKE) --silent -j2 $(BENCH_SET_UP)
