@@ -20,13 +20,12 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bench.bench_photos import prepare_photos
+from bench.bench_photos import images_below, prepare_photos
 from bench.contenders import CONTENDERS, KERAS, LITERT, Contender, Networks, Predict, decoded, write_onnx
 from bench.engine_start import Start, measure_start
 from bench.machine import describe
 from bench.measurements import MODEL
 from evidence.marked_text import EVIDENCE, table, write
-from fruit_contract.layout import is_image_key
 from fruit_contract.model_files import IMAGE_SIZES
 from fruit_spark.model.engines import Features
 
@@ -75,12 +74,8 @@ def main() -> int:
 
 def report(folder: Path, images: Path | None, rounds: int) -> list[str]:
     """The lines of the page."""
+    paths = prepare_photos(folder / "photos", _CHECKED) if images is None else images_below(images)
     networks = write_onnx(MODEL, folder / "onnx")
-    paths = sorted(
-        prepare_photos(folder / "photos", _CHECKED)
-        if images is None
-        else (path for path in images.rglob("*") if path.is_file() and is_image_key(path.name))
-    )
     sample = random.Random(0).sample(paths, min(_CHECKED, len(paths)))
     photos = np.stack([decoded(path, SIZE) for path in sample])
     reference = _answers(KERAS, networks, photos)
