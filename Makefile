@@ -225,6 +225,14 @@ bench-quick:  ## the same at small sizes, once, without judging
 	@$(MAKE) --silent -j2 $(BENCH_SET_UP)
 	@$(BENCH) --quick $(IMAGES_OPTION)
 
+.PHONY: bench-engines
+bench-engines: $(BENCH_VENV)/.installed $(CACHE)/model/model.json  ## compare what can run the network into docs/evidence/engines.md: IMAGES=folder
+	@$(BENCH).engines $(IMAGES_OPTION)
+
+.PHONY: bench-accuracy
+bench-accuracy: $(BENCH_VENV)/.installed $(CACHE)/model/model.json  ## measure what precisions and image sizes cost the classifier into docs/evidence/image-size.md: IMAGES=folder of films
+	@$(BENCH).accuracy $(IMAGES_OPTION)
+
 .PHONY: classifier-report
 classifier-report:  ## train each kind of classifier on IMAGES=folder, one folder a label, and write docs/evidence/classifier.md; OUTSIDE=folder of other things
 	@$(MAKE) --silent -j2 $(BENCH_SET_UP)
@@ -240,7 +248,8 @@ UNIT_TESTS := tests/dags tests/fruit_contract tests/fruit_pipeline tests/reposit
               $(wildcard tests/dev/chaos/test_chaos_*.py tests/deploy/infra/test_infra_*.py) \
               tests/dev/bench/test_generated_bucket.py tests/deploy/docker/test_compose_file.py \
               tests/deploy/docker/test_local_aws_image.py tests/deploy/smoke/test_smoke_questions.py
-SPARK_TESTS := tests/fruit_spark tests/deploy/artifacts tests/dev/bench/test_bench.py
+SPARK_TESTS := tests/fruit_spark tests/deploy/artifacts tests/dev/bench/test_bench.py \
+               tests/dev/bench/test_film_accuracy.py
 
 $(SPARK_OLDEST_VENV)/.installed: requirements/spark-oldest.txt requirements/build.txt | $(TOOLS_VENV)/.installed
 	@echo "Installing the oldest Spark that the steps are tested with"

@@ -37,12 +37,17 @@ def _generate(index: int, path: Path) -> None:
     path.write_bytes(encode(photo(FRUITS[index % len(FRUITS)], index)))
 
 
-def _take_real(folder: Path, count: int, source: Path) -> list[Path]:
-    found = sorted(path for path in source.rglob("*") if path.is_file() and is_image_key(path.name))
+def images_below(folder: Path) -> list[Path]:
+    """Sorted; ``SystemExit`` with a sentence where there are none."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and is_image_key(path.name))
     if not found:
-        raise SystemExit(f"No images below {source}: give a folder with one sub-folder per label.")
+        raise SystemExit(f"No images below {folder}: give a folder with one sub-folder per label.")
+    return found
+
+
+def _take_real(folder: Path, count: int, source: Path) -> list[Path]:
     paths = []
-    for number, original in enumerate(islice(cycle(found), count)):
+    for number, original in enumerate(islice(cycle(images_below(source)), count)):
         path = folder / original.parent.name / f"{number:06d}-{original.name}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(original.read_bytes())

@@ -1,10 +1,16 @@
-"""What both sides must agree on about the model: image sizes, precisions, and the artifact's files."""
+"""What both sides must agree on about the model: engines, precisions, image sizes, the artifact's files."""
 
 from typing import Final, Literal, get_args
 
 Precision = Literal["float32", "float16"]
 """Of the weights, as they are stored and broadcast."""
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
+
+Engine = Literal["litert", "keras"]
+"""What runs the network. Others were measured, and left out: docs/evidence/engines.md."""
+DEFAULT_ENGINE: Final = "litert"
+ENGINE_PACKAGES: Final[dict[Engine, str]] = {"litert": "ai_edge_litert", "keras": "tensorflow"}
+"""What an engine imports."""
 
 IMAGE_SIZE_STEP: Final = 32
 IMAGE_SIZES: Final = tuple(range(96, 225, IMAGE_SIZE_STEP))

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import tarfile
 import zipfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from botocore.exceptions import ClientError
 
 import fruit_contract
 from fruit_contract.layout import HUB_USER, NOTEBOOKS_PREFIX, artifact_key
-from fruit_contract.model_files import FACTS_FILE, model_file
+from fruit_contract.model_files import DEFAULT_ENGINE, ENGINE_PACKAGES, FACTS_FILE, Engine, model_file
 from fruit_contract.report_schema import ModelFacts
 from fruit_pipeline.cluster import notebook_text
 from fruit_pipeline.errors import PipelineError
@@ -30,6 +31,10 @@ class MissingArtifactError(PipelineError):
     """Something that a run ships has not been built; the message says how to."""
 
 
+class MissingEngineError(PipelineError):
+    """The runtime that a run ships lacks what its engine imports."""
+
+
 def _not_built(name: str, builder: str = "`make setup`") -> MissingArtifactError:
     return MissingArtifactError(f"The artifact {name} is missing: build it with {builder}.")
 
@@ -40,6 +45,7 @@ class LocalArtifacts:
 
     code_dir: Path
     model_dir: Path
+    engine: Engine
     model_file: str
     """Of the model, this file alone travels: that of the run's engine and precision."""
     runtime_archive: Path
@@ -117,6 +123,7 @@ def publish(s3: Any, bucket: str, local: LocalArtifacts) -> ArtifactUris:
     for path, builder in builders.items():
         if not path.exists():
             raise _not_built(path.name, builder)
+    _check_engine(local)
     scripts = [
         code_dir / name for name in ("featurize.py", "reduce.py", "train.py", "bootstrap/hard_lifetime.sh")
     ]
@@ -159,6 +166,20 @@ def publish_notebook(s3: Any, bucket: str, folder: Path, values: Mapping[str, An
     key = f"{NOTEBOOKS_PREFIX}{HUB_USER}/{file.stem}-{digest}{file.suffix}"
     write_new(s3, bucket, key, content)
     return f"s3://{bucket}/{key}"
+
+
+def _check_engine(local: LocalArtifacts) -> None:
+    """Before a node is paid for. The default engine is always there, so the archive is not read for it."""
+    if local.engine == DEFAULT_ENGINE:
+        return
+    package = ENGINE_PACKAGES[local.engine]
+    with tarfile.open(local.runtime_archive) as archive:
+        if any(member.name.startswith(f"{package}/") for member in archive):
+            return
+    raise MissingEngineError(
+        f"Parameter engine is {local.engine}, and {local.runtime_archive.name} lacks {package}: use engine "
+        f"{DEFAULT_ENGINE}, or add {package} to requirements/spark-runtime.in and build the runtime again."
+    )
 
 
 def _runtime_builder(path: Path) -> str:

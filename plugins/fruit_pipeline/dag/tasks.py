@@ -151,9 +151,10 @@ def publish_artifacts() -> dict[str, Any]:
     Uploads code, model and runtime under keys made of their content (once), and describes the
     cluster and its steps. With `interactive_minutes`, it puts a notebook where JupyterHub opens.
 
-    **When it fails:** an artifact was not built (the message names the command that builds it), or the
-    bucket refuses writes: clear this task once that is fixed. Or the result of this run was published, and
-    stays as it is: trigger a new run, or clear `plan` with all that follows it. No cluster exists yet.
+    **When it fails:** an artifact was not built (the message names the command that builds it), the
+    runtime lacks the engine, or the bucket refuses writes: clear this task once that is fixed. Or the
+    result of this run was published, and stays as it is: trigger a new run, or clear `plan` with all that
+    follows it. No cluster exists yet.
     """
     run = RunContext.current()
     claims.check_open(run.s3, run.layout, run.owner)
@@ -164,6 +165,7 @@ def publish_artifacts() -> dict[str, Any]:
         artifacts.LocalArtifacts(
             code_dir=deployment.code_dir,
             model_dir=deployment.model_dir,
+            engine=parameters.engine,
             model_file=model_file(parameters.engine, parameters.precision),
             runtime_archive=deployment.runtime_archive,
             python_archive=deployment.python_archive if ships_python(parameters.release_label) else None,

@@ -1,6 +1,7 @@
 """Artifacts are uploaded once, under keys that only their content decides."""
 
 import json
+import tarfile
 import zipfile
 from dataclasses import replace
 from io import BytesIO
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from fruit_contract.layout import RunLayout
-from fruit_contract.model_files import FACTS_FILE, MODEL_FILES
+from fruit_contract.model_files import ENGINE_PACKAGES, FACTS_FILE, MODEL_FILES, Engine
 from fruit_pipeline.cluster import artifacts, step_requests
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import RunParameters
@@ -31,6 +32,7 @@ def built(tmp_path: Path) -> dict[str, Any]:
     return {
         "code_dir": REPOSITORY / "spark",
         "model_dir": model,
+        "engine": "litert",
         "model_file": "mobilenetv2.tflite",
         "runtime_archive": runtime,
         "python_archive": python,
@@ -182,3 +184,33 @@ def test_a_notebook_that_is_not_there_is_named(s3: Any, built: dict[str, Any], t
         artifacts.MissingArtifactError, match=r"cluster\.ipynb is missing: .*FRUITS_NOTEBOOKS_DIR"
     ):
         artifacts.publish_notebook(s3, BUCKET, tmp_path, values(publish(s3, built)))
+
+
+def runtime_of(*packages: str) -> bytes:
+    content = BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for package in packages:
+            archive.addfile(tarfile.TarInfo(f"{package}/__init__.py"))
+    return content.getvalue()
+
+
+def test_an_engine_that_the_runtime_lacks_is_refused_before_anything_is_uploaded(
+    s3: Any, built: dict[str, Any]
+) -> None:
+    keras = {**built, "engine": "keras", "model_file": "mobilenetv2.keras"}
+    # Its name begins that of another package, which is not enough.
+    built["runtime_archive"].write_bytes(runtime_of("ai_edge_litert", "tensorflow_hub"))
+    with pytest.raises(
+        artifacts.MissingEngineError,
+        match=r"engine is keras, and runtime.tar.gz lacks tensorflow: use engine litert, or add",
+    ):
+        publish(s3, keras)
+    assert not keys(s3)
+    built["runtime_archive"].write_bytes(runtime_of("ai_edge_litert", "tensorflow"))
+    assert keras["model_file"] in " ".join(keys(s3) if publish(s3, keras) else [])
+
+
+@pytest.mark.parametrize("engine", ENGINE_PACKAGES)
+def test_the_package_of_an_engine_is_what_the_steps_import(engine: Engine) -> None:
+    source = (REPOSITORY / "spark" / "fruit_spark" / "model" / "engines.py").read_text()
+    assert f"import {ENGINE_PACKAGES[engine]}" in source or f"from {ENGINE_PACKAGES[engine]}." in source
