@@ -5,6 +5,7 @@ The judge of the first is moto's own server in a process of its own, as it is in
 
 import http.client
 import io
+import json
 import re
 import subprocess
 import sys
@@ -16,10 +17,14 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree as ET
 
+import boto3
 import obstore
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
+from moto import settings
 from obstore.store import S3Store
 from pyarrow import fs
 
@@ -333,3 +338,32 @@ def test_what_one_client_writes_every_other_lists_and_reads(aws: LocalAws, bucke
         _, get, list_keys = reader(aws, bucket)
         assert sorted(list_keys()) == sorted(PHOTOS)
         assert {key: get(key) for key in PHOTOS} == PHOTOS
+
+
+def test_a_policy_is_obeyed_where_moto_goes_by_policies(
+    aws: LocalAws, s3: BaseClient, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    iam = client(aws, "iam")
+    iam.create_user(UserName="reader")
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/open/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName="reader", PolicyName="open", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="reader")["AccessKey"]
+    for name in ("open/a", "closed/a"):
+        s3.put_object(Bucket=bucket, Key=name, Body=b"x")
+    monkeypatch.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)
+    reader = boto3.client(
+        "s3",
+        endpoint_url=aws.aws_url,
+        region_name="eu-west-1",
+        aws_access_key_id=key["AccessKeyId"],
+        aws_secret_access_key=key["SecretAccessKey"],
+    )
+    assert reader.get_object(Bucket=bucket, Key="open/a")["Body"].read() == b"x"
+    for refused in (
+        lambda: reader.get_object(Bucket=bucket, Key="closed/a"),
+        lambda: reader.put_object(Bucket=bucket, Key="open/b", Body=b"x"),
+        lambda: reader.list_objects_v2(Bucket=bucket),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            refused()
