@@ -31,7 +31,6 @@ ApplyEvent = Callable[[str, OutsideEvent], None]
 INTERNAL_AGENT = "local-aws-endpoint"
 """In the user agent of local AWS's own calls (logs, scripts): they are no client's, and meet no fault."""
 _SCOPE = re.compile(r"Credential=[^/\s]+/\d{8}/[a-z0-9-]+/(?P<service>[a-z0-9-]+)/aws4_request")
-_CHUNK = 1024 * 1024
 _EMR_IDS = ("ClusterId", "JobFlowId", "ResourceId")
 
 
@@ -205,7 +204,6 @@ class FaultInjector:
         return answer.give(start_response)
 
     def _refuse(self, environ: Environ, start_response: Callable[..., Any], error: Error) -> Iterable[bytes]:
-        _read_to_its_end(environ)
         request_id = str(uuid.uuid4())
         content_type, body = self._adapter.error_body(error, request_id)
         if environ["REQUEST_METHOD"] == "HEAD":
@@ -290,18 +288,6 @@ def _queue_name(body: bytes) -> str | None:
         parameters.get("QueueUrl") or parameters.get("QueueName") if isinstance(parameters, dict) else None
     )
     return named.rpartition("/")[2] if isinstance(named, str) else None
-
-
-def _read_to_its_end(environ: Environ) -> None:
-    """An unread body would reach the client as a broken connection instead of the answer."""
-    stream, left = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
-    if left:
-        remaining = int(left)
-        while remaining > 0 and (chunk := stream.read(min(_CHUNK, remaining))):
-            remaining -= len(chunk)
-    elif environ.get("wsgi.input_terminated"):
-        while stream.read(_CHUNK):
-            pass
 
 
 def _hang_up(environ: Environ) -> None:

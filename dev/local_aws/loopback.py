@@ -14,12 +14,14 @@ from threading import Thread
 from typing import Any, Final
 
 from werkzeug.sansio.utils import host_is_trusted
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
+
+from local_aws.keep_alive import KeepAliveHandler, KeepAliveServer
 
 HOST = "127.0.0.1"
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+_LOG: Final = logging.getLogger(__name__)
 _OWN_NAMES: Final = [HOST, "localhost"]
 _OWN_SITES: Final = ("same-origin", "none")
 """Of Sec-Fetch-Site: a page of the same server, or what a person has typed."""
@@ -36,7 +38,7 @@ class LoopbackServer:
     """
 
     def __init__(
-        self, app: WsgiApp, port: int, handler: type[WSGIRequestHandler], linked: str | None = None
+        self, app: WsgiApp, port: int, handler: type[KeepAliveHandler], linked: str | None = None
     ) -> None:
         """Paths that begin with ``linked`` are open to links of other sites."""
         self._server = _listening_server(own_pages_only(app, linked), port, handler)
@@ -55,9 +57,10 @@ class LoopbackServer:
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
+        self._server.hang_up()
 
 
-def _listening_server(app: WsgiApp, port: int, handler: type[WSGIRequestHandler]) -> BaseWSGIServer:
+def _listening_server(app: WsgiApp, port: int, handler: type[KeepAliveHandler]) -> KeepAliveServer:
     # werkzeug ends the process when the port is taken, so the socket is bound here and handed over.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -69,9 +72,8 @@ def _listening_server(app: WsgiApp, port: int, handler: type[WSGIRequestHandler]
             ) from error
         listener.listen(128)
         bound: int = listener.getsockname()[1]
-        # make_server duplicates the descriptor, so that closing ours is right.
-        server = make_server(HOST, bound, app, threaded=True, request_handler=handler, fd=listener.fileno())
-    return server
+        # The server duplicates the descriptor, so that closing ours is right.
+        return KeepAliveServer(HOST, bound, app, handler, fd=listener.fileno())
 
 
 def own_pages_only(app: WsgiApp, linked: str | None = None) -> WsgiApp:
@@ -109,8 +111,8 @@ def _is_own(environ: dict[str, Any]) -> bool:
     )
 
 
-class QuietHandler(WSGIRequestHandler):
-    """Does not print one line for each request."""
+class QuietHandler(KeepAliveHandler):
+    """Does not print one line for each request: thousands of photos would drown everything else."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        logging.getLogger(__name__).debug("%s %s", self.requestline, code)
+        _LOG.debug("%s %s", self.requestline, code)

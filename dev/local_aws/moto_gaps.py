@@ -3,7 +3,8 @@
 TLS-only bucket policies, permissions for batches of messages, newlines in keys, characters that XML does
 not carry, folders of a versioned bucket whose objects are all deleted, the notifications of a versioned
 bucket's deletions, conditional writes of several clients at once, messages of a queue that several clients
-use at once, the time that a full queue takes, and the addresses that moto reads anew for each request.
+use at once, the time that a full queue or a full bucket takes, and the addresses that moto reads anew for
+each request.
 """
 
 import re
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 from xml.parsers.expat import ExpatError
+from xml.sax.saxutils import escape
 
 from moto.core.base_backend import BaseBackend
 from moto.core.responses import ActionResult
@@ -20,14 +22,18 @@ from moto.core.serialize import S3Serializer
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from moto.moto_server import werkzeug_app
 from moto.moto_server.utilities import RegexConverter
+from moto.s3 import models as s3_models
 from moto.s3.exceptions import MalformedXML
-from moto.s3.models import FakeBucket, FakeDeleteMarker, S3Backend
+from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeTableStorageBucket, S3Backend
 from moto.s3.notifications import S3NotificationEvent, send_event
 from moto.s3.responses import S3Response
 from moto.sqs import models as sqs_models
 from moto.sqs.models import Message, Queue, SQSBackend
 
+from local_aws.sorted_keys import SortedKeyStore
+
 _list = S3Backend.list_objects
+_list_v2 = S3Backend.list_objects_v2
 _mark_deleted = S3Backend._set_delete_marker
 _evaluate = IAMPolicyStatement.is_action_permitted
 _serialize = S3Response.serialized
@@ -37,7 +43,8 @@ _put_object = S3Response.put_object
 _receive_messages = SQSBackend.receive_message
 _delete_message = Queue.delete_message
 
-_ONE_WRITE = threading.Lock()
+_WRITES: Final = [threading.Lock() for _ in range(64)]
+"""Of the keys that hash alike one is written at a time."""
 _NAMES: Final = frozenset(
     {"Key", "Prefix", "Delimiter", "Marker", "NextMarker", "StartAfter", "KeyMarker", "NextKeyMarker"}
 )
@@ -75,11 +82,35 @@ class _AnyCharacter(RegexConverter):
 
 
 def _serialized(self: S3Response, answer: ActionResult) -> Any:
-    """moto encodes some names of a listing, and of some listings none."""
-    if self.querystring.get("encoding-type") == ["url"] and isinstance(answer.result, dict):
+    """moto encodes some names of a listing, of some listings none, and takes 0.1 s for a page of objects."""
+    if not isinstance(answer.result, dict):
+        return _serialize(self, answer)
+    rest, objects = answer.result, []
+    if self.data["Action"] == "ListObjectsV2":
+        objects = rest.pop("Contents")
+    if self.querystring.get("encoding-type") == ["url"]:
         names = _NAMES - _ENCODED_BY_MOTO.get(self.data["Action"], set())
-        answer = ActionResult(_encoded(answer.result, names) | {"EncodingType": "url"})
-    return _serialize(self, answer)
+        rest = _encoded(rest, names) | {"EncodingType": "url"}
+    status, headers, body = _serialize(self, ActionResult(rest))
+    if objects:
+        # Where moto puts them.
+        before, between, after = body.partition("</IsTruncated>")
+        body = "".join([before, between, _plain_in_xml("".join(map(_listed, objects))), after])
+    return status, headers, body
+
+
+def _listed(entry: dict[str, Any]) -> str:
+    """An object in a page of ListObjectsV2."""
+    algorithms = [
+        f"<ChecksumAlgorithm>{each}</ChecksumAlgorithm>" for each in entry.get("ChecksumAlgorithm", ())
+    ]
+    owner = "<Owner><DisplayName>{DisplayName}</DisplayName><ID>{ID}</ID></Owner>"
+    return (
+        f"<Contents><Key>{escape(entry['Key'])}</Key><LastModified>{entry['LastModified']}</LastModified>"
+        f"<ETag>{entry['ETag']}</ETag>{''.join(algorithms)}<Size>{entry['Size']}</Size>"
+        f"<StorageClass>{entry['StorageClass']}</StorageClass>"
+        f"{owner.format_map(entry['Owner']) if 'Owner' in entry else ''}</Contents>"
+    )
 
 
 def _encoded(part: Any, names: frozenset[str]) -> Any:
@@ -93,7 +124,11 @@ def _encoded(part: Any, names: frozenset[str]) -> Any:
 
 def _serialize_body(self: S3Serializer, body: Mapping[str, Any]) -> str:
     """moto writes every character as it is, where S3 writes a character reference."""
-    return _NOT_PLAIN_IN_XML.sub(lambda found: f"&#{ord(found[0])};", _write_body(self, body))
+    return _plain_in_xml(_write_body(self, body))
+
+
+def _plain_in_xml(text: str) -> str:
+    return _NOT_PLAIN_IN_XML.sub(lambda found: f"&#{ord(found[0])};", text)
 
 
 def _delete_keys(self: S3Response, *args: Any, **kwargs: Any) -> Any:
@@ -106,7 +141,7 @@ def _delete_keys(self: S3Response, *args: Any, **kwargs: Any) -> Any:
 
 def _put(self: S3Response) -> Any:
     """moto looks at the condition of a write first, and writes then: two writers both find that it holds."""
-    with _ONE_WRITE:
+    with _WRITES[hash((self.bucket_name, self.parse_key_name())) % len(_WRITES)]:
         return _put_object(self)
 
 
@@ -130,6 +165,23 @@ def _list_objects(
         }
         folders = [folder for folder in folders if folder in there]
     return keys, folders, *rest
+
+
+def _list_objects_v2(
+    self: S3Backend,
+    bucket: FakeBucket,
+    prefix: str | None,
+    delimiter: str | None,
+    continuation_token: str | None,
+    start_after: str | None,
+    max_keys: int,
+) -> Any:
+    """moto goes through all keys of the bucket, and sorts them, for each page."""
+    after = self._pagination_tokens.get(continuation_token) if continuation_token else start_after or ""
+    if isinstance(bucket, FakeTableStorageBucket) or max_keys < 1 or after is None:
+        return _list_v2(self, bucket, prefix, delimiter, continuation_token, start_after, max_keys)
+    entries = bucket.keys.page(prefix or "", delimiter or "", after, max_keys + 1)
+    return self._truncate_result(entries, max_keys)
 
 
 def _set_delete_marker(self: S3Backend, bucket_name: str, key_name: str) -> FakeDeleteMarker:
@@ -176,6 +228,8 @@ def mend() -> None:
     S3Response.put_object = _put
     S3Serializer._serialize_body = _serialize_body
     S3Backend.list_objects = _list_objects
+    S3Backend.list_objects_v2 = _list_objects_v2
+    s3_models._VersionedKeyStore = SortedKeyStore
     S3Backend._set_delete_marker = _set_delete_marker
     # S3's own reloads the module of addresses for each request: of two threads one finds it gone.
     S3Backend._url_module = BaseBackend._url_module

@@ -7,15 +7,15 @@ from moto.core.base_backend import BackendDict
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 
 from local_aws import moto_gaps
-from local_aws.loopback import LoopbackServer, WsgiApp
+from local_aws.loopback import LoopbackServer, QuietHandler, WsgiApp
+from local_aws.s3_direct import s3_directly
 
 ACCOUNT_ID = "123456789012"
 """moto's own default account, used in every ARN."""
 
 
-class _QuietMotoHandler(MotoRequestHandler):
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """No line per request: thousands of photos would drown everything else."""
+class _Handler(QuietHandler, MotoRequestHandler):
+    """Of both: moto's keeps the names of an object's metadata as they were sent."""
 
 
 def moto_server(port: int, wrap: Callable[[WsgiApp], WsgiApp]) -> LoopbackServer:
@@ -26,8 +26,8 @@ def moto_server(port: int, wrap: Callable[[WsgiApp], WsgiApp]) -> LoopbackServer
     moto_gaps.mend()
     # AWS's own policies, which `aws emr create-default-roles` and others attach to roles.
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
-    application = wrap(DomainDispatcherApplication(create_backend_app))
-    server = LoopbackServer(application, port, _QuietMotoHandler)
+    application = wrap(s3_directly(DomainDispatcherApplication(create_backend_app)))
+    server = LoopbackServer(application, port, _Handler)
     # moto composes some addresses (such as those of custom resources) from this variable.
     os.environ["MOTO_PORT"] = str(server.port)
     return server

@@ -19,6 +19,8 @@ from moto.s3.models import s3_backends
 from moto.s3.utils import _VersionedKeyStore
 from moto.sqs.models import sqs_backends
 
+from local_aws.sorted_keys import SortedKeyStore
+
 _FORMAT = 1
 _STATE_FILE = "moto.state"
 # Only those whose objects can be pickled (most others hold keys, locks and lambdas), and that hold
@@ -45,8 +47,8 @@ class _Pickler(pickle.Pickler):
         return NotImplemented
 
 
-def _key_store(versions: dict[str, list[Any]]) -> _VersionedKeyStore:
-    store = _VersionedKeyStore()
+def _key_store(versions: dict[str, list[Any]]) -> SortedKeyStore:
+    store = SortedKeyStore()
     for key, each in versions.items():
         store.setlist(key, each)
     return store

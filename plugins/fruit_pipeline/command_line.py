@@ -10,7 +10,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -36,13 +35,12 @@ def call(cli: typer.Typer, *, of_make: bool = False) -> int:
         raise UsageError(_sentence(error, of_make)) from None
 
 
-def progress_bar(console: Console, *more: ProgressColumn) -> Progress:
-    """A bar with the count and the time left, and ``more`` between them; it is gone when it ends."""
+def progress_bar(console: Console) -> Progress:
+    """A bar with the count and the time left; it is gone when it ends."""
     return Progress(
         TextColumn("[progress.description]{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        *more,
         TimeRemainingColumn(),
         console=console,
         transient=True,

@@ -18,7 +18,7 @@ from local_aws.server import LocalAws
 from local_run import local_account
 from tests.conftest import REPOSITORY
 
-COUNT, SIZE = 300, 6000
+COUNT, SIZE = 900, 6000
 Command = list[str]
 
 

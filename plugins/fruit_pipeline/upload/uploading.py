@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from rich.console import Console
-from rich.progress import ProgressColumn, Task
-from rich.text import Text
 
-from fruit_pipeline.command_line import progress_bar
 from fruit_pipeline.photos.bucket_listing import bucket_objects
 from fruit_pipeline.upload.checksums import UnreadableError
 from fruit_pipeline.upload.folder import Folder, Photo, Skipped, twins
 from fruit_pipeline.upload.objects import Objects, StoppedError
+from fruit_pipeline.upload.upload_bar import UploadBar
 
 IN_FLIGHT: Final = 16
 """Photos on their way at a time: with more, a client in Python has no more to give."""
@@ -54,18 +52,15 @@ def send(s3: Any, folder: Folder, bucket: str, prefix: str, console: Console, su
     summary.twins = twins(photo.key for photo in folder.photos)
     there = _listed(s3, bucket, prefix, folder)
     work = _Work(Objects(s3, bucket), folder.photos, there, summary)
-    with progress_bar(console, _RateColumn()) as progress:
-        bar = progress.add_task("Uploading", total=len(folder.photos), sent=0)
-        with ThreadPoolExecutor(IN_FLIGHT) as pool:
-            running = [
-                pool.submit(work.run, lambda: progress.update(bar, advance=1, sent=summary.uploaded_bytes))
-                for _ in range(IN_FLIGHT)
-            ]
-            try:
-                for each in running:
-                    each.result()
-            finally:
-                work.stop()
+    with UploadBar(console, len(folder.photos)) as bar, ThreadPoolExecutor(IN_FLIGHT) as pool:
+        running = [
+            pool.submit(work.run, lambda: bar.advance(summary.uploaded_bytes)) for _ in range(IN_FLIGHT)
+        ]
+        try:
+            for each in running:
+                each.result()
+        finally:
+            work.stop()
 
 
 def _listed(s3: Any, bucket: str, prefix: str, folder: Folder) -> dict[str, tuple[int, str]]:
@@ -130,12 +125,3 @@ class _Work:
     def _check(self) -> None:
         if self._stopped.is_set():
             raise StoppedError
-
-
-class _RateColumn(ProgressColumn):
-    """Photos and bytes a second."""
-
-    def render(self, task: Task) -> Text:
-        if not task.speed or not task.elapsed:
-            return Text("?/s")
-        return Text(f"{task.speed:,.0f}/s {task.fields['sent'] / task.elapsed / 1e6:.1f} MB/s")
