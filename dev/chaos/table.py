@@ -21,7 +21,8 @@ COLUMNS: Final = (
     "seconds after",
     "old result",
 )
-_STEPS: Final = ("Spark", "PCA", "replayed")
+_STEPS: Final = ("Spark", "PCA", "train", "replayed")
+"""What Spark does itself, by how many steps are replayed: all, from that one on, or nothing."""
 
 
 def cells(seen: Seen) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import pytest
 
 from chaos import table
 from chaos.driver import Seen
+from chaos.scenarios import scenarios
 from evidence.marked_text import BEGIN, END
 
 MARKS = f"before\n{BEGIN}old\n{END}after\n"
@@ -13,6 +14,21 @@ MARKS = f"before\n{BEGIN}old\n{END}after\n"
 
 def seen(name: str, end: str) -> Seen:
     return Seen(name, 2, "success", False, end, 1, 0, 0, 0.0, True, 10.0)
+
+
+def test_every_scenario_has_a_row_that_says_which_steps_spark_runs() -> None:
+    words = {
+        each.replayed: table.cells(
+            Seen(each.name, len(each.replayed), each.expected, False, each.expected, 1, 0, 0, 0.0, True, 1.0)
+        )[1]
+        for each in scenarios()
+    }
+    assert words == {
+        (): "Spark",
+        ("featurize",): "PCA",
+        ("featurize", "reduce"): "train",
+        ("featurize", "reduce", "train"): "replayed",
+    }
 
 
 def test_a_row_that_is_played_again_replaces_its_own_and_is_named(tmp_path: Path) -> None:
