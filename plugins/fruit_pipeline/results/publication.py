@@ -227,7 +227,7 @@ def write_new_json(s3: Any, bucket: str, key: str, document: Any) -> bool:
 
 
 def write_new(s3: Any, bucket: str, key: str, content: bytes) -> bool:
-    """Write the JSON where no object is yet; whether it was written."""
+    """Write the bytes where no object is yet; whether they were written."""
     try:
         _put(s3, bucket, key, content, {"IfNoneMatch": "*"})
     except ClientError as error:
