@@ -29,6 +29,7 @@ from fruit_spark.classifier.current import read_current
 from fruit_spark.classifier.layers import Layers
 from fruit_spark.classifier.sessions import sessions_by
 from fruit_spark.step_errors import StepError
+from fruit_spark.steps import train_job
 from fruit_spark.steps.arguments import train_settings
 from fruit_spark.steps.reduce_job import ReduceSettings, reduce
 from fruit_spark.steps.train_job import TrainSettings, train
@@ -472,3 +473,16 @@ def test_too_little_is_skipped_with_the_reason(
 def test_a_wrong_pattern_is_one_sentence(bucket: Bucket) -> None:
     with pytest.raises(StepError, match="is no regular expression"):
         bucket.train(session_pattern="(")
+
+
+def test_where_the_models_cannot_be_saved_there_is_no_card(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(train_job, "pipeline", full)
+    with pytest.raises(OSError, match="No space left"):
+        bucket.train(output=str(tmp_path / "output"), metrics=str(tmp_path / "metrics.json"))
+    assert not (tmp_path / "output" / CARD_NAME).exists()
+    assert not (tmp_path / "metrics.json").exists()
