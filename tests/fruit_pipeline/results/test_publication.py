@@ -125,10 +125,12 @@ def test_a_write_whose_answer_was_lost_is_a_success(s3: Any, monkeypatch: pytest
     assert current(s3) == "b"
 
 
+@pytest.mark.parametrize("before", [["a"], []], ids=["one before", "the first of all"])
 def test_a_race_between_reading_and_writing_is_lost_to_the_other(
-    s3: Any, monkeypatch: pytest.MonkeyPatch
+    s3: Any, monkeypatch: pytest.MonkeyPatch, before: list[str]
 ) -> None:
-    publish(s3, "a", None)
+    for run in before:
+        publish(s3, run, None)
     planned_on, put = etag(s3), s3.put_object
 
     def overtaken(**arguments: Any) -> Any:
