@@ -28,6 +28,8 @@ from local_run.processes import Child
 _PORTS: Final = (10_000, 32_768)
 USER: Final = "admin"
 COMPONENTS: Final = ("api-server", "scheduler", "dag-processor", "triggerer")
+_SCHEDULER: Final = Path(__file__).parent / "scheduler"
+"""What the scheduler's process imports before others do."""
 _ATTEMPTS: Final = 10
 _PAUSE_SECONDS: Final = 0.5
 _READY_SECONDS: Final = 180
@@ -138,6 +140,8 @@ class AirflowHome:
         """Start one of ``COMPONENTS``; the database must have been migrated (``airflow db migrate``)."""
         # Logs are read from the shared folder: the log servers would listen on every interface.
         quiet = ["--skip-serve-logs"] if component in ("scheduler", "triggerer") else []
+        if component == "scheduler":
+            environment = {**environment, "PYTHONPATH": str(_SCHEDULER)}
         return Child.start(
             f"Airflow's {component}",
             [sys.executable, "-m", "airflow", component, *quiet],

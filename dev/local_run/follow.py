@@ -11,7 +11,7 @@ from local_run.airflow_server import AirflowApi
 from local_run.processes import Child
 from local_run.progress_bar import ProgressBar
 
-_POLL_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 1.0
 _TELLING: Final = "wait_for_featurize"
 _ENDED: Final = {"success", "failed", "upstream_failed", "skipped", "removed"}
 _STYLES: Final = {"success": "green", "failed": "bold red", "upstream_failed": "dim", "skipped": "dim"}

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fruit_contract.layout import RunLayout
 from fruit_contract.report_schema import Report, Sizing, Timing
 from fruit_contract.variance import is_share
 from fruit_pipeline.results.publication import read_pointer
+from local_run.bucket_sync import IN_FLIGHT
 
 
 def fetch(s3: Any, layout: RunLayout, out: Path) -> Report | None:
@@ -48,12 +50,16 @@ def fetch(s3: Any, layout: RunLayout, out: Path) -> Report | None:
 
 def _download(s3: Any, bucket: str, prefix: str, folder: Path) -> None:
     above = len(prefix.rpartition("/")[0]) + 1
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for entry in page.get("Contents", []):
-            if not entry["Key"].endswith("/"):
-                file = folder / entry["Key"][above:]
-                file.parent.mkdir(parents=True, exist_ok=True)
-                s3.download_file(bucket, entry["Key"], str(file))
+
+    def get(key: str) -> None:
+        file = folder / key[above:]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+    with ThreadPoolExecutor(IN_FLIGHT) as several:
+        list(several.map(get, (key for key in keys if not key.endswith("/"))))
 
 
 def problems(report: Report) -> list[str]:

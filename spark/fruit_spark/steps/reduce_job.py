@@ -1,6 +1,7 @@
 """Features to principal components: the job behind ``spark/reduce.py``."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -137,16 +138,17 @@ def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:
     fit = _fit(spark, settings, features, carried)
     metrics = _metrics(settings, features, carried, fit, startup)
     _write_metrics(spark, settings, metrics)
-    hadoop.write_bytes(
-        spark, settings.plot, draw_variance(explained_variance_ratio(fit.model), settings.min_variance)
-    )
-    if not reaches(metrics["explained_variance"], settings.min_variance):
-        assert fit.moments is not None, "a model that keeps too little is not used again"
-        raise StepError(_too_little_variance(fit.moments, settings, metrics["explained_variance"]))
-    write_pca(spark, fit.stored, settings.model_output)
-    cores = spark.sparkContext.defaultParallelism
-    files = output_partitions(fit.rows, cores)
-    summaries = write_projection(spark, features, fit.stored.matrix, settings.output, files, fit.rows)
+    with ThreadPoolExecutor(1) as beside:  # Spark writes, while this process draws
+        drawing = beside.submit(_write_plot, spark, settings, fit.model)
+        if not reaches(metrics["explained_variance"], settings.min_variance):
+            drawing.result()
+            assert fit.moments is not None, "a model that keeps too little is not used again"
+            raise StepError(_too_little_variance(fit.moments, settings, metrics["explained_variance"]))
+        write_pca(spark, fit.stored, settings.model_output)
+        cores = spark.sparkContext.defaultParallelism
+        files = output_partitions(fit.rows, cores)
+        summaries = write_projection(spark, features, fit.stored.matrix, settings.output, files, fit.rows)
+        drawing.result()
     if carried is not None:
         if fit.reused:  # otherwise they were counted when it was fitted
             _check_rows(spark, settings, carried)
@@ -158,6 +160,11 @@ def reduce(spark: "SparkSession", settings: ReduceSettings) -> ReduceMetrics:
         write_table(neighbours(summaries, settings.root), settings.neighbours)
     # Written again: now the seconds are those of the whole step.
     return _write_metrics(spark, settings, metrics)
+
+
+def _write_plot(spark: "SparkSession", settings: ReduceSettings, model: "PCAModel") -> None:
+    plot = draw_variance(explained_variance_ratio(model), settings.min_variance)
+    hadoop.write_bytes(spark, settings.plot, plot)
 
 
 def _carried(spark: "SparkSession", settings: ReduceSettings) -> Carried:

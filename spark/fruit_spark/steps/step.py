@@ -45,7 +45,8 @@ def run_step(name: str, job: Callable[["SparkSession"], str], time_limit: int | 
         if session is not None:
             # Spark's last words at INFO would otherwise follow the sentence.
             session.sparkContext.setLogLevel("ERROR")
-            session.stop()
+            # Not pyspark's own stop(): it waits up to a second for a thread that ends with this process.
+            session._jsparkSession.stop()
     if failure is None:
         return 0
     print_error(f"error: {' '.join(failure.split())}")
