@@ -29,10 +29,9 @@ class _Handler(QuietHandler, MotoRequestHandler):
 
 def _application_of(service: str | None) -> WsgiApp:
     """moto's for one service. For one that it lacks moto would fail, and clients would ask again."""
-    if service is not None:
-        return create_backend_app(service)
-    refusal: WsgiApp = Response(json.dumps(_NO_SUCH_SERVICE), 400, content_type="application/x-amz-json-1.1")
-    return refusal
+    refusal = Response(json.dumps(_NO_SUCH_SERVICE), 400, content_type="application/x-amz-json-1.1")
+    application: WsgiApp = refusal if service is None else create_backend_app(service)
+    return application
 
 
 def moto_server(port: int, wrap: Callable[[WsgiApp], WsgiApp]) -> LoopbackServer:
