@@ -170,6 +170,8 @@ def _timing(timing: Timing) -> Iterator[tuple[str, str]]:
         queued, noticed = _seconds("queued", step["queued"]), _seconds("noticed after", step["noticed_after"])
         yield f"step {step['name']}", f"{_seconds('', step['seconds'])}  {queued}  {noticed}"
     yield "last step to end", _seconds("", timing["after_last_step"])
+    if timing["idle"] is not None:
+        yield "cores without a task", f"{timing['idle']:.0%} of the steps' time"
 
 
 def _seconds(word: str, seconds: float | None) -> str:

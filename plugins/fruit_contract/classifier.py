@@ -17,7 +17,7 @@ arrays are float64:
 
 from typing import Final, Literal, TypedDict, get_args
 
-from fruit_contract.report_schema import ModelFacts
+from fruit_contract.report_schema import ModelFacts, Work
 
 ClassifierKind = Literal["linear", "forest", "network", "none"]
 CLASSIFIERS: Final[tuple[ClassifierKind, ...]] = get_args(ClassifierKind)
@@ -154,7 +154,7 @@ class Drift(TypedDict):
     """One sentence each; none where nothing stands out."""
 
 
-class TrainMetrics(TypedDict):
+class TrainMetrics(Work):
     """``train.json``, written by the train step."""
 
     skipped: str | None
@@ -180,5 +180,6 @@ class TrainMetrics(TypedDict):
     pca: str | None
     bytes: int
     """Of the classifier's folder."""
+    startup_seconds: float
     seconds: float
     versions: dict[str, str]

@@ -18,7 +18,16 @@ class ModelFacts(TypedDict):
     """Of the weights: ``"float32"`` or ``"float16"``."""
 
 
-class FeaturizeMetrics(TypedDict):
+class Work(TypedDict):
+    """How much of a step its executors have worked."""
+
+    cores: int
+    """The executors', when the step ended."""
+    task_seconds: float
+    """Of all tasks together: a core that has one all the time has as many seconds as the step."""
+
+
+class FeaturizeMetrics(Work):
     """``featurize.json``, written by the featurize step."""
 
     found: int
@@ -29,8 +38,6 @@ class FeaturizeMetrics(TypedDict):
     feature_dim: int
     model_loads: int
     """How many Python workers loaded the model from the broadcast, from an accumulator."""
-    cores: int
-    """The executors' cores when the features were written."""
     startup_seconds: float
     """From the launch of the driver's JVM until Spark was ready for work."""
     seconds: float
@@ -40,7 +47,7 @@ class FeaturizeMetrics(TypedDict):
     versions: dict[str, str]
 
 
-class ReduceMetrics(TypedDict):
+class ReduceMetrics(Work):
     """``reduce.json``, written by the reduce step."""
 
     rows: int
@@ -116,6 +123,8 @@ class StepTime(TypedDict):
     """From its end until the sensor was done: polling, and resuming the task."""
     startup: float | None
     """Of ``seconds``, what was before its first work (container, Spark), and the little after its last."""
+    idle: float | None
+    """Of its cores' time, the share without a task, 0 to 1."""
 
 
 class Timing(TypedDict):
@@ -130,6 +139,8 @@ class Timing(TypedDict):
     steps: list[StepTime]
     after_last_step: float | None
     """From the end of the last step to the end of the cluster."""
+    idle: float | None
+    """Of the cores' time in all steps that tell it, the share without a task, 0 to 1."""
 
 
 class ChosenFleet(TypedDict):

@@ -295,7 +295,7 @@ def report() -> str:
     document = reporting.build_report(
         record,
         tasks=timing.task_times(ended, started, upstream, run_started),
-        timing=timing.with_startup(times, metrics),
+        timing=timing.with_work(times, metrics),
         cost=billing.cost_of(record, run.deployment, *run.price_clients, datetime.now(UTC)),
         encryption=encryption.seen(run.s3, run.emr, run.layout, record.cluster["id"]),
         why=failures.sentences(ti, (crumb["task_id"] for crumb in ended if str(crumb["state"]) == "failed")),

@@ -87,6 +87,7 @@ def run_timing(
         to_first_step=_seconds(run_started, first),
         steps=[_step_time(step, run_started, ends.get(sensors.get(step["Name"], ""))) for step in ordered],
         after_last_step=_seconds(last, ended),
+        idle=None,
     )
 
 
@@ -101,19 +102,34 @@ def _step_time(step: Mapping[str, Any], run_started: datetime, noticed: datetime
         seconds=_seconds(begun, done),
         noticed_after=_seconds(done, noticed),
         startup=None,
+        idle=None,
     )
 
 
-def with_startup(timing: Timing, metrics: Mapping[str, Mapping[str, Any] | None]) -> Timing:
+def with_work(timing: Timing, metrics: Mapping[str, Mapping[str, Any] | None]) -> Timing:
     """The same with what of each step's time was not its work, by the metrics that it has left.
 
-    ``metrics`` are by the steps' names; what has none, or none of a start-up, has no start-up here.
+    ``metrics`` are by the steps' names. A step that left none tells neither start-up nor work.
     """
+    told = [(step, metrics.get(step["name"]) or {}) for step in timing["steps"]]
+    shares = [_work(step["seconds"], its) for step, its in told]
     steps = [
-        StepTime(**{**step, "startup": _startup(step["seconds"], metrics.get(step["name"]) or {})})
-        for step in timing["steps"]
+        StepTime(**{**step, "startup": _startup(step["seconds"], its), "idle": _idle([share])})
+        for (step, its), share in zip(told, shares, strict=True)
     ]
-    return Timing(**{**timing, "steps": steps})
+    return Timing(**{**timing, "steps": steps, "idle": _idle(shares)})
+
+
+def _work(seconds: float | None, metrics: Mapping[str, Any]) -> tuple[float, float]:
+    """The seconds of all tasks, and those that the cores had for them; 0 and 0 where it is not known."""
+    if seconds is None or "task_seconds" not in metrics:
+        return 0.0, 0.0
+    return metrics["task_seconds"], metrics["cores"] * seconds
+
+
+def _idle(shares: Sequence[tuple[float, float]]) -> float | None:
+    busy, had = (sum(each) for each in zip(*shares, strict=True)) if shares else (0.0, 0.0)
+    return round(max(0.0, 1 - busy / had), 4) if had else None
 
 
 def _startup(seconds: float | None, metrics: Mapping[str, Any]) -> float | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import fruit_contract
 import fruit_spark
+from fruit_contract.report_schema import Work
 from fruit_spark.storage.hadoop import jvm
 from fruit_spark.storage.s3 import s3_endpoint, s3_region
 
@@ -70,6 +71,13 @@ def seconds_since_launch(session: "SparkSession") -> float:
     """Wall-clock seconds since the driver's JVM started: Spark's own start-up is part of a step."""
     started = jvm(session).java.lang.management.ManagementFactory.getRuntimeMXBean().getStartTime()
     return time.time() - int(started) / 1000
+
+
+def work_done(session: "SparkSession") -> Work:
+    """What the executors have worked, those that are gone included. Spark notes it a moment later."""
+    executors = session.sparkContext._jsc.sc().statusStore().executorList(False)
+    milliseconds = sum(executors.apply(place).totalDuration() for place in range(executors.size()))
+    return Work(cores=session.sparkContext.defaultParallelism, task_seconds=round(milliseconds / 1000, 3))
 
 
 def versions(session: "SparkSession", *distributions: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from fruit_spark.model.model_broadcast import BroadcastModel, broadcast_model
 from fruit_spark.model.model_source import ModelSource, read_model
 from fruit_spark.photos.read_rate import reads_a_second
 from fruit_spark.photos.work_reader import WorkList, listed_work, read_work_list
-from fruit_spark.session.spark_session import seconds_since_launch, versions
+from fruit_spark.session.spark_session import seconds_since_launch, versions, work_done
 from fruit_spark.step_errors import StepError
 from fruit_spark.steps.progress_file import told
 from fruit_spark.storage import hadoop
@@ -144,7 +144,7 @@ def _write_rejected_and_metrics(
         "reused": reused,
         "feature_dim": FEATURE_DIM,
         "model_loads": model.loads.value,
-        "cores": spark.sparkContext.defaultParallelism,
+        **work_done(spark),
         "startup_seconds": round(startup, 3),
         "seconds": round(seconds, 3),
         "images_per_second": round((found - reused) / seconds, 3),

@@ -45,7 +45,7 @@ from fruit_spark.pca.solvers import (
 )
 from fruit_spark.pca.stored_model import StoredPca, read_pca, scaler_of, write_pca
 from fruit_spark.pca.variance_plot import draw_variance
-from fruit_spark.session.spark_session import seconds_since_launch, versions
+from fruit_spark.session.spark_session import seconds_since_launch, versions, work_done
 from fruit_spark.step_errors import StepError
 from fruit_spark.storage import hadoop
 from fruit_spark.storage.driver_tables import batches_of, open_table
@@ -368,6 +368,8 @@ def _metrics(
         "solver": settings.solver,
         "scaling": settings.scaling,
         "startup_seconds": round(startup, 3),
+        "cores": 0,
+        "task_seconds": 0.0,
         "seconds": 0.0,
         "versions": {},
     }
@@ -376,6 +378,7 @@ def _metrics(
 def _write_metrics(spark: "SparkSession", settings: ReduceSettings, metrics: ReduceMetrics) -> ReduceMetrics:
     now: ReduceMetrics = {
         **metrics,
+        **work_done(spark),
         "seconds": round(seconds_since_launch(spark), 3),
         "versions": versions(spark, "numpy", "pyarrow", "matplotlib"),
     }

@@ -54,7 +54,7 @@ from fruit_spark.features.feature_files import list_features
 from fruit_spark.pca.moments import Moments
 from fruit_spark.pca.solvers import principal_components
 from fruit_spark.pca.stored_model import read_components, undivided
-from fruit_spark.session.spark_session import seconds_since_launch, versions
+from fruit_spark.session.spark_session import seconds_since_launch, versions, work_done
 from fruit_spark.step_errors import StepError
 from fruit_spark.storage import hadoop
 
@@ -128,18 +128,19 @@ class Trials:
 
 def train(spark: "SparkSession", settings: TrainSettings) -> TrainMetrics:
     """Write the classifier with its card, pictures and metrics; or metrics that say why there is none."""
+    startup = seconds_since_launch(spark)
     hadoop.delete(spark, settings.output)
     photos = _photos(spark, settings)
     found = census(spark, photos)
     labels = sorted({label for label, _, _ in found if label})
     found = Counter({what: count for what, count in found.items() if what[0]})
     if reason := _too_few(labels, found.total()):
-        return _write_metrics(spark, settings, _skipped(reason, settings.classifier, labels, found))
+        return _write_metrics(spark, settings, startup, _skipped(reason, settings.classifier, labels, found))
     material = _gather(spark, settings, photos, found, labels)
     trials = _try_out(spark, settings.classifier, material)
     if trials.best is None:
         reason = "No photo is left to test by: give more photos of each label."
-        return _write_metrics(spark, settings, _skipped(reason, settings.classifier, labels, found))
+        return _write_metrics(spark, settings, startup, _skipped(reason, settings.classifier, labels, found))
     learnt = learn(spark, settings.classifier, photos, material.pca, material.total.every, material.numbers)
     cooled = replace(learnt, layers=learnt.layers.cooled(trials.best.answers.temperature))
     with ThreadPoolExecutor(1) as beside:  # Spark writes for seconds, while this process reckons and draws
@@ -148,7 +149,8 @@ def train(spark: "SparkSession", settings: TrainSettings) -> TrainMetrics:
         _write_pictures(spark, settings, material.labels, trials.best, metrics)
         saving.result()
     _write_classifier(spark, settings, material, trials.best, cooled, metrics)
-    return _write_metrics(spark, settings, {**metrics, "bytes": hadoop.bytes_below(spark, settings.output)})
+    metrics = {**metrics, "bytes": hadoop.bytes_below(spark, settings.output)}
+    return _write_metrics(spark, settings, startup, metrics)
 
 
 def _photos(spark: "SparkSession", settings: TrainSettings) -> Photos:
@@ -295,6 +297,9 @@ def _skipped(reason: str | None, kind: str, labels: Sequence[str], found: Census
         drift=None,
         pca=None,
         bytes=0,
+        cores=0,
+        task_seconds=0.0,
+        startup_seconds=0.0,
         seconds=0.0,
         versions={},
     )
@@ -391,9 +396,13 @@ def _write_classifier(
     hadoop.write_json(spark, f"{where}/{CARD_NAME}", card)
 
 
-def _write_metrics(spark: "SparkSession", settings: TrainSettings, metrics: TrainMetrics) -> TrainMetrics:
+def _write_metrics(
+    spark: "SparkSession", settings: TrainSettings, startup: float, metrics: TrainMetrics
+) -> TrainMetrics:
     now: TrainMetrics = {
         **metrics,
+        **work_done(spark),
+        "startup_seconds": round(startup, 3),
         "seconds": round(seconds_since_launch(spark), 3),
         "versions": versions(spark, "numpy", "pyarrow", "matplotlib"),
     }

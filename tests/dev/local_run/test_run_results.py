@@ -63,6 +63,7 @@ def report() -> Any:
                 )
             ],
             after_last_step=3.0,
+            idle=0.42,
         ),
     }
 
@@ -103,11 +104,12 @@ def test_the_time_is_told_task_by_task_and_step_by_step(report: Any) -> None:
     assert rows["guards"] == "at - waited - took - upstream_failed"
     assert rows["step featurize"] == "30.5 s queued 0.1 s noticed after 2.5 s"
     assert rows["to the first step"] == "16.5 s"
+    assert rows["cores without a task"] == "42% of the steps' time"
 
 
 def test_a_run_that_was_refused_has_a_table_too(report: Any) -> None:
     nothing: Any = Timing(
-        to_cluster=None, provisioning=None, to_first_step=None, steps=[], after_last_step=None
+        to_cluster=None, provisioning=None, to_first_step=None, steps=[], after_last_step=None, idle=None
     )
     refused = {**report, "sizing": None, "images_per_second": None, "timing": nothing}
     refused["cost"] = {"estimate": None, "expected": None, "actual": None, "currency": "EUR"}

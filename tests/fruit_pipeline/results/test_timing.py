@@ -105,9 +105,19 @@ def test_a_step_that_did_not_end_has_no_end() -> None:
 def test_what_of_a_step_was_not_its_work_is_told_apart() -> None:
     steps = [step("featurize", 490, 500, 700), step("reduce", 705, 706, 800), step("train", 801, 802, 900)]
     found = timing.run_timing(cluster(created=10, ready=480, ended=900), steps, [], {}, START, {})
-    metrics = {"featurize": {"seconds": 190.0, "startup_seconds": 15.0}, "reduce": {"seconds": 90.0}}
-    known = timing.with_startup(found, {**metrics, "train": None})
+    featurized = {"seconds": 190.0, "startup_seconds": 15.0, "cores": 4, "task_seconds": 600.0}
+    reduced = {"seconds": 90.0, "cores": 2, "task_seconds": 47.0}
+    known = timing.with_work(found, {"featurize": featurized, "reduce": reduced, "train": None})
     assert [each["startup"] for each in known["steps"]] == [25.0, None, None]
+    # 4 cores for 200 seconds, and 2 for 94.
+    assert [each["idle"] for each in known["steps"]] == [0.25, 0.75, None]
+    assert known["idle"] == round(1 - 647 / 988, 4)
+
+
+def test_nobody_is_said_to_have_worked_or_idled_where_nothing_was_told() -> None:
+    found = timing.run_timing(cluster(created=1), [step("train", 2, 3, 9)], [], {}, START, {})
+    assert timing.with_work(found, {"train": {"seconds": 5.0}})["idle"] is None
+    assert timing.with_work({**found, "steps": []}, {})["idle"] is None
 
 
 def test_a_cluster_has_lived_once_it_has_ended() -> None:

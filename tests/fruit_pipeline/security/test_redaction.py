@@ -117,6 +117,7 @@ def test_a_report_shows_neither_account_nor_keys_whatever_it_is_told() -> None:
                 )
             ],
             after_last_step=None,
+            idle=None,
         ),
         cost=Cost(currency="EUR", estimate=1.0, actual=None, lines=[{"service": dirty, "amount": 1.0}]),
         encryption=seen,

@@ -125,6 +125,7 @@ def test_every_kind_of_image_is_converted_or_rejected_with_its_reason(
     # Six tasks, two cores: one load per Python worker and no more.
     assert 1 <= metrics["model_loads"] <= 2
     assert 0 < metrics["startup_seconds"] < metrics["seconds"]
+    assert 0 < metrics["task_seconds"] <= metrics["cores"] * metrics["seconds"]
 
     # The features of a file are its own, whatever the batch it was in.
     from fruit_spark.model.engines import LiteRtEngine

@@ -86,6 +86,7 @@ def test_components_model_and_variance_are_those_of_the_data(
     assert json.loads(Path(settings.metrics).read_text()) == metrics
     assert metrics["rows"] == ROWS
     assert 0 < metrics["startup_seconds"] < metrics["seconds"]
+    assert 0 < metrics["task_seconds"] <= metrics["cores"] * metrics["seconds"]
     expected = spectrum(values)
     np.testing.assert_allclose(metrics["explained_variance_ratio"], expected[:16], atol=1e-9)
     assert metrics["components_for_minimum"] == components_for(expected.tolist(), 0.5)
