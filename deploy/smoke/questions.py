@@ -148,7 +148,7 @@ def start(seen: Seen) -> Answer:
 def step(seen: Seen) -> Answer:
     """How long does a step of next to nothing take (STEP_SECONDS, and Spark's start)?"""
     took = [end.seconds("StartDateTime", "EndDateTime") for _, end in seen.plain.cluster.steps]
-    workers = estimate.workers_of(seen.plain.parameters.fleet)
+    workers = estimate.workers_of(seen.plain.parameters)
     return _at_most(median(took), speeds.STEP_SECONDS + step_times.reduce_seconds(workers, PHOTOS))
 
 

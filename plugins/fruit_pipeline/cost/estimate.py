@@ -26,6 +26,7 @@ from fruit_pipeline.cost.prices import PriceError, Prices
 from fruit_pipeline.cost.speeds import (
     END_SECONDS,
     FETCH_SECONDS,
+    GRAVITON3_FACTOR,
     GRAVITON_IMAGES_PER_SECOND,
     OVERTIME_SECONDS,
     RAW_IMAGES_PER_SECOND,
@@ -40,7 +41,7 @@ from fruit_pipeline.cost.step_times import (
     train_seconds,
 )
 from fruit_pipeline.settings import instance_types
-from fruit_pipeline.settings.parameters import Fleet, RunParameters
+from fruit_pipeline.settings.parameters import RunParameters
 
 ASSUMED_SPOT_SHARE: Final = 0.65
 """Spot price over on-demand where EC2 does not tell it: the upper end of what a public catalogue
@@ -163,7 +164,7 @@ def expected_hours(parameters: RunParameters, workload: Workload) -> float:
 
 def step_seconds(parameters: RunParameters, workload: Workload) -> float:
     """The steps together, in seconds."""
-    workers = workers_of(parameters.fleet)
+    workers = workers_of(parameters)
     seconds = STEP_SECONDS + reduce_seconds(workers, workload.rows, parameters.solver)
     if workload.images:
         seconds += STEP_SECONDS + max(_computing(parameters, workload), _reading(parameters, workload))
@@ -179,7 +180,7 @@ def reads_bind(parameters: RunParameters, workload: Workload) -> bool:
 
 def _computing(parameters: RunParameters, workload: Workload) -> float:
     return featurize_seconds(
-        workers_of(parameters.fleet),
+        workers_of(parameters),
         workload.images,
         workload.image_bytes,
         parameters.engine,
@@ -191,15 +192,22 @@ def _reading(parameters: RunParameters, workload: Workload) -> float:
     return workload.images * READS_PER_IMAGE[parameters.reader] / READS_A_SECOND
 
 
-def workers_of(fleet: Fleet) -> Workers:
+def workers_of(parameters: RunParameters) -> Workers:
     """An executor on each worker, with a task for each vCPU; one core is the driver's."""
+    fleet = parameters.fleet
     tasks = fleet.workers * instance_types.vcpus(fleet.worker_type)
-    return Workers(fleet.workers, tasks, max(1, tasks - 1), GRAVITON_IMAGES_PER_SECOND)
+    return Workers(fleet.workers, tasks, max(1, tasks - 1), _raw_images_per_second(parameters))
+
+
+def _raw_images_per_second(parameters: RunParameters) -> float:
+    """Of LiteRT on a core of the slowest type that may come."""
+    is_faster = all(each.partition(".")[0].endswith("7g") for each in substitutes.worker_types(parameters))
+    return GRAVITON_IMAGES_PER_SECOND * (GRAVITON3_FACTOR if is_faster else 1.0)
 
 
 def images_per_core_second(parameters: RunParameters) -> float:
     """What a core of a worker does of small photos, from GET to file."""
-    share = GRAVITON_IMAGES_PER_SECOND / RAW_IMAGES_PER_SECOND
+    share = _raw_images_per_second(parameters) / RAW_IMAGES_PER_SECOND
     return share / (FETCH_SECONDS + image_seconds(parameters.engine, parameters.image_size))
 
 

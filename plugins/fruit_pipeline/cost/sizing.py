@@ -230,7 +230,7 @@ def _words(change: dict[str, float], parameters: RunParameters) -> str:
 def explained(parameters: RunParameters, workload: Workload) -> str:
     """The arithmetic of a run with a known fleet, in one line for the log and the run's page."""
     fleet = parameters.fleet
-    cores = arithmetic.workers_of(fleet).cores
+    cores = arithmetic.workers_of(parameters).cores
     rate = arithmetic.images_per_core_second(parameters)
     steps = arithmetic.step_seconds(parameters, workload) / 60
     minutes = arithmetic.expected_hours(parameters, workload) * 60

@@ -14,6 +14,8 @@ GRAVITON_IMAGES_PER_SECOND: Final = 27.0
 XNNPACK's own table has MobileNetV2 1.0 in float32 at 53 ms on one core of a Pixel 2 (Cortex-A73, 2.35 GHz),
 19 images a second; Graviton2's Neoverse N1 has twice the SIMD width at 2.5 GHz, so 19 to 40. This is 27.
 """
+GRAVITON3_FACTOR: Final = 1.25
+"""What a core of Graviton3 (m7g, c7g, r7g) does over one of Graviton2: AWS's figure of 2022, not measured."""
 OF_LITERT: Final = {"litert": 1.0, "keras": 0.38}
 """Speed of an engine, over that of LiteRT. Keras was measured in Spark, 34 a second where LiteRT had 90."""
 SHARE_OF_224: Final = {96: 0.25, 128: 0.38, 160: 0.55, 192: 0.79, 224: 1.0}

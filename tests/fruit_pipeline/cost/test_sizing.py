@@ -47,7 +47,8 @@ def chosen(parameters: RunParameters, images: int) -> Offer:
 
 
 def cores(offer: Offer) -> int:
-    return estimate.workers_of(offer.fleet).cores
+    fleet = offer.fleet
+    return estimate.workers_of(RunParameters(worker_type=fleet.worker_type, workers=fleet.workers)).cores
 
 
 def fitting(parameters: RunParameters, images: int) -> list[Offer]:
@@ -170,6 +171,19 @@ def test_a_known_spot_price_decides_between_types() -> None:
     cheap = replace(IRELAND, spot={"m7g.4xlarge": 0.07})
     sized = sizing.choose(auto(budget_eur=20), photos(1_000_000), cheap, RATE)
     assert sized.worker_type == "m7g.4xlarge"
+
+
+def test_graviton3_is_counted_as_faster_where_nothing_slower_may_come_and_chosen_for_it() -> None:
+    of_two, of_three = (
+        RunParameters(worker_type=f"{family}.xlarge", diversify=False) for family in ("m6g", "m7g")
+    )
+    rates = [estimate.images_per_core_second(parameters) for parameters in (of_two, of_three)]
+    assert rates[1] / rates[0] == pytest.approx(speeds.GRAVITON3_FACTOR)
+    may_be_an_m6g = RunParameters(worker_type="m7g.xlarge")
+    assert estimate.images_per_core_second(may_be_an_m6g) == rates[0]
+    # It costs 6 % more.
+    assert chosen(auto(diversify=False), 1_000_000).fleet.worker_type.startswith("m7g.")
+    assert chosen(auto(), 1_000_000).fleet.worker_type.startswith("m6g.")
 
 
 def test_the_types_to_choose_from_are_those_the_region_has_a_price_for() -> None:
