@@ -39,10 +39,10 @@ def main() -> None:
     with played(asked.images, _PHOTOS, width=1400, height=900) as system:
         _form(system)
         first = system.run(_FIRST, {})
-        report, paint_ms = _result(system, first)
+        report, paints_ms = _result(system, first)
         # Before the second run: the bucket and the list of clusters are as the first has left them.
         s3, emr = system.stack.client("s3"), system.stack.client("emr")
-        record = talk_record.gathered(s3, emr, report, paint_ms)
+        record = talk_record.gathered(s3, emr, report, paints_ms)
         _sections(system)
         _tried(system, first)
         _bucket(system)
@@ -68,17 +68,23 @@ def _form(system: Played) -> None:
     page.close()
 
 
-def _result(system: Played, run: str) -> tuple[Report, float]:
-    """A picture of the tab of a run; the report that it offers, and its first paint in ms."""
+def _result(system: Played, run: str) -> tuple[Report, tuple[float, float]]:
+    """A picture of the tab of a run; the report that it offers, and its first paint in ms, twice.
+
+    The server has never drawn a page before the first one.
+    """
     page, inside = _tab(system, run)
     inside.locator("#variance").hover()
-    paint_ms = first_paint_ms(page.frames[-1])
+    cold_ms = first_paint_ms(page.frames[-1])
     save(page.screenshot(), "result")
     with page.expect_download() as downloaded:
         inside.get_by_role("link", name="report.json").click()
     report: Report = json.loads(Path(downloaded.value.path()).read_text())
+    page.reload()
+    inside.locator("#variance").hover()
+    paints_ms = cold_ms, first_paint_ms(page.frames[-1])
     page.close()
-    return report, paint_ms
+    return report, paints_ms
 
 
 def _sections(system: Played) -> None:
