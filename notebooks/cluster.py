@@ -106,7 +106,7 @@ if not pictures:
     raise StepError(f"None of these {len(shown)} photos can be decoded: choose other LABELS.")
 figure, axes = plt.subplots(1, len(pictures), figsize=(12, 2), squeeze=False, layout="constrained")
 for axis, (photo, pixels) in zip(axes[0], pictures.items(), strict=True):
-    axis.set_title(label_of(photo.key), fontsize=8)
+    axis.set_title(label_of(photo.key), fontsize=8, parse_math=False)
     axis.axis("off")
     axis.imshow(pixels)
 # %matplot plt

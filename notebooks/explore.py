@@ -34,6 +34,7 @@ from IPython.display import display
 from exploring.opening import open_result
 
 pd.set_option("display.max_colwidth", 120)
+plt.rcParams["text.parse_math"] = False  # a label is no formula
 result = open_result(RESULT, PHOTOS)
 rows, rejected, report = result.rows, result.rejected, result.report
 pd.Series(

@@ -31,8 +31,9 @@ def draw_confusion(predicted: Numbers, truth: Numbers, labels: Sequence[str]) ->
     axes.set_ylabel("label")
     if len(shown) <= _NAMED:
         names = [labels[number] for number in shown]
-        axes.set_xticks(range(len(shown)), names, rotation=90, fontsize=6)
-        axes.set_yticks(range(len(shown)), names, fontsize=6)
+        # A label is no formula, whatever dollars it has.
+        axes.set_xticks(range(len(shown)), names, rotation=90, fontsize=6, parse_math=False)
+        axes.set_yticks(range(len(shown)), names, fontsize=6, parse_math=False)
     figure.suptitle(f"{(predicted == truth).mean():.1%} of {len(truth)} photos are right")
     return _png(figure)
 
