@@ -49,6 +49,7 @@ FINISHED_NAME: Final = "_finished.parquet"
 Spark's readers pass over names that begin with an underscore."""
 ATTEMPT_NAME: Final = "_attempt.json"
 """The file of a source that says of which photos and which model its features are."""
+TRAIN_METRICS_NAME: Final = "train.json"
 REPORT_NAME: Final = "report.json"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_RUN_KEY = 120
@@ -231,7 +232,7 @@ class RunLayout:
 
     @property
     def train_metrics(self) -> str:
-        return f"{self.reports}train.json"
+        return f"{self.reports}{TRAIN_METRICS_NAME}"
 
     @property
     def confusion_plot(self) -> str:

@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fruit_contract.classifier import CARD_NAME, LAYERS_NAME
-from fruit_contract.layout import LATEST_KEY, split_uri
+from fruit_contract.classifier import CARD_NAME, LAYERS_NAME, TrainMetrics
+from fruit_contract.layout import LATEST_KEY, TRAIN_METRICS_NAME, split_uri
 from fruit_contract.model_files import model_file
 from fruit_contract.report_schema import ModelFacts
-from fruit_spark.predict.classifier import Classifier, read_card, read_layers
+from fruit_spark.predict.classifier import Classifier, read_card, read_layers, whole
 from fruit_spark.step_errors import StepError
 from fruit_spark.storage.get import get_bytes
 from fruit_spark.storage.s3 import is_s3
@@ -25,7 +25,9 @@ def read_classifier(result: str) -> Classifier:
     folder = _folder(result)
     stored = get_bytes(f"{folder}/{CARD_NAME}")
     if stored is None:
-        raise StepError(f"{result} has no classifier, {folder}/{CARD_NAME} is not there: {_TRAIN}.")
+        raise StepError(
+            _why_none(folder) or f"{result} has no classifier, {folder}/{CARD_NAME} is not there: {_TRAIN}."
+        )
     card = read_card(stored, f"{folder}/{CARD_NAME}")
     if card["kind"] == "forest":
         raise StepError(f"The classifier of {result} is a forest, which only Spark reads: {_TRAIN}.")
@@ -34,6 +36,19 @@ def read_classifier(result: str) -> Classifier:
     if layers is None:
         raise StepError(f"The classifier of {result} is not whole, {address} is not there: fetch it again.")
     return Classifier(card, read_layers(layers, card, address))
+
+
+def _why_none(reports: str) -> str | None:
+    """Why a run has left no classifier, by its metrics; None where they are not there."""
+    address = f"{reports}/{TRAIN_METRICS_NAME}"
+    said = get_bytes(address)
+    if said is None:
+        return None
+    with whole(address):
+        metrics: TrainMetrics = json.loads(said)
+        gate = metrics["gate"]
+        reason = metrics["skipped"] or (gate["reason"] if gate and not gate["passed"] else None)
+    return f"This result has no classifier. {reason}" if reason else None
 
 
 def _folder(result: str) -> str:
@@ -50,9 +65,11 @@ def _folder(result: str) -> str:
 
 
 def _current(bucket: str) -> str:
-    classifier = read_pointer(bucket).get("classifier")
+    pointer = read_pointer(bucket)
+    classifier = pointer.get("classifier")
     if not classifier:
-        raise StepError(f"The current result of s3://{bucket} has no classifier: {_TRAIN}.")
+        why = _why_none(str(pointer.get("report")).rpartition("/")[0])
+        raise StepError(why or f"The current result of s3://{bucket} has no classifier: {_TRAIN}.")
     return str(classifier).rstrip("/")
 
 

@@ -259,7 +259,8 @@ def _told(spark: "SparkSession", settings: TrainSettings, material: Material, tr
     calibrated, answers = best.answers.calibrated, best.answers
     not_tested = _not_tested(trials.asked, labels)
     current, unread = _current(spark, settings)
-    gate = gate_of(deciding, current.beside(spark, best, labels) if current else None)
+    on_same = current.beside(spark, best, labels) if current else None
+    gate = gate_of(settings.classifier, deciding, on_same)
     return {
         **_skipped(None, settings.classifier, labels, material.found),
         "judged": judged,

@@ -161,7 +161,7 @@ def judgement(top1: float, nearest_mean: float) -> "Judgement":
     [
         (0.7, 0.6, None, True, "right for 70.0%"),
         (0.6, 0.6, None, True, "right for 60.0%"),
-        (0.59, 0.6, None, False, "use classifier=linear"),
+        (0.59, 0.6, None, False, "for 60.0%: use classifier=linear, or give more photos of each label."),
         (0.7, 0.6, (0.7, 0.72), True, "right for 70.0%"),
         (0.7, 0.6, (0.69, 0.72), False, "the current one for 72.0%"),
         (0.7, 0.6, (0.69, 0.1), True, "right for 70.0%"),
@@ -170,7 +170,11 @@ def judgement(top1: float, nearest_mean: float) -> "Judgement":
 def test_the_gate_keeps_the_better_one(
     top1: float, nearest: float, on_same: tuple[float, float] | None, passed: bool, words: str
 ) -> None:
-    gate = gate_of(judgement(top1, nearest), on_same)
+    gate = gate_of("forest", judgement(top1, nearest), on_same)
     assert gate["passed"] is passed
     assert words in gate["reason"]
     assert gate["current_top1"] == (on_same[1] if on_same else None)
+
+
+def test_the_gate_never_advises_the_kind_that_it_refuses() -> None:
+    assert "60.0%: give more photos" in gate_of("linear", judgement(0.59, 0.6))["reason"]

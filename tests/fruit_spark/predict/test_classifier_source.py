@@ -123,6 +123,24 @@ def test_the_model_of_the_features_is_found_by_its_content(
         read_model(model, {**facts, "engine": "keras"})
 
 
+TRIED: list[tuple[dict[str, Any], str]] = [
+    ({"skipped": "There is 1 label.", "gate": None}, r"This result has no classifier\. There is 1 label\.$"),
+    (
+        {"skipped": None, "gate": {"passed": False, "reason": "It is worse."}},
+        r"This result has no classifier\. It is worse\.$",
+    ),
+    ({"skipped": None, "gate": {"passed": True, "reason": "It is good."}}, "classifier.json is not there"),
+    ({"skipped": None}, r"train.json is damaged \(KeyError: 'gate'\)"),
+]
+
+
+@pytest.mark.parametrize(("metrics", "words"), TRIED)
+def test_a_run_that_has_trained_in_vain_says_why(metrics: dict[str, Any], words: str, tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_text(json.dumps(metrics))
+    with pytest.raises(StepError, match=words):
+        read_classifier(str(tmp_path))
+
+
 def test_of_a_bucket_the_current_classifier_is_read(
     classifier: Classifier, result: Path, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +156,13 @@ def test_of_a_bucket_the_current_classifier_is_read(
     obstore.put(store, LATEST_KEY, b'{"run_key": "run-1"}')
     with pytest.raises(StepError, match="current result of s3://fruits-predict-tests has no classifier"):
         read_classifier(f"s3://{layout.bucket}/")
+    obstore.put(store, LATEST_KEY, json.dumps({"report": layout.uri(layout.report)}).encode())
+    obstore.put(store, layout.train_metrics, b'{"skipped": "There is 1 label."}')
+    with pytest.raises(StepError, match=r"train\.json is damaged"):
+        read_classifier(f"s3://{layout.bucket}")
+    obstore.put(store, layout.train_metrics, b'{"skipped": "There is 1 label.", "gate": null}')
+    with pytest.raises(StepError, match="There is 1 label"):
+        read_classifier(f"s3://{layout.bucket}")
     obstore.put(store, LATEST_KEY, json.dumps({"classifier": layout.uri(layout.classifier)}).encode())
     for file in (result / "classifier").iterdir():
         obstore.put(store, f"{layout.classifier}{file.name}", file.read_bytes())
