@@ -37,6 +37,11 @@ def decided_by(metrics: TrainMetrics) -> str:
     return split_name(metrics["judged"]["split"] if metrics["judged"] else "hash")
 
 
+def is_by_both(metrics: TrainMetrics) -> bool:
+    """Whether the two splits differ: by hash may have been asked for."""
+    return metrics["judged"] is None or metrics["judged"]["split"] != "hash"
+
+
 def lines(metrics: TrainMetrics) -> list[Line]:
     """The figures of both splits side by side."""
     both = metrics["judged"], metrics["by_hash"]
@@ -48,6 +53,8 @@ def not_tested(metrics: TrainMetrics) -> str | None:
     count, names = metrics["not_tested_count"], metrics["not_tested"]
     if not count:
         return None
+    if metrics["judged"] is None:
+        return "By the split that was asked for, no label had a photo to hold out: the figures are by hash."
     more = f" and {count - len(names):,} more" if count > len(names) else ""
     labels, those = ("label", "it") if count == 1 else ("labels", "them")
     return f"{count:,} {labels} had no photo held out, so no figure is of {those}: {', '.join(names)}{more}."

@@ -89,6 +89,7 @@ def result_page(
             classifier=classifier,
             judged_lines=judgement.lines(classifier) if classifier else [],
             judged_by=_judged_by(classifier),
+            by_both=judgement.is_by_both(classifier) if classifier else False,
             decided_by=judgement.decided_by(classifier) if classifier else "",
             not_tested=judgement.not_tested(classifier) if classifier else None,
             coverage=charts.coverage(classifier["coverage"] if classifier else ()),

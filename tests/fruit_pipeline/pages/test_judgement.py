@@ -117,6 +117,12 @@ def test_what_could_not_be_judged_says_so() -> None:
     assert "held out, so" not in page.text
 
 
+def test_where_by_hash_was_asked_for_its_figures_stand_once() -> None:
+    only = report(classifier=trained(judged=judged("hash", 0.99)))
+    text = Elements(result_page(only, None, LAYOUT, CURRENT, served=True)).text
+    assert "figureby hash (optimistic)right label (top-1)99.0%" in text.replace("\n", "")
+
+
 def test_why_there_is_no_classifier_is_one_sentence_and_no_figure() -> None:
     skipped = trained(skipped="Two labels are too few.", judged=None, by_hash=None, drift=None)
     page = Elements(result_page(report(classifier=skipped), None, LAYOUT, CURRENT, served=True))
@@ -180,3 +186,6 @@ def test_a_sentence_names_the_labels_that_were_not_tested() -> None:
         "1 label had no photo held out, so no figure is of it: Fig."
     )
     assert judgement.not_tested(trained(not_tested_count=0)) is None
+    by_hash = judgement.not_tested(trained(judged=None, not_tested_count=2))
+    assert by_hash is not None
+    assert "the figures are by hash" in by_hash
