@@ -132,8 +132,10 @@ def run(
     wrong = results.problems(report) if state == "success" else [report["failure"] or "The run failed."]
     if left:
         wrong.append(f"{left} clusters were still there after the run.")
-    console.print(f"Results are in {paths.out.name}/latest, {time.monotonic() - began:.0f} s in all")
-    page = paths.out / "latest" / "report.html"
+    left_in = results.folder_of(report)
+    what = "Results are" if state == "success" else "What the run left is"
+    console.print(f"{what} in {paths.out.name}/{left_in}, {time.monotonic() - began:.0f} s in all")
+    page = paths.out / left_in / "report.html"
     if page.exists():
         console.print(f"Open {page} in a browser to see them", highlight=False, soft_wrap=True)
     if wrong:

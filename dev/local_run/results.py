@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -14,14 +14,19 @@ from fruit_contract.classifier import TrainMetrics
 from fruit_contract.layout import RunLayout
 from fruit_contract.report_schema import Report, Sizing, Timing
 from fruit_contract.variance import is_share
+from fruit_pipeline.pages.judgement import split_name
 from fruit_pipeline.results.publication import read_pointer
 from local_run.bucket_sync import IN_FLIGHT
+
+LATEST: Final = "latest"
+FAILED: Final = "failed"
 
 
 def fetch(s3: Any, layout: RunLayout, out: Path) -> Report | None:
     """Replace ``out/latest`` by the run's files; return its report, or None where it left none.
 
-    Where nothing was new, its result is the one that stays current.
+    Where nothing was new, its result is the one that stays current. A failed run has none, so that the one in
+    ``out/latest`` stays too: what the run left goes to ``out/failed``.
     """
     half = out / ".incoming"
     shutil.rmtree(half, ignore_errors=True)
@@ -29,6 +34,8 @@ def fetch(s3: Any, layout: RunLayout, out: Path) -> Report | None:
     _download(s3, layout.bucket, layout.reports, half)
     written = half / "report.json"
     report: Report | None = json.loads(written.read_text()) if written.exists() else None
+    if report is None or report["state"] != "success":
+        return _moved(half, out / FAILED, report)
     result = layout
     if report and report["nothing_new"]:
         result = RunLayout(layout.bucket, read_pointer(s3, layout.bucket).published[0])
@@ -42,9 +49,17 @@ def fetch(s3: Any, layout: RunLayout, out: Path) -> Report | None:
         folders["classifier"] = RunLayout(layout.bucket, trained_by).classifier
     for name, prefix in folders.items():
         _download(s3, layout.bucket, prefix, half / name)
-    latest = out / "latest"
-    shutil.rmtree(latest, ignore_errors=True)
-    half.rename(latest)
+    return _moved(half, out / LATEST, report)
+
+
+def folder_of(report: Report) -> str:
+    """Where :func:`fetch` has put what the run left."""
+    return LATEST if report["state"] == "success" else FAILED
+
+
+def _moved(half: Path, target: Path, report: Report | None) -> Report | None:
+    shutil.rmtree(target, ignore_errors=True)
+    half.rename(target)
     return report
 
 
@@ -145,9 +160,9 @@ def _classifier(trained: TrainMetrics) -> str:
     """How good it is, or why there is none."""
     if trained["skipped"]:
         return f"none: {trained['skipped']}"
-    judged, gate = trained["judged"], trained["gate"]
-    good = f"{judged['top1']:.1%} of labels right by {judged['split']}" if judged else "not judged"
-    refused = f"; the former one stays current: {gate['reason']}" if gate and not gate["passed"] else ""
+    judged, gate = trained["judged"] or trained["by_hash"], trained["gate"]
+    good = f"{judged['top1']:.1%} of labels right {split_name(judged['split'])}" if judged else "not judged"
+    refused = f"; it does not become the current one: {gate['reason']}" if gate and not gate["passed"] else ""
     return f"{trained['kind']}, {good}{refused}"
 
 

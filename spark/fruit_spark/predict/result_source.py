@@ -69,7 +69,10 @@ def _of_folder(folder: str) -> tuple[str, ModelFacts]:
     if content is None:
         raise StepError(f"{folder} holds no result, {report} is not there: run `make run`, or name another.")
     with whole(report):
-        return report, json.loads(content)["model"]
+        model: ModelFacts | None = json.loads(content)["model"]
+    if model is None:
+        raise StepError(f"{report} is of a run that has no result: name another, or `make run` again.")
+    return report, model
 
 
 @contextmanager

@@ -146,7 +146,7 @@ def test_where_nothing_was_new_the_current_result_is_fetched(s3: Any, tmp_path: 
     for key in (*result, f"{older}classifier.json", f"{older}pipeline/stages/part-0"):
         s3.put_object(Bucket=BUCKET, Key=key, Body=b"a")
     publish(s3, "a", None)
-    report = {"nothing_new": True, "classifier_run": "older"}
+    report = {"state": "success", "nothing_new": True, "classifier_run": "older"}
     write_json(s3, BUCKET, now.report, report)
 
     assert results.fetch(s3, now, tmp_path) == report
@@ -158,15 +158,33 @@ def test_where_nothing_was_new_the_current_result_is_fetched(s3: Any, tmp_path: 
     assert latest >= {"classifier/classifier.json", "classifier/pipeline/stages/part-0"}
 
 
+def test_a_failed_run_leaves_the_result_that_is_current(s3: Any, tmp_path: Path) -> None:
+    now = RunLayout(BUCKET, "red")
+    (tmp_path / "latest").mkdir()
+    (tmp_path / "latest" / "report.json").write_text("the former")
+    write_json(s3, BUCKET, now.report, {"state": "failed", "nothing_new": False})
+
+    found = results.fetch(s3, now, tmp_path)
+
+    assert found is not None
+    assert results.folder_of(found) == "failed"
+    assert (tmp_path / "failed" / "report.json").exists()
+    assert (tmp_path / "latest" / "report.json").read_text() == "the former"
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({}, "linear, 93.5% of labels right by session"),
         ({"skipped": "There is 1 label."}, "none: There is 1 label."),
-        ({"judged": None}, "linear, not judged"),
+        ({"judged": None, "by_hash": None}, "linear, not judged"),
+        (
+            {"judged": None, "by_hash": {"top1": 0.839, "split": "hash"}},
+            "linear, 83.9% of labels right by hash (optimistic)",
+        ),
         (
             {"gate": {"passed": False, "reason": "It is worse."}},
-            "linear, 93.5% of labels right by session; the former one stays current: It is worse.",
+            "linear, 93.5% of labels right by session; it does not become the current one: It is worse.",
         ),
     ],
 )

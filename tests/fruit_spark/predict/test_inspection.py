@@ -189,7 +189,7 @@ def test_the_command_lists_the_nearest_photos(
         ("none.jpg", "error: There is no photo 'none.jpg': name one that is there."),
         (".", "error: There is no photo '.': name one that is there."),
         ("kiwi.jpg", "error: out/latest holds no result, out/latest/report.json is not there: "),
-        ("kiwi.jpg --result whole", "error: whole/report.json is damaged "),
+        ("kiwi.jpg --result whole", "error: whole/report.json is of a run that has no result: "),
         ("kiwi.jpg --result s3://", "error: 's3://' is not an S3 address: "),
     ],
 )
