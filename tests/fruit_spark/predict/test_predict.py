@@ -138,7 +138,7 @@ def test_an_output_that_takes_no_more_is_one_sentence(
     ]
 
 
-@pytest.mark.parametrize("command", ["predict"])
+@pytest.mark.parametrize("command", ["predict", "inspect_photo"])
 def test_an_output_that_is_closed_is_one_sentence(command: str) -> None:
     closed = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", command, "a.jpg"]
     done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, check=False)
