@@ -28,6 +28,7 @@ from fruit_contract.model_files import PRECISIONS, Precision
 from fruit_spark.classifier.layers import Float64, Layers
 from fruit_spark.model.engines import KerasEngine
 from fruit_spark.photos.decode import Pixels, decode_with_opencv
+from fruit_spark.photos.fetch import fetch_image
 from fruit_spark.photos.image_listing import list_images
 from fruit_spark.predict.command_line import MODEL, RESULT, Predictor
 from fruit_spark.step_errors import RejectedImage, StepError
@@ -123,7 +124,7 @@ def checked_photos(folder: Path, size: int) -> npt.NDArray[np.uint8]:
     pixels: list[Pixels] = []
     for photo in found[:: max(1, len(found) // CHECKED)][:CHECKED]:
         try:
-            pixels.append(decode_with_opencv(Path(photo.uri).read_bytes(), size))
+            pixels.append(decode_with_opencv(fetch_image(photo), size))
         except RejectedImage:
             continue
     if not pixels:

@@ -4,8 +4,10 @@ What is wrong with one photo (gone, changed, too large) becomes its reason. What
 store (no access, no answer) fails the task: rejecting every photo of a run would hide it.
 """
 
+import errno
 import queue
 import random
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -92,26 +94,47 @@ def fetch_image(item: WorkItem) -> bytes:
 
     ``RejectedImage`` when it is gone, changed or too large; ``StepError`` when the store cannot be read.
     """
-    if item.size > MAX_BYTES:
-        raise RejectedImage(f"too large: {item.size:,} bytes; at most {MAX_BYTES:,}")
+    _check_size(item.size)
     if is_s3(item.uri):
         return _fetch_from_s3(item)
-    return _fetch_local(item)
-
-
-def _fetch_local(item: WorkItem) -> bytes:
     try:
-        data = Path(item.uri.removeprefix("file://")).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise RejectedImage(f"{GONE}: the file was there when the work was planned") from None
-    except IsADirectoryError:
-        raise RejectedImage("not an image: it is a folder") from None
+        return read_local(item)
     except OSError as problem:
         raise StepError(
             f"{item.uri} could not be read: {problem.strerror}. Check the file system."
         ) from problem
+
+
+def read_local(item: WorkItem) -> bytes:
+    """The bytes of a local file, checked against the plan's size.
+
+    ``RejectedImage`` as :func:`fetch_image`; ``OSError`` where the file system does not give it. A pipe is
+    not opened: that would wait for ever for its other end.
+    """
+    path = Path(item.uri.removeprefix("file://"))
+    try:
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise RejectedImage("not an image: it is a folder")
+        if not stat.S_ISREG(found.st_mode):
+            raise RejectedImage("not an image: it is not a regular file")
+        _check_size(found.st_size)
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            raise RejectedImage(f"{GONE}: it is a link, and the file behind it is not there") from None
+        raise RejectedImage(f"{GONE}: the file was there when the work was planned") from None
+    except OSError as problem:
+        if problem.errno == errno.ELOOP:
+            raise RejectedImage("not an image: it is a link in a circle") from None
+        raise
     _check_unchanged(item, len(data), "")
     return data
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BYTES:
+        raise RejectedImage(f"too large: {size:,} bytes; at most {MAX_BYTES:,}")
 
 
 def _check_unchanged(item: WorkItem, size: int, etag: str) -> None:
@@ -133,8 +156,7 @@ def _fetch_from_s3(item: WorkItem) -> bytes:
         try:
             answer = obstore.get(store_for(bucket), item.key)
             meta = answer.meta
-            if meta["size"] > MAX_BYTES:
-                raise RejectedImage(f"too large: {meta['size']:,} bytes; at most {MAX_BYTES:,}")
+            _check_size(meta["size"])
             _check_unchanged(item, meta["size"], meta.get("e_tag") or "")
             data = bytes(answer.bytes())
             if len(data) == meta["size"]:

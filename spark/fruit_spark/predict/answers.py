@@ -57,18 +57,27 @@ def judge(
     return Answer(photo, outcome, known, probability, best, residual, reason, milliseconds)
 
 
+def shown(text: str) -> str:
+    """``text`` in one line: characters that a terminal would obey, or not print, as their escapes.
+
+    >>> shown("two\\nlines")
+    'two\\\\nlines'
+    """
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 def as_text(answer: Answer) -> str:
     """The answer in one line."""
     took = f"{answer.milliseconds:.0f} ms"
     if answer.probability is None:
-        return f"{answer.photo}: rejected: {answer.reason}; {took}"
+        return shown(f"{answer.photo}: rejected: {answer.reason}; {took}")
     best = ", ".join(f"{label} ({_percent(share)})" for label, share in answer.best)
     said = (
         f"{answer.outcome}: {answer.reason}"
         if answer.reason
         else f"{answer.label}, {_percent(answer.probability)}"
     )
-    return f"{answer.photo}: {said}; best {best}; residual {answer.residual:.2f}; {took}"
+    return shown(f"{answer.photo}: {said}; best {best}; residual {answer.residual:.2f}; {took}")
 
 
 def as_json(answer: Answer, *, components: bool = False) -> str:

@@ -56,7 +56,10 @@ def _folder(result: str) -> str:
     address = result.rstrip("/")
     if not is_s3(result):
         inside = Path(address, "classifier")
-        return str(inside) if inside.is_dir() and not Path(address, CARD_NAME).exists() else address
+        try:
+            return str(inside) if inside.is_dir() and not Path(address, CARD_NAME).exists() else address
+        except OSError as problem:
+            raise StepError(f"{result} could not be read ({problem.strerror}): name another.") from problem
     try:
         bucket, key = split_uri(result)
     except ValueError as problem:
@@ -95,8 +98,10 @@ def read_model(address: Path, facts: ModelFacts) -> bytes:
             f"The features are of the engine {facts['engine']}, and here litert computes them: "
             "start a run with engine=litert."
         )
+    file = address
     try:
-        file = address / model_file(facts["engine"], facts["precision"]) if address.is_dir() else address
+        if address.is_dir():
+            file = address / model_file(facts["engine"], facts["precision"])
         content = file.read_bytes()
     except ValueError as problem:
         raise StepError(str(problem)) from problem

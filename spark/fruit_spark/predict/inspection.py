@@ -1,14 +1,21 @@
 """The command ``python -m inspect_photo``: what the model sees of a photo, and the photos nearest to it."""
 
-import argparse
-import sys
 from pathlib import Path
 from typing import Final
 
 from fruit_spark.photos.decode import decode_as_stored
-from fruit_spark.photos.fetch import fetch_image
-from fruit_spark.photos.work_items import WorkItem
-from fruit_spark.predict.command_line import MODEL, REFUSED, REJECTED, RESULT, Parser, engine_of
+from fruit_spark.predict.answers import shown
+from fruit_spark.predict.command_line import (
+    MODEL,
+    REJECTED,
+    RESULT,
+    Parser,
+    engine_of,
+    named_photo,
+    not_empty,
+    path_of,
+    read_photo,
+)
 from fruit_spark.predict.near import Near
 from fruit_spark.predict.result_source import read_result
 from fruit_spark.predict.side_by_side import side_by_side
@@ -23,34 +30,52 @@ def inspect(photo: Path, result: str, model: Path, out: Path) -> tuple[Path, lis
     The photo goes the way of the featurize step. ``RejectedImage`` as there; ``StepError`` where the photo,
     the result or the model is not right.
     """
-    if not photo.is_file():
+    item = named_photo(str(photo), "photo")
+    if item.size >= 0 and photo.is_dir():
         raise StepError(f"There is no photo {str(photo)!r}: name one that is there.")
     current = read_result(result)
     engine = engine_of(current.facts, model)
-    data = fetch_image(WorkItem(str(photo), str(photo), "", photo.stat().st_size))
+    data = read_photo(item)
     seen = engine.decode(data, current.facts["image_size"])
-    out.mkdir(parents=True, exist_ok=True)
-    picture = out / f"{photo.stem}.png"
-    picture.write_bytes(side_by_side(decode_as_stored(data), seen))
+    picture = write_picture(side_by_side(decode_as_stored(data), seen), photo, out)
     [features] = engine.predict(seen[None])
     return picture, current.nearest_to(features @ current.matrix)
 
 
-def parser() -> argparse.ArgumentParser:
+def write_picture(content: bytes, photo: Path, out: Path) -> Path:
+    """Where the picture of ``photo`` is now: below ``out``, by the photo's whole name.
+
+    ``StepError`` where that place cannot be written, or is the photo.
+    """
+    picture = out / f"{photo.name}.png"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if picture.exists() and picture.samefile(photo):
+            raise StepError(f"{picture} is the photo, and would be written over: copy it to another place.")
+        picture.write_bytes(content)
+    except OSError as problem:
+        raise StepError(
+            f"{picture} could not be written ({problem.strerror}): free the place, or rename the photo."
+        ) from problem
+    return picture
+
+
+def parser() -> Parser:
     made = Parser(
         prog="python -m inspect_photo",
         description="Show what the model sees of a photo, and the nearest photos of a result.",
-        epilog=f"The picture lies below {OUT}. Exit code 1: the photo was rejected; 2: nothing was done.",
+        epilog=f"The picture lies below {OUT}. Exit code 1: the photo was rejected; 2: it could not go on.",
         allow_abbrev=False,
     )
-    made.add_argument("photo", metavar="PHOTO", nargs="?", help="a photo")
+    made.add_argument("photo", metavar="PHOTO", nargs="?", type=path_of, help="a photo")
     made.add_argument(
         "--result",
+        type=not_empty,
         default=RESULT,
         help=f"folder of a result, or s3://bucket for its current one. Default: {RESULT}",
     )
     made.add_argument(
-        "--model", type=Path, default=MODEL, help=f".tflite, or folder of the artifact. Default: {MODEL}"
+        "--model", type=path_of, default=MODEL, help=f".tflite, or folder of the artifact. Default: {MODEL}"
     )
     return made
 
@@ -61,20 +86,16 @@ def main(arguments: list[str]) -> int:
     asked = wanted.parse_args(arguments)
     if asked.photo is None:
         wanted.error("PHOTO is missing: name a photo.")
-    # A file's name may hold bytes that no terminal can show.
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    wanted.open_output()
     try:
-        picture, near = inspect(Path(asked.photo), asked.result, asked.model, OUT)
+        picture, near = inspect(asked.photo, asked.result, asked.model, OUT)
     except RejectedImage as reason:
-        print(f"{asked.photo}: rejected: {reason}")
+        wanted.say(shown(f"{asked.photo}: rejected: {reason}"))
         return REJECTED
     except StepError as problem:
         wanted.error(str(problem))
-    except OSError as problem:
-        wanted.exit(REFUSED, f"error: {OUT} could not be written ({problem.strerror}): free the place.\n")
-    print(
-        f"{asked.photo}: {picture} shows the photo, and what the model sees of it. Nearest photos, by cosine:"
-    )
+    said = f"{picture} shows the photo, and what the model sees of it. Nearest photos, by cosine:"
+    wanted.say(shown(f"{asked.photo}: {said}"))
     for each in near:
-        print(f"{each.cosine:6.3f}  {each.label}  {each.path}")
+        wanted.say(shown(f"{each.cosine:6.3f}  {each.label}  {each.path}"))
     return 0

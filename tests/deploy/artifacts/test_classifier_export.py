@@ -1,6 +1,7 @@
 """Promise: the exported file answers a photo as predict does, and tells whoever loads it what it needs."""
 
 import io
+import os
 import re
 import shutil
 import zipfile
@@ -200,6 +201,8 @@ def test_an_artifact_without_the_keras_network_is_refused(
 
 def test_photos_that_cannot_be_used_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"bad")
+    (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(StepError, match=f"No photo of {tmp_path} can be used"):
         checked_photos(tmp_path, SIZE)
     (tmp_path / "good.jpg").write_bytes(photo_files.jpeg(1))

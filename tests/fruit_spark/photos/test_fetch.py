@@ -2,6 +2,8 @@
 
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +16,7 @@ from fruit_spark.photos.read_rate import ReadRate
 from fruit_spark.photos.work_items import WorkItem
 from fruit_spark.step_errors import RejectedImage, StepError
 from fruit_spark.storage import s3
+from tests.fruit_spark.odd_files import NO_RIGHTS, make_odd_files
 
 
 def items(count: int) -> list[WorkItem]:
@@ -139,7 +142,34 @@ def test_a_local_file_that_vanished_or_changed_is_rejected(tmp_path: Path) -> No
     assert fetch_image(WorkItem(str(gone), str(gone), "", -1)) == b"1234"
 
 
-def test_a_file_too_large_for_memory_is_rejected_unread() -> None:
+def test_what_is_no_regular_file_is_rejected_unopened(tmp_path: Path) -> None:
+    for name, reason in make_odd_files(tmp_path).items():
+        for address in (str(tmp_path / name), f"file://{tmp_path / name}"):
+            with pytest.raises(RejectedImage) as rejected:
+                fetch_image(WorkItem(name, address, "", -1))
+            assert str(rejected.value) == reason
+
+
+def test_a_local_file_without_access_fails_the_task(tmp_path: Path) -> None:
+    photo = tmp_path / "closed.jpg"
+    photo.touch(0o000)
+    program = (
+        "import sys; from fruit_spark.photos import fetch, work_items; "
+        "fetch.fetch_image(work_items.WorkItem('a', sys.argv[1], '', -1))"
+    )
+    done = subprocess.run(
+        [*NO_RIGHTS, sys.executable, "-c", program, str(photo)], capture_output=True, text=True, check=False
+    )
+    said = f"StepError: {photo} could not be read: Permission denied. Check the file system."
+    assert done.stderr.splitlines()[-1].endswith(said)
+
+
+def test_a_file_too_large_for_memory_is_rejected_unread(tmp_path: Path) -> None:
+    grown = tmp_path / "grown.jpg"
+    with grown.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(RejectedImage, match="too large"):
+        fetch_image(WorkItem("a", str(grown), "", 5))
     with pytest.raises(RejectedImage, match="too large"):
         fetch_image(WorkItem("a", "/does/not/exist", "", MAX_BYTES + 1))
 

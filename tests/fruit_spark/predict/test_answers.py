@@ -52,6 +52,25 @@ def test_a_rejected_photo_has_its_reason_and_no_numbers() -> None:
     assert (found.best, found.probability, found.residual) == ([], None, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Grüße 🍏.jpg", "Grüße 🍏.jpg"),
+        ("two\nlines.jpg", r"two\nlines.jpg"),
+        ("red \x1b[31m.jpg", r"red \x1b[31m.jpg"),
+        ("clear \x9b2J.jpg", r"clear \x9b2J.jpg"),
+        ("turned \u202egpj.exe", r"turned \u202egpj.exe"),
+        ("new\u2028line.jpg", r"new\u2028line.jpg"),
+        ("no utf-8 \udcff.jpg", r"no utf-8 \udcff.jpg"),
+    ],
+)
+def test_text_is_one_line_that_no_terminal_obeys_whatever_the_name(
+    name: str, shown: str, classifier: Classifier
+) -> None:
+    assert as_text(rejection(name, f"empty: {name}", 1.0)) == f"{shown}: rejected: empty: {shown}; 1 ms"
+    assert as_text(replace(answer(classifier), photo=name)).startswith(f"{shown}: ")
+
+
 @pytest.mark.parametrize("name", ["kiwi.jpg", "two\nlines.jpg", "no utf-8 \udcff.jpg"])
 def test_json_is_one_line_whatever_the_name_of_the_photo(name: str) -> None:
     line = as_json(rejection(name, "empty", 1.0))

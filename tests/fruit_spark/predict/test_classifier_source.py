@@ -119,6 +119,8 @@ def test_the_model_of_the_features_is_found_by_its_content(
         read_model(other, facts)
     with pytest.raises(StepError, match=r"could not be read \(No such file or directory\): build it"):
         read_model(tmp_path, facts)
+    with pytest.raises(StepError, match=r"The model a+ could not be read \(File name too long\): build it"):
+        read_model(Path("a" * 300), facts)
     with pytest.raises(StepError, match="of the engine keras, and here litert"):
         read_model(model, {**facts, "engine": "keras"})
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from fruit_spark.step_errors import RejectedImage, StepError
 from fruit_spark.storage.s3 import store_for
 from tests.conftest import REPOSITORY
 from tests.fruit_spark.conftest import S3_ENVIRONMENT
+from tests.fruit_spark.odd_files import make_odd_files
 from tests.fruit_spark.storage.test_s3 import create_bucket
 
 SIZE = 96
@@ -103,7 +105,7 @@ def test_the_picture_shows_the_file_and_the_very_pixels_of_the_model(
     photo = tmp_path / "lying.jpg"
     photo.write_bytes(sink.getvalue())
     picture, _ = inspect(photo, str(latest), model, tmp_path / "inspect")
-    assert picture == tmp_path / "inspect" / "lying.png"
+    assert picture == tmp_path / "inspect" / "lying.jpg.png"
     shown = pixels(picture)
     np.testing.assert_array_equal(seen_in(shown), engine.decode(sink.getvalue(), SIZE))
     np.testing.assert_array_equal(seen_in(shown), decode_with_opencv(sink.getvalue(), SIZE))
@@ -151,6 +153,69 @@ def test_a_photo_that_a_run_rejects_is_rejected(
     assert not (tmp_path / "inspect").exists()
 
 
+def test_no_picture_is_written_over_a_photo_or_over_that_of_another(
+    latest: Path, model: Path, generated: list[WorkItem], tmp_path: Path
+) -> None:
+    """Also not where the photo's own name leads to the picture's place, or the other way round."""
+    content = Path(generated[0].uri).read_bytes()
+    for name in ("base.jpg", "base.png"):
+        (tmp_path / name).write_bytes(content)
+    written = {inspect(tmp_path / name, str(latest), model, tmp_path)[0] for name in ("base.jpg", "base.png")}
+    assert written == {tmp_path / "base.jpg.png", tmp_path / "base.png.png"}
+    for link, kept in (("link.jpg", "link.jpg.png"), ("one.jpg.png", "one.jpg")):
+        (tmp_path / kept).write_bytes(content)
+        (tmp_path / link).symlink_to(kept)
+        with pytest.raises(StepError, match=r"(link|one)\.jpg\.png is the photo, and would be written over"):
+            inspect(tmp_path / link.removesuffix(".png"), str(latest), model, tmp_path)
+        assert (tmp_path / kept).read_bytes() == content
+    assert {(tmp_path / name).read_bytes() for name in ("base.jpg", "base.png")} == {content}
+
+
+@pytest.mark.parametrize(
+    ("out", "name", "reason"),
+    [
+        ("file/inspect", "a.jpg", "Not a directory"),
+        ("inspect", "a.jpg", "Is a directory"),
+        ("inspect", f"{'a' * 251}.jpg", "File name too long"),
+    ],
+)
+def test_a_picture_that_cannot_be_written_is_said_with_its_place(
+    latest: Path, model: Path, generated: list[WorkItem], tmp_path: Path, out: str, name: str, reason: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "inspect" / "a.jpg.png").mkdir(parents=True)
+    shutil.copy(generated[0].uri, tmp_path / name)
+    with pytest.raises(StepError) as refused:
+        inspect(tmp_path / name, str(latest), model, tmp_path / out)
+    assert str(refused.value) == (
+        f"{tmp_path / out / name}.png could not be written ({reason}): free the place, or rename the photo."
+    )
+
+
+def test_what_is_no_file_is_rejected(
+    latest: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reasons = make_odd_files(tmp_path)
+    del reasons["dangling.jpg"]  # no photo is there
+    for name, reason in reasons.items():
+        assert main([str(tmp_path / name), "--result", str(latest), "--model", str(model)]) == 1
+        assert capsys.readouterr().out == f"{tmp_path / name}: rejected: {reason}\n"
+
+
+def test_a_name_of_odd_characters_is_said_in_one_line(
+    latest: Path, model: Path, generated: list[WorkItem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(generated[0].uri, "two\n\x1b[31mlines.jpg")
+    command = [sys.executable, "-m", "inspect_photo", "two\n\x1b[31mlines.jpg"]
+    options = ["--result", str(latest), "--model", str(model)]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    said, *near = done.stdout.splitlines()
+    name = r"two\n\x1b[31mlines.jpg"
+    assert said.startswith(f"{name}: out/inspect/{name}.png shows the photo")
+    assert len(near) == MOST
+
+
 def test_rows_of_another_pca_are_refused(latest: Path) -> None:
     with pytest.raises(StepError, match="its rows have 12 components, and its PCA has 3"):
         read_result(str(latest)).nearest_to(np.ones(3))
@@ -176,7 +241,7 @@ def test_the_command_lists_the_nearest_photos(
         check=True,
     )
     said, *near = done.stdout.splitlines()
-    assert f"out/inspect/{Path(generated[0].uri).stem}.png shows the photo" in said
+    assert f"out/inspect/{Path(generated[0].uri).name}.png shows the photo" in said
     assert near[0] == f" 1.000  {Path(generated[0].uri).parent.name}  {generated[0].uri}"
     assert len(near) == MOST
     assert list(tmp_path.glob("out/inspect/*.png"))
@@ -188,6 +253,8 @@ def test_the_command_lists_the_nearest_photos(
         ("", "error: PHOTO is missing: name a photo."),
         ("none.jpg", "error: There is no photo 'none.jpg': name one that is there."),
         (".", "error: There is no photo '.': name one that is there."),
+        ("a" * 300, f"error: There is no photo '{'a' * 300}': name one that is there."),
+        ("--result= kiwi.jpg", "error: argument --result: it is empty: name a file or a folder."),
         ("kiwi.jpg", "error: out/latest holds no result, out/latest/report.json is not there: "),
         ("kiwi.jpg --result whole", "error: whole/report.json is of a run that has no result: "),
         ("kiwi.jpg --result s3://", "error: 's3://' is not an S3 address: "),

@@ -1,6 +1,7 @@
 """Promise: one photo gets the answer that it would get in a run, and a wrong command one sentence."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from fruit_spark.predict.command_line import Predictor, main, photos
 from fruit_spark.step_errors import StepError
 from tests.conftest import REPOSITORY
 from tests.fruit_spark import numpy_classifier, photo_files
+from tests.fruit_spark.odd_files import NO_RIGHTS, NOT_REGULAR, make_odd_files
 
 HEAVY = {"pyspark", "tensorflow", "keras", "pyarrow", "obstore", "matplotlib", "cv2", "PIL"}
 """What one photo needs not, or only in the process that decodes it."""
@@ -74,6 +76,101 @@ def test_other_photos_are_answered_beside_a_rejected_one(
     assert [answer["photo"] for answer in answers] == named
     assert [answer["outcome"] == "rejected" for answer in answers] == [False, True, False]
     assert main([named[0], *options]) == 0
+
+
+def test_what_is_no_file_is_rejected_and_the_others_are_answered(
+    result: Path, model: Path, generated: list[WorkItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(generated[0].uri, tmp_path / "a.jpg")
+    reasons = make_odd_files(tmp_path)
+    named = [str(tmp_path), str(tmp_path / "pipe.jpg"), str(tmp_path / "circle.jpg"), "/dev/zero"]
+    assert main([*named, "--result", str(result), "--model", str(model), "--json"]) == 1
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    photo, *others = [(Path(each["photo"]).name, each["reason"]) for each in found]
+    assert photo[0] == "a.jpg"
+    assert found[0]["outcome"] != "rejected"
+    assert dict(others[:-3]) == reasons
+    expected = [("pipe.jpg", reasons["pipe.jpg"]), ("circle.jpg", reasons["circle.jpg"])]
+    assert others[-3:] == [*expected, ("zero", NOT_REGULAR)]
+
+
+def test_what_cannot_be_read_is_rejected_and_the_others_are_answered(
+    result: Path, model: Path, generated: list[WorkItem], tmp_path: Path
+) -> None:
+    names = ["closed.jpg", "folder/1.jpg", "list/1.jpg", "open.jpg"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(generated[0].uri, tmp_path / name)
+    modes = {"closed.jpg": 0, "folder": 0, "list": 0o600}
+    for name, mode in modes.items():
+        (tmp_path / name).chmod(mode)
+    options = ["--result", str(result), "--model", str(model), "--json"]
+    command = [*NO_RIGHTS, sys.executable, "-m", "predict", ".", "list/1.jpg", *options]
+    try:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    finally:
+        for name in modes:
+            (tmp_path / name).chmod(0o700)
+    assert done.returncode == 1, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {each["photo"].removeprefix(f"{tmp_path}/"): each["reason"] for each in found[:-2]} == {
+        "folder": "unreadable folder: Permission denied",
+        "closed.jpg": "unreadable: Permission denied",
+        "open.jpg": found[2]["reason"],
+    }
+    assert found[2]["outcome"] != "rejected"
+    both = [(each["photo"], each["reason"]) for each in found[-2:]]
+    denied = "unreadable: Permission denied"
+    assert both == [(str(tmp_path / "list" / "1.jpg"), denied), ("list/1.jpg", denied)]
+
+
+def test_an_output_that_takes_no_more_is_one_sentence(
+    result: Path, model: Path, generated: list[WorkItem]
+) -> None:
+    named = [item.uri for item in generated[:3]]
+    command = [sys.executable, "-m", "predict", *named, "--result", str(result), "--model", str(model)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    # LiteRT's own greeting is the other line.
+    assert [line for line in done.stderr.splitlines() if not line.startswith("INFO: ")] == [
+        "error: The answer could not be written (No space left on device): free the place it goes to."
+    ]
+
+
+@pytest.mark.parametrize("command", ["predict", "inspect_photo"])
+def test_an_output_that_is_closed_is_one_sentence(command: str) -> None:
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", command, "a.jpg"]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: The output is closed, and the answer has no place to go to: open it.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["two\nlines"], r"error: There is no photo or folder 'two\nlines': name one that is there."),
+        ([""], "error: argument PHOTO: it is empty: name a file or a folder."),
+        (["README.md", ""], "error: argument PHOTO: it is empty: name a file or a folder."),
+        (["README.md", "--result", ""], "error: argument --result: it is empty: name a file or a folder."),
+        (["README.md", "--model="], "error: argument --model: it is empty: name a file or a folder."),
+        (["a" * 300], f"error: There is no photo or folder '{'a' * 300}': name one that is there."),
+        (
+            ["README.md/a.jpg"],
+            "error: There is no photo or folder 'README.md/a.jpg': name one that is there.",
+        ),
+        (
+            ["README.md", "--result", "a" * 300],
+            f"error: {'a' * 300} could not be read (File name too long): name another.",
+        ),
+        (["README.md", "--re\nsult"], r"error: unrecognized arguments: --re\nsult"),
+    ],
+)
+def test_an_odd_path_is_one_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "README.md").touch()
+    command = [sys.executable, "-m", "predict", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{sentence}\n")
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,14 @@ from fruit_contract.manifest import LIVE, REJECTED
 from fruit_contract.model_files import PRECISIONS
 from fruit_contract.report_schema import FeaturizeMetrics
 from fruit_contract.work_list import WORK_LIST_COLUMNS
+from fruit_spark.features.spark_image_reader import NOT_DELIVERED
 from fruit_spark.model import model_broadcast
 from fruit_spark.model.model_broadcast import broadcast_model
 from fruit_spark.step_errors import StepError
 from fruit_spark.steps import featurize_job as featurize_module
 from fruit_spark.steps.featurize_job import FeaturizeSettings, featurize
 from tests.fruit_spark import photo_files
+from tests.fruit_spark.odd_files import make_odd_files
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -174,6 +176,22 @@ def test_spark_s_own_reader_agrees_with_the_fast_one(
         assert row["label"] == fast[path]["label"]
         if row["features"] is not None:
             np.testing.assert_allclose(row["features"], fast[path]["features"], atol=1e-4)
+
+
+@pytest.mark.parametrize("reader", ["fast", "spark-image"])
+def test_what_is_no_file_in_a_listed_folder_is_rejected(
+    spark: "SparkSession", settings: FeaturizeSettings, tmp_path: Path, reader: str
+) -> None:
+    folder = tmp_path / "photos" / "Kiwi"
+    folder.mkdir(parents=True)
+    (folder / "1.jpg").write_bytes(photo_files.jpeg(1, "Kiwi"))
+    odd = make_odd_files(folder)
+    settings = dataclasses.replace(settings, input=str(tmp_path / "photos"), partitions=1, reader=reader)
+    featurize(spark, settings)
+    reasons = {Path(path).name: row["reason"] for path, row in rows_of(settings).items()}
+    if reader == "spark-image":
+        odd = dict.fromkeys(odd, NOT_DELIVERED)
+    assert reasons == {"1.jpg": None} | odd
 
 
 @pytest.mark.keras
