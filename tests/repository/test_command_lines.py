@@ -24,6 +24,7 @@ from tests.conftest import REPOSITORY
         ("fruit_pipeline.upload", "BUCKET= (--bucket) is missing: bucket, in the region."),
         ("fruit_pipeline.upload --bucket=b", "IMAGES= (--images) is missing: folder with one sub-folder"),
         ("fruit_pipeline.upload --no", "No such option: --no"),
+        ("fruit_pipeline export", "TO= (--to) is missing: new file: .csv, .parquet, or .npy with a .csv"),
         ("fruit_pipeline reap", "--region is missing: an EU region to look at"),
         ("fruit_pipeline clean --bucket=b --region=mars", "'mars' is not in the EU: choose among eu-"),
         ("infra deploy --set", "Option '--set' requires an argument."),
