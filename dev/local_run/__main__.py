@@ -70,7 +70,7 @@ def _parameters(words: list[str]) -> dict[str, Any]:
     try:
         checked = RunParameters.parsed(words).model_dump()
     except ParameterError as error:
-        raise UserError(f"{error}.") from error
+        raise UserError(str(error)) from error
     given = {word.partition("=")[0] for word in words}
     if "bucket" in given:
         raise UserError("The local run has its own bucket: leave the parameter bucket out.")

@@ -192,7 +192,8 @@ def _s3(region: str) -> Any:
 def run() -> int:
     """Run the command; wrong words are one sentence and exit code 2."""
     try:
-        return command_line.call(cli)
+        # Of these commands make has one alone.
+        return command_line.call(cli, of_make=sys.argv[1:2] == ["export"])
     except command_line.UsageError as error:
         typer.echo(f"error: {error}", err=True)
         return 2

@@ -140,10 +140,17 @@ def test_photos_that_no_queue_hears_of_wait_for_the_schedule_or_a_person(
     assert done.stdout.splitlines()[-1] == said
     again = run(command(one_photo, bucket), environment)
     assert said not in again.stdout, "nothing was uploaded"
-    unscheduled = run(
-        command(one_photo, bucket, "--prefix", "Other/"), {**environment, "FRUITS_SCHEDULE": ""}
-    )
-    assert unscheduled.stdout.splitlines()[-1] == "S3 tells no queue of them: trigger fruit_features."
+    below = run(command(one_photo, bucket, "--prefix", "Test/More/"), {**environment, "FRUITS_SCHEDULE": ""})
+    assert below.stdout.splitlines()[-1] == "S3 tells no queue of them: trigger fruit_features."
+
+
+@pytest.mark.parametrize("prefix", ["Other/", "Test of 2026/"])
+def test_photos_below_another_prefix_wait_for_a_person_who_names_it(
+    bucket: str, one_photo: Path, environment: dict[str, str], prefix: str
+) -> None:
+    done = run(command(one_photo, bucket, "--prefix", prefix), environment)
+    said = f"No run takes them by itself: trigger fruit_features with input_prefix={prefix}."
+    assert done.stdout.splitlines()[-1] == said
 
 
 def test_photos_that_a_queue_hears_of_start_a_run_when_it_is_quiet(
@@ -160,19 +167,21 @@ def test_photos_that_a_queue_hears_of_start_a_run_when_it_is_quiet(
     local_account.tell_queue(s3, sqs, bucket, "Test/", url)
     told = run(command(one_photo, bucket), {**environment, "FRUITS_DROP_QUIET_MINUTES": "7"})
     assert "A run follows by itself once no photo has come for 7 minutes" in told.stdout
-    elsewhere = run(command(one_photo, bucket, "--prefix", "Other/"), environment)
-    assert "S3 tells no queue of them" in elsewhere.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--region", "us-east-1"], "Parameter region is 'us-east-1'"),
+        (["--region", "us-east-1"], "REGION= (--region) is 'us-east-1'"),
         (["--region", "eu-west-3"], "lies in eu-west-1: set REGION=eu-west-1"),
-        (["--prefix", "Test"], "Parameter input_prefix is 'Test'"),
+        (
+            ["--prefix", "Test"],
+            "error: PREFIX= (--prefix) is 'Test': it must be one line that ends with / and does not "
+            "begin with one.\n",
+        ),
         (["--prefix", "Results/photos/"], "it holds what the pipeline writes"),
         (["--bucket", "nobodys-bucket"], "cannot be used"),
-        (["--bucket", "x"], "Parameter bucket is 'x': it should have at least 3 characters"),
+        (["--bucket", "x"], "BUCKET= (--bucket) is 'x': it should have at least 3 characters"),
         (["--images", "nowhere"], "The folder 'nowhere' does not exist"),
     ],
 )

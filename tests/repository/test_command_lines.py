@@ -14,6 +14,9 @@ from tests.conftest import REPOSITORY
         ("local_run run --count=abc", "COUNT= (--count) is 'abc': it should be a valid integer"),
         ("local_run run --port=", "PORT= (--port) is '': it should be a valid integer"),
         ("local_run up --port=[abc]", "PORT= (--port) is '[abc]': it should be a valid integer"),
+        ("local_run run --args==5", "'=5' is not a parameter: write name=value, such as components=64."),
+        ("local_run run --args=x", "'x' is not a parameter: write name=value, such as components=64."),
+        ("local_run run --args=input_prefix=Test", "Parameter input_prefix is 'Test': it must be one line"),
         ("local_run", "Missing command."),
         ("local_run.seed --count=0", "--count is '0': it should be greater than or equal to 1."),
         ("chaos --seed=x", "SEED= (--seed) is 'x': it should be a valid integer"),
@@ -21,6 +24,7 @@ from tests.conftest import REPOSITORY
         ("fruit_pipeline.upload", "BUCKET= (--bucket) is missing: bucket, in the region."),
         ("fruit_pipeline.upload --bucket=b", "IMAGES= (--images) is missing: folder with one sub-folder"),
         ("fruit_pipeline.upload --no", "No such option: --no"),
+        ("fruit_pipeline export", "TO= (--to) is missing: new file: .csv, .parquet, or .npy with a .csv"),
         ("fruit_pipeline reap", "--region is missing: an EU region to look at"),
         ("fruit_pipeline clean --bucket=b --region=mars", "'mars' is not in the EU: choose among eu-"),
         ("infra deploy --set", "Option '--set' requires an argument."),
@@ -42,3 +46,4 @@ def test_wrong_words_are_one_sentence(command: str, sentence: str) -> None:
     assert done.returncode == 2, said
     assert said.startswith(f"error: {sentence}"), said
     assert len(said) < 250, said
+    assert not said.endswith(".."), said

@@ -16,6 +16,8 @@ SHARES: Final = (0.80, 0.90, 0.95, 0.99)
 _WIDTH: Final = 720
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 12, 28
 _LANE: Final = 22
+_SECONDS_BELOW: Final = 120
+"""A run shorter than this is told in seconds, any other in minutes."""
 _HALF: Final = 400
 """Width of a chart that stands beside another: its text is scaled with it."""
 
@@ -97,6 +99,11 @@ def lanes(rows: Sequence[Lane]) -> Markup:
     """One line each, from the start of the run to its end."""
     end = max((lane.start + lane.seconds for lane in rows), default=0) or 1
     left = 150
+
+    def time(seconds: float) -> str:
+        # In minutes most short runs would have no other marks than 0.0.
+        return f"{seconds:.3g} s" if end < _SECONDS_BELOW else f"{seconds / 60:.1f} min"
+
     scale = (_WIDTH - left - _RIGHT) / end
     height = _TOP + _LANE * len(rows) + _BOTTOM
     parts: list[str] = []
@@ -113,10 +120,10 @@ def lanes(rows: Sequence[Lane]) -> Markup:
         parts.append(_lane(lane.state, left + begun * scale, top, work * scale, took))
     parts += [
         f'<text x="{left + end * scale * share:.0f}" y="{height - 8}" text-anchor="middle">'
-        f"{end * share / 60:.1f} min</text>"
+        f"{time(end * share)}</text>"
         for share in (0, 0.5, 0.96)
     ]
-    return _svg(height, f"{len(rows)} tasks and steps over {end / 60:.1f} minutes", parts)
+    return _svg(height, f"{len(rows)} tasks and steps over {time(end)}", parts)
 
 
 def _lane(state: str, x: float, top: int, width: float, said: str) -> str:

@@ -5,7 +5,7 @@ checks ``ARGS`` of ``make run``.
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -223,6 +223,13 @@ _Inventory = Annotated[
     WithJsonSchema({"type": ["string", "null"], "pattern": f"^$|{_INVENTORY_PATTERN}"}),
 ]
 
+
+_PATTERNS_IN_WORDS: Final = {
+    "bucket": "it must be lower-case letters, digits, dots and hyphens, with a letter or digit at both ends",
+    "input_prefix": "it must be one line that ends with / and does not begin with one",
+    "inventory": "it must be s3://bucket/.../manifest.json",
+}
+"""What pydantic's own message says as a regular expression, by the parameter."""
 
 # Sections of Airflow's form. It opens with the fields that have none, and folds the others.
 PHOTOS: Final[JsonDict] = {"section": "Photos"}
@@ -539,21 +546,29 @@ class RunParameters(BaseModel):
         return self
 
     @classmethod
-    def checked(cls, values: dict[str, Any]) -> "RunParameters":
-        """The parameters, or one ``ParameterError`` that says what is wrong and what to do."""
+    def checked(cls, values: dict[str, Any], called: Mapping[str, str] | None = None) -> "RunParameters":
+        """The parameters, or one ``ParameterError`` that says what is wrong and what to do.
+
+        ``called``: what the person who gave a parameter knows it as, where that is not its name.
+        """
         try:
             return cls(**values)
         except ValidationError as error:
-            raise ParameterError("; ".join(_sentence(part) for part in error.errors())) from None
+            sentences = [_sentence(part, called or {}).removesuffix(".") for part in error.errors()]
+            raise ParameterError(f"{'; '.join(sentences)}.") from None
 
     @classmethod
     def parsed(cls, assignments: list[str]) -> "RunParameters":
-        """The parameters from ``name=value`` words, as on a command line."""
+        """The parameters from ``name=value`` words, as on a command line; else ``ParameterError``."""
         values: dict[str, Any] = {}
         for word in assignments:
             name, separator, value = word.partition("=")
-            if not separator:
+            if not name or not separator:
                 raise ParameterError(f"{word!r} is not a parameter: write name=value, such as components=64.")
+            if name in values:
+                raise ParameterError(
+                    f"Parameter {name!r} is given twice, as {values[name]!r} and as {value!r}: give it once."
+                )
             values[name] = value
         return cls.checked(values)
 
@@ -601,15 +616,17 @@ class RunParameters(BaseModel):
         return self.model_copy(update={"workers": fleet.workers, "worker_type": fleet.worker_type})
 
 
-def _sentence(error: Any) -> str:
+def _sentence(error: Any, called: Mapping[str, str]) -> str:
     """One pydantic error as a sentence: the name, the value, what is allowed."""
-    name = ".".join(str(part) for part in error["loc"])
-    if not name:  # two parameters that do not go together
+    if not error["loc"]:  # two parameters that do not go together
         return str(error["ctx"]["error"])
+    name = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         known = ", ".join(RunParameters.model_fields)
         return f"Parameter {name!r} is unknown: use one of {known}"
-    return f"Parameter {name} is {error['input']!r}: {in_a_sentence(error['msg'])}"
+    of_a_pattern = error["type"] == "string_pattern_mismatch"
+    allowed = _PATTERNS_IN_WORDS[name] if of_a_pattern else in_a_sentence(error["msg"])
+    return f"{called.get(name, f'Parameter {name}')} is {error['input']!r}: {allowed}"
 
 
 def in_a_sentence(message: str) -> str:

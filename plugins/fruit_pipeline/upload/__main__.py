@@ -29,6 +29,12 @@ cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console: Final = Console(soft_wrap=True)
 _SHOWN: Final = 5
 """Files, or pairs of keys, that are named; the rest is counted."""
+_CALLED: Final = {
+    "bucket": "BUCKET= (--bucket)",
+    "input_prefix": "PREFIX= (--prefix)",
+    "region": "REGION= (--region)",
+}
+"""The parameters of a run that are options here, and make's variables."""
 _UNREADABLE, _WRONG_INPUT, _INTERRUPTED = 1, 2, 130
 
 
@@ -44,7 +50,7 @@ def main(
     Credentials are those of the environment. Exit code 1: some files could not be read. 2: nothing, or not
     all, was uploaded, and why is said. 130: interrupted; the same command goes on where it stopped.
     """
-    RunParameters.checked({"bucket": bucket, "input_prefix": prefix, "region": region})
+    RunParameters.checked({"bucket": bucket, "input_prefix": prefix, "region": region}, _CALLED)
     folder = read_folder(images, prefix).without_empty()
     s3 = client_of(region, bucket)
     summary, began = Summary(), time.monotonic()

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from fruit_contract.layout import DAG_ID
+from fruit_contract.layout import DAG_ID, INPUT_PREFIX
 from fruit_pipeline.settings.deployment import Deployment
 
 _CREATED: Final = "s3:ObjectCreated:"
@@ -12,6 +12,9 @@ _CREATED: Final = "s3:ObjectCreated:"
 
 def what_follows(s3: Any, bucket: str, prefix: str) -> str:
     """In words, from what the bucket tells of its photos and from the installation's settings."""
+    # Runs that nobody parametrizes have the form's own prefix, by schedule and by drop.
+    if not prefix.startswith(INPUT_PREFIX):
+        return f"No run takes them by itself: trigger {DAG_ID} with input_prefix={prefix}."
     settings = Deployment()
     soon = f"A run follows by itself once no photo has come for {settings.drop_quiet_minutes:g} minutes"
     regular = f"the scheduled run takes them ({settings.schedule}, UTC), or" if settings.schedule else ""

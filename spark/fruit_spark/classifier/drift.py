@@ -68,17 +68,23 @@ def compared(
             f"{above:.0%} of the new photos are unlike the known ones, where {_EXPECTED:.0%} is usual: look "
             "at some of them."
         )
-    if far := [number + 1 for number, by in enumerate(moved) if abs(by) > _FAR]:
-        warnings.append(
-            f"The mean of component {', '.join(map(str, far))} has moved by more than a standard deviation: "
-            "did light, camera or kinds of fruit change?"
+    if far := [str(number + 1) for number, by in enumerate(moved) if abs(by) > _FAR]:
+        of_them = (
+            f"means of components {_listed(far)} have" if len(far) > 1 else f"mean of component {far[0]} has"
         )
-    if unknown := sorted(label or "(no label)" for label in labels if label not in card["shares"]):
-        warnings.append(f"The current classifier does not know: {', '.join(unknown[:_LABELS])}.")
+        warnings.append(
+            f"The {of_them} moved by more than a standard deviation: did light, camera or kinds of fruit "
+            "change?"
+        )
+    if unknown := sorted(_named(label) for label in labels if label not in card["shares"]):
+        more = [f"{len(unknown) - _LABELS:,} more"] if len(unknown) > _LABELS else []
+        warnings.append(f"The current classifier does not know: {_listed(unknown[:_LABELS] + more)}.")
     grown = max(shares, key=lambda label: (shares[label][0] - shares[label][1], label))
     now, before = shares[grown]
     if now - before > _LARGE_SHARE and grown in card["shares"]:
-        warnings.append(f"{grown} is {now:.0%} of the new photos, and {before:.0%} of the known ones.")
+        warnings.append(
+            f"{_named(grown)} is {now:.0%} of the new photos, and {before:.0%} of the known ones."
+        )
     return Drift(
         photos=rows,
         above_residual=above,
@@ -86,3 +92,12 @@ def compared(
         components=moved,
         warnings=warnings,
     )
+
+
+def _named(label: str) -> str:
+    return label or "(no label)"
+
+
+def _listed(words: list[str]) -> str:
+    """As in a sentence: ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -152,6 +152,49 @@ def test_the_readme_says_the_limits_and_leaves_no_gap(files: dict[str, bytes], p
         assert f"{value:.4g}" in text
 
 
+def test_the_readme_says_of_how_many_photos_its_difference_is(
+    predictor: Predictor, model_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    for photo in sorted(photos.rglob("*.jpg"))[:3]:
+        shutil.copy(photo, tmp_path)
+    text = " ".join(export(predictor, model_folder, tmp_path)["README.md"].decode().split())
+    assert re.search(
+        r"On the 3 photos of its check its probabilities differed by at most \d\.\de-\d\d\.", text
+    )
+    assert "Those of other photos can differ by more" in text
+
+
+def test_a_float16_file_that_is_far_is_left_out_alone(
+    classifier: Classifier,
+    model_file: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    result, output = numpy_classifier.write(classifier, tmp_path / "result"), tmp_path / "model"
+    arguments = ["--result", str(result), "--model", str(model_file.parent), "--photos", str(photos)]
+    output.mkdir()
+    (output / "classifier_float16.tflite").write_bytes(b"of an earlier export")
+    monkeypatch.setattr(classifier_export, "HALF_TOLERANCE", 1e-5)
+    assert classifier_export.main([*arguments, "--output", str(output)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(
+        r"^classifier_float16\.tflite is left out: it differs by [\de.-]+, where 1e-05 is allowed, and "
+        rf"\d+ of {CHECKED} photos get another label\.$",
+        said,
+        re.MULTILINE,
+    )
+    assert sorted(each.name for each in output.iterdir()) == ["README.md", "classifier.tflite"]
+    assert "float16" not in (output / "README.md").read_text()
+
+
+def test_labels_that_have_changed_are_counted() -> None:
+    there = np.array([[0.6, 0.4], [0.6, 0.4], [0.1, 0.9]])
+    found = compare(Answers(there[::-1], np.ones(3)), Answers(there, np.ones(3)))
+    assert (found.labels, found.photos, found.probability, found.residual) == (2, 3, 0.5, 0.0)
+
+
 def test_the_worker_of_the_emulated_check_gives_the_same(
     files: dict[str, bytes], photos: Path, tmp_path: Path
 ) -> None:

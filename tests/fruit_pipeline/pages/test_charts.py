@@ -54,3 +54,19 @@ def test_tasks_and_steps_follow_one_another_and_foreign_names_are_escaped() -> N
     bars = [(bar.get("class"), float(str(bar.get("width")))) for bar in svg.findall("rect")]
     assert [name for name, _ in bars] == ["lane success", "lane startup", "lane step"]
     assert bars[1][1] / bars[2][1] == pytest.approx(3 / 5, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "marks"),
+    [
+        (0.5, ["0 s", "0.25 s", "0.48 s"]),
+        (7.0, ["0 s", "3.5 s", "6.72 s"]),
+        (119.0, ["0 s", "59.5 s", "114 s"]),
+        (120.0, ["0.0 min", "1.0 min", "1.9 min"]),
+        (7200.0, ["0.0 min", "60.0 min", "115.2 min"]),
+    ],
+)
+def test_the_time_axis_has_marks_that_differ(seconds: float, marks: list[str]) -> None:
+    svg = ElementTree.fromstring(charts.lanes([charts.Lane("plan", 0.0, seconds, "failed")]))
+    assert [text.text for text in svg.findall("text")][1:] == marks
+    assert str(svg.get("aria-label")).endswith(marks[0][-3:].strip("0 "))

@@ -127,6 +127,13 @@ def test_the_page_has_the_figures_that_people_ask_for() -> None:
     assert all(attrs.get("alt") is not None for tag, attrs in page.tags if tag == "img")
 
 
+def test_the_lines_that_read_it_add_no_column_of_its_folder() -> None:
+    page = Elements(result_page(report(), None, LAYOUT, CURRENT, served=False))
+    output = LAYOUT.uri(LAYOUT.pca_output)
+    assert "/run=" in output
+    assert f"read_parquet('{output}*.parquet', hive_partitioning = false)" in page.text
+
+
 def test_a_photo_can_be_asked_for_by_its_key() -> None:
     page = Elements(result_page(report(), None, LAYOUT, CURRENT, served=True))
     assert [attrs["action"] for tag, attrs in page.tags if tag == "form"] == ["photo"]

@@ -1,8 +1,11 @@
 """A wrong parameter is one sentence with its name, its value and what to do."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fruit_contract.model_files import IMAGE_SIZES
 from fruit_pipeline.settings.parameters import Fleet, ParameterError, RunParameters, form
@@ -44,9 +47,34 @@ def test_the_defaults_are_the_recorded_project() -> None:
         (["workers=0"], "Parameter workers is '0': it must be a whole number from 1 to 100, or auto"),
         (["workers=some"], "Parameter workers is 'some': it must be a whole number from 1 to 100, or auto"),
         (["deadline_minutes=0"], "Parameter deadline_minutes is '0'"),
-        (["components"], "'components' is not a parameter: write name=value"),
-        (["bucket=Not_A_Bucket"], "Parameter bucket is 'Not_A_Bucket'"),
-        (["input_prefix=Test"], "Parameter input_prefix is 'Test'"),
+        *(
+            ([word], f"{word!r} is not a parameter: write name=value, such as components=64.")
+            for word in ("components", "x", "é", " ", "", "=", "==", "=5", "=x=y", "=é", "= ")
+        ),
+        (["components=64", "=5"], "'=5' is not a parameter"),
+        (["==="], "'===' is not a parameter"),
+        *(
+            ([f"{name}=1"], f"Parameter {name!r} is unknown: use one of bucket, input_prefix")
+            for name in (" ", "é", "self", "values")
+        ),
+        (
+            ["components=64", "workers=2", "components=32"],
+            "Parameter 'components' is given twice, as '64' and as '32': give it once.",
+        ),
+        (["bucket=b", "bucket=b"], "Parameter 'bucket' is given twice, as 'b' and as 'b': give it once."),
+        (
+            ["bucket=Not_A_Bucket"],
+            "Parameter bucket is 'Not_A_Bucket': it must be lower-case letters, digits, dots and hyphens, "
+            "with a letter or digit at both ends.",
+        ),
+        *(
+            (
+                [f"input_prefix={prefix}"],
+                f"Parameter input_prefix is {prefix!r}: it must be one line that ends with / and does not "
+                "begin with one.",
+            )
+            for prefix in ("Test", "/", "/Test/", "Te\nst/")
+        ),
         (["classifier=svm"], "Parameter classifier is 'svm'"),
         (["split=person"], "Parameter split is 'person'"),
         (
@@ -84,7 +112,40 @@ def test_the_defaults_are_the_recorded_project() -> None:
 def test_a_wrong_parameter_is_named_with_its_value(words: list[str], sentence: str) -> None:
     with pytest.raises(ParameterError) as caught:
         RunParameters.parsed(words)
-    assert sentence in str(caught.value)
+    said = str(caught.value)
+    assert sentence in said
+    assert said.endswith(".")
+    assert not said.endswith("..")
+    assert "^" not in said, "a regular expression"
+
+
+_TEXT = st.text() | st.text("=x 0\udcff")
+_NAMES = st.sampled_from(list(RunParameters.model_fields))
+
+
+@given(words=st.lists(_TEXT | st.builds("{}={}".format, _NAMES, _TEXT), max_size=4))
+def test_any_words_are_parameters_or_a_parameter_error(words: list[str]) -> None:
+    with suppress(ParameterError):
+        RunParameters.parsed(words)
+
+
+def test_no_parameter_shows_its_regular_expression() -> None:
+    fields = RunParameters.model_fields
+    patterned = {name for name, field in fields.items() if "pattern=" in repr(field)}
+    assert patterned >= {"bucket", "input_prefix", "inventory"}
+    for name in patterned:
+        with pytest.raises(ParameterError, match=f"^Parameter {name} is '__é': it must be [^^]*\\.$"):
+            RunParameters.checked({name: "__é"})
+
+
+def test_an_empty_name_from_airflow_is_unknown_too() -> None:
+    with pytest.raises(ParameterError, match=r"^Parameter '' is unknown: use one of bucket"):
+        RunParameters.checked({"": 5})
+
+
+def test_a_parameter_is_called_as_the_person_knows_it() -> None:
+    with pytest.raises(ParameterError, match=r"^PREFIX= is 'Test': .*; Parameter components is '0'"):
+        RunParameters.checked({"components": "0", "input_prefix": "Test"}, {"input_prefix": "PREFIX="})
 
 
 @pytest.mark.parametrize("name", ["inventory", "max_workers", "session_pattern"])
