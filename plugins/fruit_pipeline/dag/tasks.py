@@ -291,7 +291,11 @@ def report() -> str:
     record = _record(run, run_started)
     steps = facts.cluster_steps(run.emr, record.cluster["id"])
     times = timing.run_timing(record.cluster, steps, ended, started, run_started, STEP_SENSORS)
-    metrics = {identity.FEATURIZE: record.featurized, identity.REDUCE: record.reduced}
+    metrics = {
+        identity.FEATURIZE: record.featurized,
+        identity.REDUCE: record.reduced,
+        identity.TRAIN: record.trained,
+    }
     document = reporting.build_report(
         record,
         tasks=timing.task_times(ended, started, upstream, run_started),

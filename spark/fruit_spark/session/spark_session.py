@@ -33,6 +33,8 @@ def start_session(name: str) -> "SparkSession":
         builder = builder.config(f"spark.executorEnv.{variable}", "1")
     builder = builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", str(ROWS_PER_ARROW_BATCH))
     builder = builder.config("spark.ui.showConsoleProgress", "false")
+    # Spark notes a task's seconds at once, the last one's too: see work_done.
+    builder = builder.config("spark.ui.liveUpdate.period", "0")
     session = builder.getOrCreate()
     _use_endpoint_of_environment(session)
     _ship_code(session)
@@ -74,9 +76,12 @@ def seconds_since_launch(session: "SparkSession") -> float:
 
 
 def work_done(session: "SparkSession") -> Work:
-    """What the executors have worked, those that are gone included. Spark notes it a moment later."""
-    executors = session.sparkContext._jsc.sc().statusStore().executorList(False)
-    milliseconds = sum(executors.apply(place).totalDuration() for place in range(executors.size()))
+    """What the executors have worked, those that are gone included."""
+    kind = jvm(session).java.lang.Class.forName("org.apache.spark.status.ExecutorSummaryWrapper")
+    # Not the store's own list of executors: on local cores it has the age of the application there.
+    executors, milliseconds = session.sparkContext._jsc.sc().statusStore().store().view(kind).iterator(), 0
+    while executors.hasNext():
+        milliseconds += executors.next().info().totalDuration()
     return Work(cores=session.sparkContext.defaultParallelism, task_seconds=round(milliseconds / 1000, 3))
 
 

@@ -1,10 +1,11 @@
-"""Promise: a step that runs from a checkout sends every module of its packages to Spark's workers."""
+"""Promise: a step sends its workers every module of a checkout, and tells what they have worked."""
 
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fruit_spark.session import spark_session
+from fruit_spark.storage.hadoop import jvm
 from tests.conftest import modules_of_the_steps
 
 if TYPE_CHECKING:
@@ -18,3 +19,14 @@ def test_the_checkout_is_shipped_whole(spark: "SparkSession") -> None:
     spark_session._ship_code(spark)
     shipped = zipfile.ZipFile(Path(SparkFiles.get("fruit_code.zip"))).namelist()
     assert set(shipped) == modules_of_the_steps()
+
+
+def test_what_was_worked_grows_with_tasks_and_not_with_time(spark: "SparkSession") -> None:
+    assert spark.range(9).count() == 9
+    worked = spark_session.work_done(spark)
+    assert worked["cores"] == spark.sparkContext.defaultParallelism
+    assert worked["task_seconds"] > 0
+    clock = jvm(spark).java.lang.System
+    until = clock.currentTimeMillis() + 50
+    while clock.currentTimeMillis() < until:
+        assert spark_session.work_done(spark) == worked
