@@ -4,20 +4,24 @@ import dataclasses
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import obstore
 import pyarrow.parquet as pq
 import pytest
 
 from fruit_spark.steps.featurize_job import FeaturizeSettings, featurize
+from fruit_spark.storage.s3 import store_for
 from tests.fruit_spark import photo_files
 from tests.fruit_spark.conftest import ROOT
 from tests.fruit_spark.steps.test_featurize_step import local_work_list, rows_of, write_work_list
 from tests.fruit_spark.steps.test_featurize_step import settings as settings
+from tests.fruit_spark.storage.test_s3 import create_bucket
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -26,6 +30,7 @@ TASKS = 10
 IMAGES = 40
 # Another size than the other tests take: they count the model's loads in the same Python workers.
 SIZE = 128
+BUCKET = "s3://fruits-attempts/"
 
 
 def make_photos(folder: Path) -> list[Path]:
@@ -106,27 +111,37 @@ def kill(process: int) -> None:
 
 
 def test_a_step_killed_at_80_percent_and_repeated_computes_only_the_unfinished_files(
-    spark: "SparkSession", spark_environment: dict[str, str], settings: FeaturizeSettings, tmp_path: Path
+    spark: "SparkSession",
+    spark_environment: dict[str, str],
+    s3_endpoint: str,
+    settings: FeaturizeSettings,
+    tmp_path: Path,
 ) -> None:
     files = make_photos(tmp_path / "Apple")
-    work_list = local_work_list(tmp_path, files)
-    # A pipe in the place of one photo: its task waits for the bytes, and so cannot finish before the kill.
-    content = files[7].read_bytes()
-    files[7].unlink()
-    os.mkfifo(files[7])
+    uris = [str(file) for file in files]
+    uris[7] = f"{BUCKET}Apple/7.jpg"
+    create_bucket(s3_endpoint, "fruits-attempts")
+    obstore.put(store_for("fruits-attempts"), "Apple/7.jpg", files[7].read_bytes())
+    rows = [
+        (uri.removeprefix(BUCKET), uri, "", file.stat().st_size)
+        for uri, file in zip(uris, files, strict=True)
+    ]
+    work_list = write_work_list(tmp_path / "images.parquet", rows)
     settings = dataclasses.replace(settings, work_list=work_list, partitions=TASKS, image_size=SIZE)
 
-    kill_when_most_is_done(start_step(settings, spark_environment), settings)
+    # An S3 that never answers has one photo: its task waits for it, and so cannot finish before the kill.
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        endpoint = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        step = start_step(settings, spark_environment | {"AWS_ENDPOINT_URL": endpoint})
+        kill_when_most_is_done(step, settings)
 
     finished = parts(settings)
     kept = sum(pq.read_metadata(file).num_rows for file in finished)
     assert 0.8 * IMAGES <= kept < IMAGES
-    files[7].unlink()
-    files[7].write_bytes(content)
     metrics = featurize(spark, settings)
 
     assert (metrics["found"], metrics["processed"], metrics["reused"]) == (IMAGES, IMAGES, kept)
-    assert set(rows_of(settings)) == set(map(str, files))
+    assert set(rows_of(settings)) == set(uris)
     after = parts(settings)
     assert finished.items() <= after.items()
     assert sum(pq.read_metadata(file).num_rows for file in after.keys() - finished.keys()) == IMAGES - kept

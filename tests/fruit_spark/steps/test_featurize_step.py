@@ -97,7 +97,11 @@ def test_every_kind_of_image_is_converted_or_rejected_with_its_reason(
     work_list = write_work_list(
         tmp_path / "images.parquet", [(str(f), str(f), "", f.stat().st_size) for f in files] + [gone_row]
     )
-    settings = dataclasses.replace(settings, work_list=work_list, partitions=6)
+    # By its fingerprint a model of its own: no other test has it loaded in the same Python workers.
+    content = (Path(settings.model) / "mobilenetv2.tflite").read_bytes()
+    own = tmp_path / "own.tflite"
+    own.write_bytes(content + bytes(16))
+    settings = dataclasses.replace(settings, work_list=work_list, partitions=6, model=str(own))
 
     metrics = featurize(spark, settings)
 
@@ -133,7 +137,7 @@ def test_every_kind_of_image_is_converted_or_rejected_with_its_reason(
     from fruit_spark.model.engines import LiteRtEngine
     from fruit_spark.photos.decode import decode_with_opencv
 
-    engine = LiteRtEngine((Path(settings.model) / "mobilenetv2.tflite").read_bytes(), 96)
+    engine = LiteRtEngine(content, 96)
     for file in files[::3]:
         if rows[str(file)]["features"] is not None:
             alone = engine.predict(decode_with_opencv(file.read_bytes(), 96)[None])[0]
