@@ -141,7 +141,8 @@ class AirflowHome:
         # Logs are read from the shared folder: the log servers would listen on every interface.
         quiet = ["--skip-serve-logs"] if component in ("scheduler", "triggerer") else []
         if component == "scheduler":
-            environment = {**environment, "PYTHONPATH": str(_SCHEDULER)}
+            first = [str(_SCHEDULER), environment.get("PYTHONPATH", "")]
+            environment = {**environment, "PYTHONPATH": os.pathsep.join(filter(None, first))}
         return Child.start(
             f"Airflow's {component}",
             [sys.executable, "-m", "airflow", component, *quiet],

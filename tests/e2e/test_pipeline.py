@@ -118,6 +118,12 @@ def test_the_report_names_every_task_before_it(good: Any) -> None:
     assert names[:5] == ["plan", "guards", "publish_artifacts", "create_cluster", "wait_for_cluster"]
     assert {"terminate_cluster", "publish"} <= set(names)
     assert all(task["state"] == "success" for task in good.report["tasks"])
+    steps = good.report["timing"]["steps"]
+    assert [step["name"] for step in steps] == ["featurize", "reduce", "train"]
+    for step in steps:
+        assert 0 < step["startup"] < step["seconds"], step
+        assert 0 < step["idle"] < 1, step
+    assert 0 < good.report["timing"]["idle"] < 1
 
 
 def test_the_cluster_was_the_recorded_one_and_is_gone(good: Any, system: System) -> None:

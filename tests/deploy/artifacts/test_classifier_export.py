@@ -164,20 +164,22 @@ def test_the_readme_says_of_how_many_photos_its_difference_is(
     assert "Those of other photos can differ by more" in text
 
 
+@pytest.fixture
+def arguments(classifier: Classifier, model_file: Path, photos: Path, tmp_path: Path) -> list[str]:
+    """Those of the command, whose files come below ``tmp_path / "model"``."""
+    result = numpy_classifier.write(classifier, tmp_path / "result")
+    options = {"result": result, "model": model_file.parent, "photos": photos, "output": tmp_path / "model"}
+    return [f"--{name}={value}" for name, value in options.items()]
+
+
 def test_a_float16_file_that_is_far_is_left_out_alone(
-    classifier: Classifier,
-    model_file: Path,
-    photos: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result, output = numpy_classifier.write(classifier, tmp_path / "result"), tmp_path / "model"
-    arguments = ["--result", str(result), "--model", str(model_file.parent), "--photos", str(photos)]
+    output = tmp_path / "model"
     output.mkdir()
     (output / "classifier_float16.tflite").write_bytes(b"of an earlier export")
     monkeypatch.setattr(classifier_export, "HALF_TOLERANCE", 1e-5)
-    assert classifier_export.main([*arguments, "--output", str(output)]) == 0
+    assert classifier_export.main(arguments) == 0
     said = capsys.readouterr().out
     assert re.search(
         r"^classifier_float16\.tflite is left out: it differs by [\de.-]+, where 1e-05 is allowed, and "
@@ -219,17 +221,10 @@ def test_numbers_that_are_none_are_refused() -> None:
 
 
 def test_a_file_that_differs_is_not_written(
-    classifier: Classifier,
-    model_file: Path,
-    photos: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = numpy_classifier.write(classifier, tmp_path / "result")
     monkeypatch.setattr(classifier_export, "TOLERANCE", 0.0)
-    arguments = ["--result", str(result), "--model", str(model_file.parent), "--photos", str(photos)]
-    assert classifier_export.main([*arguments, "--output", str(tmp_path / "model")]) == 1
+    assert classifier_export.main(arguments) == 1
     assert "error: The exported float32 classifier is not the one of the result (" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
 
