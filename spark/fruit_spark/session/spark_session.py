@@ -33,8 +33,6 @@ def start_session(name: str) -> "SparkSession":
         builder = builder.config(f"spark.executorEnv.{variable}", "1")
     builder = builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", str(ROWS_PER_ARROW_BATCH))
     builder = builder.config("spark.ui.showConsoleProgress", "false")
-    # Spark notes a task's seconds at once, the last one's too: see work_done.
-    builder = builder.config("spark.ui.liveUpdate.period", "0")
     session = builder.getOrCreate()
     _use_endpoint_of_environment(session)
     _ship_code(session)

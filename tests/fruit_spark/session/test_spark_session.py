@@ -21,17 +21,28 @@ def test_the_checkout_is_shipped_whole(spark: "SparkSession") -> None:
     assert set(shipped) == modules_of_the_steps()
 
 
-def test_what_was_worked_grows_with_tasks_and_not_with_time(spark: "SparkSession") -> None:
+def test_what_was_worked_is_that_of_all_tasks_and_does_not_grow_with_time(spark: "SparkSession") -> None:
+    scala = spark.sparkContext._jsc.sc()
+    kind = jvm(spark).java.lang.Class.forName("org.apache.spark.status.TaskDataWrapper")
+
+    def tasks() -> dict[int, int]:
+        """The milliseconds of each task that Spark remembers, by its id."""
+        # Spark writes them down in a thread of its own.
+        scala.listenerBus().waitUntilEmpty()
+        found, durations = scala.statusStore().store().view(kind).iterator(), {}
+        while found.hasNext():
+            task = found.next()
+            durations[task.taskId()] = task.duration()
+        return durations
+
+    known, before = tasks(), spark_session.work_done(spark)
+    for rows in (9, 9_000_000, 9):
+        assert spark.range(rows).count() == rows
+    new = [each for task, each in tasks().items() if task not in known]
+    assert len(new) > 3
     worked = spark_session.work_done(spark)
-    for _ in range(3):
-        before = worked
-        assert spark.range(9_000_000).count() == 9_000_000
-        # Spark writes it down in a thread of its own.
-        spark.sparkContext._jsc.sc().listenerBus().waitUntilEmpty()
-        worked = spark_session.work_done(spark)
-        assert worked["task_seconds"] > before["task_seconds"]
     assert worked["cores"] == spark.sparkContext.defaultParallelism
-    clock = jvm(spark).java.lang.System
-    until = clock.currentTimeMillis() + 50
-    while clock.currentTimeMillis() < until:
+    assert round(1000 * (worked["task_seconds"] - before["task_seconds"])) == sum(new)
+    until = jvm(spark).java.lang.System.currentTimeMillis() + 50
+    while jvm(spark).java.lang.System.currentTimeMillis() < until:
         assert spark_session.work_done(spark) == worked
