@@ -1,10 +1,9 @@
 """Airflow plugin: the page of a run's result as a tab of the run, and the page of all runs.
 
-Scheduler, workers and triggerer load it, too: the app and what it imports are made when the API server
-is asked for the first page.
+Scheduler, workers and triggerer load it, too: only the API server asks for the app and its imports.
 """
 
-from functools import cache
+from functools import cached_property
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
@@ -12,21 +11,8 @@ from airflow.plugins_manager import AirflowPlugin
 PREFIX = "/fruits"
 
 
-@cache
-def _app() -> Any:
-    from fruit_pipeline.pages.app import create_app
-
-    return create_app()
-
-
-async def pages(scope: Any, receive: Any, send: Any) -> None:
-    """The app as ASGI has it."""
-    await _app()(scope, receive, send)
-
-
 class ResultPagesPlugin(AirflowPlugin):  # type: ignore[misc]
     name = "result_pages"
-    fastapi_apps = [{"app": pages, "url_prefix": PREFIX, "name": "fruits"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {
             "name": "Result",
@@ -47,3 +33,10 @@ class ResultPagesPlugin(AirflowPlugin):  # type: ignore[misc]
             "url_route": "fruits",
         },
     ]
+
+    @cached_property
+    def fastapi_apps(self) -> list[Any]:
+        """Made as the API server starts: whoever opens the first page does not wait for imports."""
+        from fruit_pipeline.pages.app import create_app
+
+        return [{"app": create_app(), "url_prefix": PREFIX, "name": "fruits"}]

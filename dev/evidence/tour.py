@@ -71,18 +71,22 @@ def _form(system: Played) -> None:
 def _result(system: Played, run: str) -> tuple[Report, tuple[float, float]]:
     """A picture of the tab of a run; the report that it offers, and its first paint in ms, twice.
 
-    The server has never drawn a page before the first one.
+    First somebody who looks at the run clicks on the tab: the first page that the server ever draws. Then
+    Airflow's own page is loaded with it, whose scripts share the browser's thread.
     """
-    page, inside = _tab(system, run)
+    page = system.browser.new_page()
+    page.goto(run, wait_until="networkidle")
+    page.get_by_role("link", name="Result", exact=True).click()
+    inside = page.frame_locator("iframe")
     inside.locator("#variance").hover()
-    cold_ms = first_paint_ms(page.frames[-1])
+    clicked_ms = first_paint_ms(page.frames[-1])
     save(page.screenshot(), "result")
     with page.expect_download() as downloaded:
         inside.get_by_role("link", name="report.json").click()
     report: Report = json.loads(Path(downloaded.value.path()).read_text())
     page.reload()
     inside.locator("#variance").hover()
-    paints_ms = cold_ms, first_paint_ms(page.frames[-1])
+    paints_ms = clicked_ms, first_paint_ms(page.frames[-1])
     page.close()
     return report, paints_ms
 

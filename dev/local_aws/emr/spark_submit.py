@@ -194,6 +194,8 @@ def _image_defaults(spark: LocalSpark) -> dict[str, str]:
         "spark.sql.warehouse.dir": "spark-warehouse",
         "spark.sql.shuffle.partitions": str(max(4, 2 * spark.cores)),
         "spark.hadoop.fs.s3a.connection.maximum": "64",
+        # As EMR's nodes have it for their S3: a file is renamed once, and a rename there is a copy.
+        "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
     }
 
 

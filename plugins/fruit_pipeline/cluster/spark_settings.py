@@ -25,8 +25,10 @@ _STEP_MIB: Final = 32
 DRIVER_MIB: Final = 2048
 """The driver's heap. Measured (``bench.driver_memory``): its old generation has 338 MiB for 10,000 feature
 files, which are 10 million photos, and 517 for 30,000. On that line 100,000 need 1,150: an extrapolation."""
-DRIVER_OVERHEAD_MIB: Final = 768
-"""The driver runs on a worker (cluster mode), Python beside its JVM: 318 MiB for 30,000 files, as above."""
+DRIVER_OVERHEAD_MIB: Final = 1024
+"""The driver runs on a worker (cluster mode), Python beside its JVM: 318 MiB for 30,000 files, as above, and
+630 where the train step judges a classifier of 131 labels by 10,000 photos. What the JVM has outside its heap
+is in it, too."""
 PYTHON_WORKER_MIB: Final = 768
 """Of each of an executor's Python workers, one a core. Measured with LiteRT on x86: 84 MiB for the imports,
 121 with the model at work, 50 of its decoder's process; 48 photos in flight of 5 MB and one of 50 million

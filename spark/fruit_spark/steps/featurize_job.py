@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from fruit_contract.model_files import ENGINE_PACKAGES, Engine
 from fruit_contract.partitions import image_partitions
 from fruit_contract.report_schema import FeaturizeMetrics
 from fruit_spark.features.attempts import Plan, forget_attempt, not_done_yet, write_by_task
@@ -41,7 +42,7 @@ class FeaturizeSettings:
     model: str
     image_size: int
     batch_size: int
-    engine: str
+    engine: Engine
     precision: str
     reader: str
     partitions: int | None
@@ -158,15 +159,9 @@ def _write_rejected_and_metrics(
         },
         "versions": versions(
             spark,
-            *(
-                "numpy",
-                "pyarrow",
-                "ai-edge-litert",
-                "opencv-python-headless",
-                "pillow",
-                "obstore",
-                "tensorflow",
-            ),
+            *("numpy", "pyarrow", "opencv-python-headless", "pillow", "obstore"),
+            # A machine may have another engine's package: it has had no part in the features.
+            ENGINE_PACKAGES[settings.engine].replace("_", "-"),
         ),
     }
     hadoop.write_json(spark, settings.metrics, metrics)

@@ -132,6 +132,8 @@ def test_every_kind_of_image_is_converted_or_rejected_with_its_reason(
     assert 1 <= metrics["model_loads"] <= 2
     assert 0 < metrics["startup_seconds"] < metrics["seconds"]
     assert 0 < metrics["task_seconds"] <= metrics["cores"] * metrics["seconds"]
+    # TensorFlow is installed here, too.
+    assert {"ai-edge-litert", "tensorflow"} & set(metrics["versions"]) == {"ai-edge-litert"}
 
     # The features of a file are its own, whatever the batch it was in.
     from fruit_spark.model.engines import LiteRtEngine
