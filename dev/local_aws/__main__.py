@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from local_aws import real_account
+from local_aws import real_account, state_lock
 from local_aws.loopback import PortTakenError
 from local_aws.server import LocalAws, Settings, SetUpError
 
@@ -79,22 +79,24 @@ def serve(
     if step_cores is not None:
         settings = replace(settings, step_cores=step_cores)
     settings = replace(settings, step_memory_mb=step_memory_mb)
-    if env_file is not None:
-        # Its appearance means "ready", so one left over from an earlier start must go first.
-        env_file.unlink(missing_ok=True)
     try:
+        state_lock.check_free(settings.state_dir)
+        if env_file is not None:
+            # Its appearance means "ready", so one left over from an earlier start must go first.
+            env_file.unlink(missing_ok=True)
         with LocalAws(settings, say=typer.echo) as aws:
             exports = "".join(
                 f"export {name}={shlex.quote(value)}\n" for name, value in aws.environment.items()
             )
             typer.echo(exports, nl=False)
+            typer.echo("# Local AWS is up until Ctrl-C. Put the lines above into another shell.")
             typer.echo(f"# The AWS CLI's emr commands ask for it: aws emr ... --endpoint-url {aws.emr_url}")
             if env_file is not None:
                 _write_atomically(env_file, exports)
             stop.wait()
             if env_file is not None:
                 env_file.unlink(missing_ok=True)
-    except (PortTakenError, SetUpError) as error:
+    except (PortTakenError, SetUpError, state_lock.InUseError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
 

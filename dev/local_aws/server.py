@@ -1,12 +1,11 @@
 """Both servers together: moto, and the EMR endpoint whose steps use it."""
 
-import fcntl
 import functools
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,7 @@ import boto3
 from botocore.client import BaseClient
 from botocore.config import Config
 
-from local_aws import console, moto_server, persistence
+from local_aws import console, moto_server, persistence, state_lock
 from local_aws.call_log import CallLog
 from local_aws.clock import Clock, Factors
 from local_aws.console import Console
@@ -131,8 +130,7 @@ class LocalAws:
     def _start(self, stack: ExitStack) -> None:
         """Start in order; what ``stack`` then undoes runs in the reverse one."""
         settings = self.settings
-        settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        stack.enter_context(_exclusive(settings.state_dir))
+        stack.enter_context(state_lock.held(settings.state_dir, "local AWS"))
         store = Store(settings.state_dir / "emr.sqlite3")
         stack.callback(store.close)
 
@@ -263,19 +261,6 @@ def _event_applier(engine: Engine) -> ApplyEvent:
         engine.change(select, lambda cluster: apply(event, cluster, engine.clock))
 
     return apply_event
-
-
-@contextmanager
-def _exclusive(state_dir: Path) -> Iterator[None]:
-    """Hold the state directory against a second server; the system lets go if the process dies."""
-    with (state_dir / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise SetUpError(
-                f"{state_dir} is in use by another local AWS: end that, or choose another --state-dir."
-            ) from error
-        yield
 
 
 def _ask(python: Path, code: str, package: str, option: str) -> str:

@@ -17,7 +17,7 @@ from fruit_contract.layout import DAG_ID, INPUT_PREFIX, RunLayout, run_key
 from fruit_pipeline import command_line
 from fruit_pipeline.results import progress
 from fruit_pipeline.settings.parameters import ParameterError, RunParameters
-from local_aws import real_account
+from local_aws import real_account, state_lock
 from local_run import bucket_sync, drops_rehearsal, generated_photos, local_account, preflight, results, seed
 from local_run.airflow_server import AirflowError, AirflowHome
 from local_run.follow import follow
@@ -32,7 +32,7 @@ _WRONG_INPUT = 2
 _INTERRUPTED = 130
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console()
+console = Console(soft_wrap=True)
 
 Port = Annotated[int, typer.Option(help="port of Airflow's UI on 127.0.0.1; 0 takes a free one")]
 StateDir = Annotated[Path | None, typer.Option(help="where to keep state; default .state")]
@@ -49,8 +49,12 @@ class UserError(Exception):
     """Something the person at the keyboard can put right; the message says how."""
 
 
+_REFUSED = (command_line.UsageError, UserError, AirflowError, ChildEndedError, state_lock.InUseError)
+
+
 def _check(paths: Paths, port: int) -> None:
     """What must hold before anything starts."""
+    state_lock.check_free(paths.state)
     for problem in (preflight.port_problem(port), preflight.disk_problem(paths.repository, preflight.RUN_GB)):
         if problem:
             raise UserError(problem)
@@ -190,15 +194,15 @@ def rehearse_drops(
 ) -> None:
     """Drop photos in a watched bucket, change and delete some, and show in a table what came of it."""
     paths, script, began = _paths(state_dir, out_dir), drops_rehearsal.Script(), time.monotonic()
-    _check(paths, port)
+    # Its own, and from nothing: what earlier runs have left would be counted.
+    own = Paths(paths.repository, paths.state / "drops", paths.out)
+    _check(own, port)
     try:
         photos = drops_rehearsal.choose(
             folder or generated_photos.generate(paths.state / "images", script.photos), script
         )
     except bucket_sync.ImagesError as error:
         raise UserError(str(error)) from error
-    # Its own, and from nothing: what earlier runs have left would be counted.
-    own = Paths(paths.repository, paths.state / "drops", paths.out)
     shutil.rmtree(own.state, ignore_errors=True)
     pace = measure()
     plan = StackPlan(
@@ -242,7 +246,7 @@ def main() -> int:
     real_account.forget_it()
     try:
         code = command_line.call(cli, of_make=True)
-    except (command_line.UsageError, UserError, AirflowError, ChildEndedError) as error:
+    except _REFUSED as error:
         # What is wrong may hold brackets, which are rich's markup.
         console.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
         return _WRONG_INPUT

@@ -18,6 +18,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 
 from fruit_pipeline.cluster.identity import ENDED_STATES, LIVE_STATES
 from fruit_pipeline.settings.deployment import Deployment
+from local_aws import state_lock
 from local_run import bucket_sync, local_account
 from local_run.airflow_server import COMPONENTS, AirflowApi, AirflowHome, free_port
 from local_run.processes import Child, stop
@@ -202,12 +203,17 @@ class Stack:
 
 @contextlib.contextmanager
 def running(stack: Stack) -> Iterator[Stack]:
-    """The stack with local AWS up; everything that was started is down again afterwards."""
-    try:
-        stack.start_aws()
-        yield stack
-    finally:
-        stack.stop()
+    """The stack with local AWS up; everything that was started is down again afterwards.
+
+    ``state_lock.InUseError`` where something else uses its state: nothing of it is touched.
+    """
+    with state_lock.held(stack.paths.state, f"Airflow at {stack.airflow.url}"):
+        state_lock.check_free(stack.paths.state / "aws")  # local AWS alone, by `make aws`
+        try:
+            stack.start_aws()
+            yield stack
+        finally:
+            stack.stop()
 
 
 def _read_exports(path: Path) -> Iterator[tuple[str, str]]:

@@ -258,10 +258,12 @@ def test_a_port_in_use_is_one_clear_sentence_and_exit_code_2(server: Server, opt
 
 def test_a_state_directory_in_use_is_refused(server: Server) -> None:
     server.start()
-    second = server.launch()
+    exports = server.env_file.read_text()
+    second = server.launch("--env-file", str(server.env_file))
     output, _ = second.communicate(timeout=60)
     assert second.returncode == 2
-    assert "in use by another local AWS" in output
+    assert "is in use by process" in output
+    assert server.env_file.read_text() == exports
 
 
 def test_a_python_without_pyspark_is_refused(server: Server) -> None:
