@@ -41,7 +41,7 @@ UV := $(TOOLS_VENV)/bin/uv
 
 .PHONY: help
 help:  ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/:.*  ## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/:.*  ## /\t/' | expand -t 20
 
 # --- set-up -----------------------------------------------------------------------------------
 # Each stamp depends on the lock file it was made from, so that a second call has nothing to do.
@@ -173,11 +173,11 @@ notebook-write: $(NOTEBOOKS_VENV)/.installed  ## write notebooks/*.ipynb from th
 
 .PHONY: up
 up: setup  ## keep local AWS and Airflow's UI up until Ctrl-C: PORT=8080
-	@exec $(LOCAL_RUN) up $(PORT_OPTION)
+	@set -f; exec $(LOCAL_RUN) up $(PORT_OPTION) $$ARGS
 
 .PHONY: drops
 drops: setup  ## drop, change and delete photos in a watched bucket, and count what came of it: IMAGES=folder
-	@exec $(LOCAL_RUN) drops $(IMAGES_OPTION) $(PORT_OPTION)
+	@set -f; exec $(LOCAL_RUN) drops $(IMAGES_OPTION) $(PORT_OPTION) $$ARGS
 
 .PHONY: aws
 aws: setup  ## local AWS alone in the foreground, with the exports that a client needs
@@ -187,8 +187,8 @@ aws: setup  ## local AWS alone in the foreground, with the exports that a client
 
 .PHONY: upload
 upload: $(AIRFLOW_VENV)/.installed  ## photos into a bucket, here or on AWS: IMAGES=folder BUCKET=name PREFIX=Test/ REGION=eu-west-1
-	@exec $(AIRFLOW_VENV)/bin/python -m fruit_pipeline.upload \
-	  $(IMAGES_OPTION) $${BUCKET:+"--bucket=$$BUCKET"} $${PREFIX:+"--prefix=$$PREFIX"} $${REGION:+"--region=$$REGION"}
+	@set -f; exec $(AIRFLOW_VENV)/bin/python -m fruit_pipeline.upload $(IMAGES_OPTION) $${BUCKET:+"--bucket=$$BUCKET"} \
+	  $${PREFIX:+"--prefix=$$PREFIX"} $${REGION:+"--region=$$REGION"} $$ARGS
 
 # --- measuring --------------------------------------------------------------------------------
 
@@ -403,7 +403,7 @@ destroy: $(AIRFLOW_VENV)/.installed  ## end the clusters, empty the bucket, dele
 
 .PHONY: prices
 prices: $(AIRFLOW_VENV)/.installed  ## write the shipped price snapshot anew, from your account's price list
-	@exec $(INFRA) prices
+	@set -f; exec $(INFRA) prices $$ARGS
 
 .PHONY: doctor
 doctor: $(AIRFLOW_VENV)/.installed  ## look whether a run would find what it needs in your account: ARGS=--dry-run
@@ -411,11 +411,13 @@ doctor: $(AIRFLOW_VENV)/.installed  ## look whether a run would find what it nee
 
 .PHONY: aws-smoke
 aws-smoke: setup  ## two small runs in your account, at most 1 EUR, tell what only it can: ARGS="--region R --yes", ARGS=--remove
+	@set -f; $(AIRFLOW_VENV)/bin/python -m smoke $$ARGS --dry-run  # words, credentials, stack: before a long build
 	@$(BUILD_RUNTIME) aarch64
 	@set -f; exec $(AIRFLOW_VENV)/bin/python -m smoke $$ARGS
 
 .PHONY: mwaa
 mwaa: setup  ## write what Amazon MWAA takes for your stack into out/mwaa
+	@set -f; $(INFRA) mwaa $$ARGS --dry-run
 	@$(BUILD_RUNTIME) aarch64
 	@$(if $(wildcard $(CACHE)/runtime/python-aarch64.tar.gz),$(BUILD_INTERPRETER) aarch64)
 	@set -f; exec $(INFRA) mwaa $$ARGS
@@ -424,4 +426,6 @@ mwaa: setup  ## write what Amazon MWAA takes for your stack into out/mwaa
 clean:  ## remove local state and results, and keep what was installed
 	@! test -e .state/aws-smoke/made.json || \
 	  { echo "A smoke test has left something in your account: run \`make aws-smoke ARGS=--remove\` first." >&2; exit 2; }
+	@for lock in $$(find .state -maxdepth 2 -name lock 2>/dev/null); do flock --nonblock "$$lock" true || \
+	  { echo ".state is in use by $$(cat "$$lock"): end that first." >&2; exit 2; }; done
 	@rm -rf .state out

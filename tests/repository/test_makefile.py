@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from local_aws import state_lock
 from tests.conftest import REPOSITORY
 
 MAKEFILE: Final = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
@@ -44,7 +45,7 @@ OPTIONS: Final = [
 ]
 """A target, what may be given to it, and the option by which its program takes that."""
 WORDS: Final = {
-    **{target: ["infra", target] for target in ("deploy", "destroy", "doctor", "mwaa")},
+    **{target: ["infra", target] for target in ("deploy", "destroy", "doctor", "mwaa", "prices")},
     "aws-smoke": ["smoke"],
     "predict": ["predict"],
     "inspect": ["inspect_photo"],
@@ -128,6 +129,17 @@ def test_clean_keeps_the_note_of_what_is_in_an_account(place: Path) -> None:
     assert refused.returncode == 2
     assert "run `make aws-smoke ARGS=--remove` first" in refused.stderr
     note.unlink()
+    subprocess.run(["make", "clean"], cwd=place, check=True)
+    assert not (place / ".state").exists()
+
+
+@pytest.mark.parametrize("folder", [".state", ".state/aws"], ids=["an Airflow", "local AWS alone"])
+def test_clean_leaves_what_is_in_use(place: Path, folder: str) -> None:
+    with state_lock.held(place / folder, "somebody"):
+        refused = subprocess.run(["make", "clean"], cwd=place, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert f".state is in use by process {os.getpid()}, somebody: end that first." in refused.stderr
+    assert (place / ".state").exists()
     subprocess.run(["make", "clean"], cwd=place, check=True)
     assert not (place / ".state").exists()
 
