@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fruit_pipeline import command_line
+from fruit_pipeline.aws import no_answer
 from fruit_pipeline.cost.live_prices import PRICING_REGION
 from fruit_pipeline.cost.prices import SNAPSHOT_FILE
 from fruit_pipeline.errors import PipelineError
@@ -36,6 +37,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done,
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
 _REGION: Final = "eu-west-1"
 _STACK: Final = "fruit-features"
+_INTERRUPTED: Final = 130
+"""What typer makes of Ctrl-C."""
 
 
 @cli.command()
@@ -70,11 +73,17 @@ def deploy(
     if change_set is None:
         console.print(f"Stack {stack} in {region} is as the template wants it: nothing to do.")
         return
-    console.print(_table(changes))
-    if dry_run or not _agreed(yes, f"Make these {len(changes)} changes in {region}?"):
-        target.discard(change_set)
+    agreed = False
+    try:
+        console.print(_table(changes))
+        agreed = not dry_run and _agreed(yes, f"Make these {len(changes)} changes in {region}?")
+    finally:  # whatever became of the question: only to ask it, AWS has kept the changes
+        if not agreed:
+            target.discard(change_set)
+    if not agreed:
         console.print("Nothing was changed.")
         return
+    console.print("CloudFormation makes the changes: about three minutes for a new stack.")
     target.execute(change_set)
     for name in create_linked_roles(account.client("iam")):
         console.print(f"Created the role that {name} keeps for itself")
@@ -105,9 +114,13 @@ def mwaa(
     output: Annotated[Path, typer.Option(help="folder to write; what is in it goes")] = Path("out/mwaa"),
     region: Region = _REGION,
     stack: Name = _STACK,
+    dry_run: DryRun = False,
 ) -> None:
     """Write what Amazon MWAA takes to run the DAGs with a deployed stack."""
     outputs = Stack(Account(region).client("cloudformation"), stack).outputs()
+    if dry_run:
+        console.print(f"Would write {output} for stack {stack} in {region}.")
+        return
     repository = Path(__file__).resolve().parents[2]
     for path in managed_airflow.build(managed_airflow.Parts(repository), outputs, output):
         console.print(f"{path} {path.stat().st_size / 1e6:.1f} MB", highlight=False)
@@ -136,6 +149,7 @@ def destroy(
     if dry_run or not _agreed(yes, "Type the bucket's name to do so", bucket):
         console.print("Nothing was changed.")
         return
+    console.print("Ending clusters, emptying the bucket, deleting the stack: some minutes.")
     removal.end_clusters(account, installation)
     removal.delete_stack(account, target)
     left = removal.leftovers(account, installation)
@@ -188,7 +202,9 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _table(changes: list[Change]) -> Table:
-    table = Table("", "resource", "type", "replaced")
+    table = Table()
+    for title in ("", "resource", "type", "replaced"):
+        table.add_column(title, overflow="fold")
     for change in changes:
         table.add_row(change.action, change.name, change.kind, change.replacement)
     return table
@@ -208,13 +224,18 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)
     try:
-        return command_line.call(cli)
+        code = command_line.call(cli)
+        if code == _INTERRUPTED:
+            console.print(
+                "Interrupted: what AWS has begun goes on there. Wait for it, then repeat the command."
+            )
+        return code
     except (command_line.UsageError, StackError, PipelineError, managed_airflow.MissingPartError) as error:
         console.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
     except ClientError as error:
         console.print(f"[bold red]error:[/] AWS refuses: {escape(str(error))}", highlight=False)
     except BotoCoreError as error:
-        console.print(f"[bold red]error:[/] AWS was not reached: {escape(str(error))}", highlight=False)
+        console.print(f"[bold red]error:[/] {escape(no_answer.why(error))}", highlight=False)
     return 2
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from fruit_pipeline.aws import no_answer
 from fruit_pipeline.cluster import offers
 from fruit_pipeline.cost import substitutes
 from fruit_pipeline.cost.billing import rate_warning
@@ -305,20 +306,41 @@ CHECKS: Final[tuple[Check, ...]] = (
     prices,
 )
 
+_NEEDED: Final[Mapping[Check, tuple[Check, ...]]] = {
+    **dict.fromkeys(CHECKS[1:], (credentials,)),
+    **dict.fromkeys((settings, bucket, roles, topic, subnets), (credentials, stack)),
+}
+"""Without what these find, a check could only say the same once more."""
+
 
 def examine(target: Target, checks: Iterable[Check] | None = None) -> Iterator[Finding]:
-    """These checks or all, one after the other; one that fails is a finding and does not keep the others."""
+    """These checks or all, in turn; one that fails is a finding, and hides only what needs it."""
+    failed = set[Check]()
     for check in checks or CHECKS:
-        name = check.__name__
-        try:
-            yield from check(target)
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            call = (check.__doc__ or "").strip()
-            yield Finding(name, "wrong", f"{error.operation_name}: {code}", f"let this identity do {call}")
-        except (BotoCoreError, ResponseParserError) as error:
-            yield Finding(
-                name, "wrong", str(error), "give the AWS credentials and a way to AWS, and try again"
-            )
-        except (StackError, PipelineError) as error:
-            yield Finding(name, "wrong", str(error), "see the message")
+        if lacking := [needed.__name__ for needed in _NEEDED.get(check, ()) if needed in failed]:
+            failed.add(check)
+            yield Finding(check.__name__, "doubtful", "not asked", f"put {' and '.join(lacking)} right first")
+            continue
+        for finding in _found(check, target):
+            if finding.verdict == "wrong":
+                failed.add(check)
+            yield finding
+
+
+def _found(check: Check, target: Target) -> Iterator[Finding]:
+    """What the check finds, or why it could not. The pipeline's own errors have a remedy in their words."""
+    name, asked = check.__name__, (check.__doc__ or "").strip()
+    try:
+        yield from check(target)
+    except ClientError as error:
+        said = error.response["Error"]
+        denied = any(word in said["Code"] for word in ("Denied", "Unauthorized"))
+        remedy = f"let this identity do {asked}" if denied else f"look in AWS at what {asked} answers"
+        yield Finding(name, "wrong", f"{error.operation_name}: {said['Code']}, {said.get('Message')}", remedy)
+    except ResponseParserError:
+        yield Finding(name, "wrong", "the answer is none of AWS's", no_answer.FIND_A_WAY)
+    except BotoCoreError as error:
+        remedy = no_answer.SIGN_IN if no_answer.never_asked(error) else no_answer.FIND_A_WAY
+        yield Finding(name, "wrong", str(error), remedy)
+    except (StackError, PipelineError) as error:
+        yield Finding(name, "wrong", str(error))

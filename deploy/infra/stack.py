@@ -133,9 +133,12 @@ class Stack:
     def execute(self, change_set: str) -> None:
         """Make the changes, and wait until they are made; ``StackError`` with the first failure."""
         described = self.describe()
-        new = described is None or described["StackStatus"] == "REVIEW_IN_PROGRESS"
+        assert described is not None, "a change set has made the stack, if only an empty one"
+        new = described["StackStatus"] == "REVIEW_IN_PROGRESS"
         self._cloudformation.execute_change_set(StackName=self.name, ChangeSetName=change_set)
-        self._wait("stack_create_complete" if new else "stack_update_complete")
+        self._wait(
+            "stack_create_complete" if new else "stack_update_complete", StackName=described["StackId"]
+        )
 
     def discard(self, change_set: str) -> None:
         """Forget a change set, and the empty stack that CloudFormation made for the first one."""
@@ -150,8 +153,9 @@ class Stack:
         self._wait("stack_delete_complete")
 
     def _wait(self, what: str, **arguments: str) -> None:
+        which = {"StackName": self.name, **arguments}
         try:
-            self._cloudformation.get_waiter(what).wait(StackName=self.name, WaiterConfig=_WAIT, **arguments)
+            self._cloudformation.get_waiter(what).wait(WaiterConfig=_WAIT, **which)
         except WaiterError as error:
             raise StackError(f"Stack {self.name!r}: {self._first_failure() or error}") from error
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fruit_pipeline import command_line
+from fruit_pipeline.aws import no_answer
 from fruit_pipeline.errors import PipelineError
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.upload.folder import read_folder
@@ -54,20 +55,24 @@ def smoke(
     questions: Annotated[
         bool, typer.Option("--questions", help="write the page of the questions, and ask nobody")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be done, and do nothing")
+    ] = False,
     state_dir: Annotated[Path, typer.Option(help="where to keep state")] = _STATE,
     output: Output = _EVIDENCE,
 ) -> None:
     """Two small runs in a real AWS account, and the answers to what only it can tell."""
     if questions:
-        answers.write_page(output)
+        if not dry_run:
+            answers.write_page(output)
         return
     state_dir.mkdir(parents=True, exist_ok=True)
     with _alone(state_dir):
         test = SmokeTest(state_dir.resolve(), Made.read(state_dir / "made.json"))
         if remove:
-            test.remove()
+            test.remove(dry_run)
             return
-        green = test.run(region, stack, yes, output)
+        green = test.run(region, stack, yes, output, dry_run)
     if not green:
         raise typer.Exit(1)
 
@@ -79,7 +84,7 @@ class SmokeTest:
         self._state, self._earlier, self._journal = state, earlier, state / "made.json"
         self._poll = Deployment().poll_seconds
 
-    def run(self, region: str, given_stack: str | None, yes: bool, output: Path) -> bool:
+    def run(self, region: str, given_stack: str | None, yes: bool, output: Path, dry_run: bool) -> bool:
         """Both runs, their answers, and whether both were green."""
         if self._earlier:
             raise SmokeError(f"An earlier call has left {self._earlier.stack}: run `{_AGAIN}` first.")
@@ -93,8 +98,10 @@ class SmokeTest:
         costs = runs.check_cost(account, made, place, size, Deployment().usd_per_eur)
         what = f"the stack {stack.name}" if given_stack else f"a stack of its own, {stack.name}"
         console.print(f"Two runs in {region}, with {what}: {costs}. What is made is removed at the end.")
-        if not yes and not typer.confirm("Start?"):
+        if dry_run or not (yes or typer.confirm("Start?")):
             return True
+        if not (archive := Deployment().runtime_archive).exists():
+            raise SmokeError(f"{archive} is missing: run `make runtime`.")
         with self._removed_afterwards(account, made) as took:
             seen = self._play(account, made, stack, place, folder)
         seen.removal.update(took)
@@ -102,10 +109,13 @@ class SmokeTest:
         console.print(f"{output / answers.FILE} and {answers.PAGE} have the answers: read and commit them.")
         return seen.plain.state == "success" and (seen.spot is None or seen.spot.state == "success")
 
-    def remove(self) -> None:
+    def remove(self, dry_run: bool) -> None:
         """What a killed call has left."""
         if self._earlier is None:
             console.print("No earlier call has left anything: nothing to do.")
+            return
+        if dry_run:
+            console.print(f"Would remove {self._earlier.stack} in {self._earlier.region}.")
             return
         with self._removed_afterwards(_account(self._earlier.region), self._earlier):
             undoing.end_strays(runs.home_of(self._state))
@@ -168,18 +178,13 @@ def _account(region: str) -> Account:
     """``SmokeError`` without credentials."""
     account = Account(region)
     if boto3.Session().get_credentials() is None:
-        raise SmokeError(
-            "There are no AWS credentials: set AWS_PROFILE, or sign in with `aws configure sso`."
-        )
+        raise SmokeError(f"There are no AWS credentials: {no_answer.SIGN_IN}.")
     account.id  # noqa: B018 - asked for now, for wrong credentials are refused before anything is made
     return account
 
 
 def _check(account: Account, stack: Stack, place: Place, given_stack: str | None) -> None:
     """What must hold before anything is made."""
-    deployment = Deployment()
-    if not deployment.runtime_archive.exists():
-        raise SmokeError(f"{deployment.runtime_archive} is missing: run `make runtime`.")
     if given_stack is None:
         return
     state = (stack.describe() or {}).get("StackStatus", "not there")
@@ -249,7 +254,7 @@ def main() -> int:
     except ClientError as error:
         problem = f"AWS refuses: {error}"
     except BotoCoreError as error:
-        problem = f"AWS was not reached: {error}"
+        problem = no_answer.why(error)
     console.print(f"[bold red]error:[/] {escape(problem)}")
     return 2
 

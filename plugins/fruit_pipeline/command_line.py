@@ -25,12 +25,13 @@ class UsageError(PipelineError):
 def call(cli: typer.Typer, *, of_make: bool = False) -> int:
     """Run the command that the process was started with; its exit code.
 
-    ``of_make``: make gives the options, as variables of the same names. ``UsageError`` for wrong words.
+    ``of_make``: make gives the options, as variables of the same names. ``UsageError`` for wrong words, and
+    for a question that nobody answered.
     """
     try:
         return cli(standalone_mode=False) or 0
-    except typer.Abort:  # a question that nobody answered
-        return 1
+    except typer.Abort:
+        raise UsageError("Nobody answered, so nothing was changed: answer, or give --yes.") from None
     except typer.TyperException as error:
         raise UsageError(_sentence(error, of_make)) from None
 
@@ -60,5 +61,5 @@ def _sentence(error: typer.TyperException, of_make: bool) -> str:
         [wrong, *_] = error.__cause__.errors()
         return f"{name} is {wrong['input']!r}: {in_a_sentence(wrong['msg'])}."
     if not error.message:
-        return f"{name} is missing: {getattr(error.param, 'help', '')}."
+        return f"{name} is missing: give {getattr(error.param, 'help', '')}."
     return f"{name}: {error.message}"

@@ -149,7 +149,7 @@ def test_photos_below_another_prefix_wait_for_a_person_who_names_it(
     bucket: str, one_photo: Path, environment: dict[str, str], prefix: str
 ) -> None:
     done = run(command(one_photo, bucket, "--prefix", prefix), environment)
-    said = f"No run takes them by itself: trigger fruit_features with input_prefix={prefix}."
+    said = f"No run takes them by itself: trigger fruit_features with input_prefix={prefix!r}."
     assert done.stdout.splitlines()[-1] == said
 
 
@@ -179,6 +179,9 @@ def test_photos_that_a_queue_hears_of_start_a_run_when_it_is_quiet(
             "error: PREFIX= (--prefix) is 'Test': it must be one line that ends with / and does not "
             "begin with one.\n",
         ),
+        (["--prefix", "Test//"], "is 'Test//': S3 has no empty folder and no dots: write Test/."),
+        (["--prefix", "../Test/./"], "is '../Test/./': S3 has no empty folder and no dots: write Test/."),
+        (["--images", "/etc/passwd"], "The folder '/etc/passwd' is a file: name one"),
         (["--prefix", "Results/photos/"], "it holds what the pipeline writes"),
         (["--bucket", "nobodys-bucket"], "cannot be used"),
         (["--bucket", "x"], "BUCKET= (--bucket) is 'x': it should have at least 3 characters"),
@@ -198,6 +201,29 @@ def test_wrong_input_is_one_sentence_before_the_first_byte(
     assert sentence in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert sizes(s3, bucket) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
+            "error: AWS was not reached (Could not connect to the endpoint URL: ",
+        ),
+        (
+            {"AWS_PROFILE": "nobody"},
+            "error: AWS was not asked, for want of credentials (The config profile (nobody) could not be "
+            "found): set AWS_PROFILE, or sign in with `aws configure sso`.",
+        ),
+    ],
+)
+def test_without_an_answer_of_aws_nothing_is_said_to_go_on(
+    bucket: str, photos: Path, environment: dict[str, str], wrong: dict[str, str], sentence: str
+) -> None:
+    done = run(command(photos, bucket), environment | wrong)
+    assert done.returncode == 2
+    assert done.stdout.startswith(sentence)
+    assert done.stdout.count("\n") == 1
 
 
 def test_a_bucket_outside_the_eu_gets_nothing(

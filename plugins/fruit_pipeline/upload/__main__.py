@@ -15,7 +15,7 @@ from rich.console import Console
 
 from fruit_contract.layout import INPUT_PREFIX
 from fruit_pipeline import command_line
-from fruit_pipeline.aws import retries
+from fruit_pipeline.aws import no_answer, retries
 from fruit_pipeline.aws.timestamps import parse_times_fast
 from fruit_pipeline.photos.bucket_listing import ListingError
 from fruit_pipeline.security import residency
@@ -35,13 +35,16 @@ _CALLED: Final = {
     "region": "REGION= (--region)",
 }
 """The parameters of a run that are options here, and make's variables."""
+_PATIENT: Final = Config(connect_timeout=10, max_pool_connections=IN_FLIGHT, **retries.REPEATED)
+_BRIEF: Final = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
+"""Of the first question: whoever has mistyped an address is told so in seconds, not after two minutes."""
 _UNREADABLE, _WRONG_INPUT, _INTERRUPTED = 1, 2, 130
 
 
 @cli.command()
 def main(
-    bucket: Annotated[str, typer.Option(envvar="FRUITS_BUCKET", help="bucket, in the region")],
-    images: Annotated[Path, typer.Option(help="folder with one sub-folder per label")],
+    bucket: Annotated[str, typer.Option(envvar="FRUITS_BUCKET", help="the name of a bucket in the region")],
+    images: Annotated[Path, typer.Option(help="a folder with one sub-folder per label")],
     prefix: Annotated[str, typer.Option(help="where the photos go in the bucket")] = INPUT_PREFIX,
     region: Annotated[str, typer.Option(envvar="FRUITS_REGION", help="an EU region")] = "eu-west-1",
 ) -> None:
@@ -51,6 +54,11 @@ def main(
     all, was uploaded, and why is said. 130: interrupted; the same command goes on where it stopped.
     """
     RunParameters.checked({"bucket": bucket, "input_prefix": prefix, "region": region}, _CALLED)
+    if {"", ".", ".."} & set(prefix.split("/")[:-1]):
+        better = "/".join(part for part in prefix.split("/") if part.strip("."))
+        raise ParameterError(
+            f"PREFIX= (--prefix) is {prefix!r}: S3 has no empty folder and no dots: write {better}/."
+        )
     folder = read_folder(images, prefix).without_empty()
     s3 = client_of(region, bucket)
     summary, began = Summary(), time.monotonic()
@@ -59,6 +67,9 @@ def main(
     except KeyboardInterrupt:
         console.print("Interrupted: the same command uploads the rest.")
         raise typer.Exit(_INTERRUPTED) from None
+    except (ClientError, BotoCoreError):
+        console.print("The upload stopped: the same command uploads the rest.")
+        raise
     finally:
         show(summary, f"s3://{bucket}/{prefix}", len(folder.photos), time.monotonic() - began)
     if summary.uploaded:
@@ -71,10 +82,10 @@ def client_of(region: str, bucket: str) -> Any:
     """An S3 client that has been shown to stay in the EU, and the bucket with it."""
     check_region(region, "REGION")
     check_environment(os.environ)
-    config = Config(connect_timeout=10, max_pool_connections=IN_FLIGHT, **retries.REPEATED)
-    s3 = parse_times_fast(boto3.Session(region_name=region)).client("s3", config=config)
+    session = parse_times_fast(boto3.Session(region_name=region))
+    s3 = session.client("s3", config=_PATIENT)
     residency.check_client(s3, "s3")
-    location = residency.location_of(s3, bucket)
+    location = residency.location_of(session.client("s3", config=_BRIEF), bucket)
     if location != region:
         raise ResidencyError(f"Bucket {bucket!r} lies in {location}: set REGION={location}.")
     residency.check_replication(s3, bucket)
@@ -121,9 +132,9 @@ def run() -> int:
     except (command_line.UsageError, ImagesError, ParameterError, ResidencyError, ListingError) as error:
         _say(f"error: {error}")
     except ClientError as error:
-        _say(f"error: S3 refuses: {error}. The same command goes on where it stopped.")
+        _say(f"error: S3 refuses: {error}")
     except BotoCoreError as error:
-        _say(f"error: S3 was not reached: {error}. The same command goes on where it stopped.")
+        _say(f"error: {no_answer.why(error)}")
     return _WRONG_INPUT
 
 

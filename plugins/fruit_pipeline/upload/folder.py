@@ -55,7 +55,8 @@ def read_folder(folder: Path, prefix: str = "") -> Folder:
     Unicode form of a name is changed. A link to a file of the folder is that file; any other is skipped.
     """
     if not folder.is_dir():
-        raise ImagesError(f"The folder {str(folder)!r} does not exist: name one with a sub-folder per label.")
+        problem = "is a file" if folder.exists() else "does not exist"
+        raise ImagesError(f"The folder {str(folder)!r} {problem}: name one with a sub-folder per label.")
     photos: list[Photo] = []
     skipped: list[Skipped] = []
     unseen: list[OSError] = []
@@ -63,6 +64,8 @@ def read_folder(folder: Path, prefix: str = "") -> Folder:
     for name in _files(folder, unseen):
         path = folder / name
         reason, size = _judge(path, prefix + name)
+        if any(part.startswith(".") for part in name.split("/")[:-1]):
+            reason = reason or "lies in a hidden folder"
         if path.is_symlink():
             reason = _judge_link(path, inside) or reason
         if reason:

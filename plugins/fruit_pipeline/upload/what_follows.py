@@ -14,7 +14,7 @@ def what_follows(s3: Any, bucket: str, prefix: str) -> str:
     """In words, from what the bucket tells of its photos and from the installation's settings."""
     # Runs that nobody parametrizes have the form's own prefix, by schedule and by drop.
     if not prefix.startswith(INPUT_PREFIX):
-        return f"No run takes them by itself: trigger {DAG_ID} with input_prefix={prefix}."
+        return f"No run takes them by itself: trigger {DAG_ID} with input_prefix={prefix!r}."
     settings = Deployment()
     soon = f"A run follows by itself once no photo has come for {settings.drop_quiet_minutes:g} minutes"
     regular = f"the scheduled run takes them ({settings.schedule}, UTC), or" if settings.schedule else ""

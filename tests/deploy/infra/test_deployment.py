@@ -1,6 +1,9 @@
 """`deploy` makes and updates the stack, `destroy` leaves nothing; with --dry-run neither does anything."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from infra.__main__ import cli
 from infra.linked_roles import LINKED_SERVICES
 from infra.stack import TEMPLATE, Stack
 from local_aws.server import LocalAws
+from tests.conftest import REPOSITORY
 from tests.deploy.infra.moto_account import BUCKET, NOT_IN_MOTO, client, finish_bucket
 from tests.deploy.infra.template_data import load, made_by_request, security_configuration
 
@@ -71,6 +75,28 @@ def test_a_no_makes_nothing(aws: LocalAws) -> None:
     done = run("deploy", "--bucket", BUCKET, answer="n\n")
     assert "Nothing was changed" in done.output
     assert stack(aws).describe() is None
+
+
+@pytest.mark.parametrize("command", ["deploy", "destroy"])
+def test_a_question_that_nobody_answers_makes_nothing_and_says_so(aws: LocalAws, command: str) -> None:
+    if command == "destroy":
+        assert run("deploy", "--bucket", BUCKET, "--yes").exit_code == 0
+    before = (stack(aws).describe() or {}).get("StackStatus")
+    words = [command] + (["--bucket", BUCKET] if command == "deploy" else [])
+    done = subprocess.run(
+        [sys.executable, "-m", "infra", *words],
+        env={**os.environ, **aws.environment},
+        cwd=REPOSITORY,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].endswith(
+        "Nobody answered, so nothing was changed: answer, or give --yes."
+    )
+    assert (stack(aws).describe() or {}).get("StackStatus") == before
 
 
 @pytest.fixture

@@ -1,19 +1,23 @@
 """The doctor finds what a run would miss, names the remedy, and lets no check that fails hide the others."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ProfileNotFound
+from botocore.parsers import ResponseParserError
 from typer.testing import CliRunner
 
+from fruit_pipeline.aws import no_answer
 from fruit_pipeline.settings.deployment import Deployment
 from fruit_pipeline.settings.parameters import RunParameters
 from infra import doctor
 from infra.__main__ import cli
 from infra.account_clients import Account
 from infra.doctor import Finding, Target
-from infra.stack import Stack
+from infra.stack import Stack, StackError
 from local_aws.server import LocalAws
 from tests.deploy.infra.moto_account import BUCKET, REGION, client, finish_bucket
 
@@ -183,8 +187,6 @@ def test_a_clock_that_is_off_is_seen(aws: LocalAws, target: Target, minutes: int
 def test_a_check_that_aws_refuses_is_a_finding_and_the_others_go_on(
     aws: LocalAws, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from botocore.exceptions import ClientError
-
     def refused(_: Target) -> Iterator[Finding]:
         """iam:GetRole"""
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetRole")
@@ -194,10 +196,68 @@ def test_a_check_that_aws_refuses_is_a_finding_and_the_others_go_on(
     first, second = doctor.examine(target)
     assert (first.verdict, first.seen, first.remedy) == (
         "wrong",
-        "GetRole: AccessDenied",
+        "GetRole: AccessDenied, no",
         "let this identity do iam:GetRole",
     )
     assert second.verdict == "right"
+
+
+def raising(error: Exception) -> doctor.Check:
+    def quotas(_: Target) -> Iterator[Finding]:
+        """servicequotas:GetServiceQuota"""
+        raise error
+        yield
+
+    return quotas
+
+
+@pytest.mark.parametrize(
+    ("error", "seen", "remedy"),
+    [
+        (
+            ClientError({"Error": {"Code": "UnauthorizedOperation", "Message": "no"}}, "GetServiceQuota"),
+            "GetServiceQuota: UnauthorizedOperation, no",
+            "let this identity do servicequotas:GetServiceQuota",
+        ),
+        (
+            ClientError({"Error": {"Code": "NoSuchResourceException", "Message": "none"}}, "GetServiceQuota"),
+            "GetServiceQuota: NoSuchResourceException, none",
+            "look in AWS at what servicequotas:GetServiceQuota answers",
+        ),
+        (ResponseParserError("b'<html>a page'"), "the answer is none of AWS's", no_answer.FIND_A_WAY),
+        (NoCredentialsError(), "Unable to locate credentials", no_answer.SIGN_IN),
+        (ProfileNotFound(profile="x"), "The config profile (x) could not be found", no_answer.SIGN_IN),
+        (
+            EndpointConnectionError(endpoint_url="u"),
+            'Could not connect to the endpoint URL: "u"',
+            no_answer.FIND_A_WAY,
+        ),
+        (StackError("There is none: make one."), "There is none: make one.", ""),
+    ],
+)
+def test_what_kept_a_check_from_its_answer_has_its_own_remedy(
+    target: Target, error: Exception, seen: str, remedy: str
+) -> None:
+    [finding] = doctor.examine(target, [raising(error)])
+    assert (finding.verdict, finding.seen, finding.remedy) == ("wrong", seen, remedy)
+
+
+def test_one_cause_is_said_once(aws: LocalAws, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = replace(target, stack=Stack(target.account.client("cloudformation"), "nowhere"))
+    findings = {finding.what: finding for finding in doctor.examine(target, doctor.CHECKS[:8])}
+    assert [name for name, each in findings.items() if each.verdict == "wrong"] == ["stack"]
+    unasked = [name for name, each in findings.items() if each.remedy == "put stack right first"]
+    assert unasked == ["settings", "bucket", "roles", "topic"]
+
+    monkeypatch.setitem(target.account._clients, ("sts", REGION), _Refusing())
+    findings = {finding.what: finding for finding in doctor.examine(target)}
+    assert [name for name, each in findings.items() if each.verdict == "wrong"] == ["credentials"]
+    assert {each.seen for name, each in findings.items() if name != "credentials"} == {"not asked"}
+
+
+class _Refusing:
+    def get_caller_identity(self) -> Any:
+        raise NoCredentialsError
 
 
 @pytest.mark.usefixtures("deployed")

@@ -30,6 +30,7 @@ def test_a_key_is_the_prefix_and_the_path_as_it_is(tmp_path: Path) -> None:
 
 def test_what_is_no_photo_is_skipped_with_its_reason(tmp_path: Path) -> None:
     save(tmp_path, "Kiwi/1.jpg", "Kiwi/notes.txt", "loose.txt", f"{'é' * 100}/" * 6 + "1.jpg")
+    save(tmp_path, ".thumbnails/2.jpg", "Kiwi/.cache/deep/3.jpg")
     save(tmp_path, "Kiwi/empty.jpg", content=b"")
     (tmp_path / "Kiwi" / "gone.jpg").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "Kiwi" / "pipe.jpg")
@@ -42,6 +43,8 @@ def test_what_is_no_photo_is_skipped_with_its_reason(tmp_path: Path) -> None:
     assert reasons == {
         b"notes.txt": "is not an image by its name",
         b"loose.txt": "is not an image by its name",
+        b"2.jpg": "lies in a hidden folder",
+        b"3.jpg": "lies in a hidden folder",
         b"1.jpg": "has a key of more than 1024 bytes",
         b"empty.jpg": "is empty",
         b"gone.jpg": "cannot be read (No such file or directory)",
@@ -117,6 +120,10 @@ def test_a_folder_that_cannot_be_read_is_said_so(tmp_path: Path, monkeypatch: py
 def test_a_folder_without_labels_or_photos_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImagesError, match="does not exist"):
         read_folder(tmp_path / "none")
+    (tmp_path / "file").touch()
+    with pytest.raises(ImagesError, match=r"'.*file' is a file: name one with a sub-folder per label"):
+        read_folder(tmp_path / "file")
+    (tmp_path / "file").unlink()
     (tmp_path / "Kiwi").mkdir()
     with pytest.raises(ImagesError, match="There is no image"):
         read_folder(tmp_path)
