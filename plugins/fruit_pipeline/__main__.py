@@ -125,7 +125,7 @@ def index(
 @cli.command()
 def export(
     to: Annotated[
-        Path, typer.Option(help="new file: .csv, .parquet, or .npy with a .csv of path and label beside it")
+        Path, typer.Option(help="a new file: .csv, .parquet, or .npy with a .csv of path and label beside it")
     ],
     result: Annotated[
         str, typer.Option(help="folder of a result, or s3://bucket for its current one")

@@ -25,6 +25,8 @@ from fruit_pipeline.results.timing import minutes_alive
 from fruit_pipeline.security.redaction import redacted
 
 _FAILED: Final = ("failed", "upstream_failed")
+_NO_WORD: Final = "somebody marked it failed, or its process was killed: see its log"
+"""Of a task that has left no reason."""
 
 
 class RunFailedError(PipelineError):
@@ -99,7 +101,7 @@ def first_failure(tasks: list[TaskTime], why: Mapping[str, str]) -> str | None:
     """Which tasks failed and why, in words; those that failed only because of them are not named."""
     failed = [task["name"] for task in tasks if task["state"] == "failed"]
     if failed:
-        said = [why.get(name, "its process has left no word, see its log") for name in failed]
+        said = [why.get(name, _NO_WORD) for name in failed]
         pairs = zip(failed, said, strict=True)
         return " ".join(f"The run failed in {name}: {reason.rstrip('.')}." for name, reason in pairs)
     skipped = [task["name"] for task in tasks if task["state"] in _FAILED]

@@ -631,7 +631,7 @@ def _sentence(error: Any, called: Mapping[str, str]) -> str:
 
 def in_a_sentence(message: str) -> str:
     """What pydantic says of a value, after a colon."""
-    return re.sub("^(Input|String) ", "it ", message)
+    return re.sub("^(Input|String) ", "it ", message).partition(", unable to parse")[0]
 
 
 def form() -> "dict[str, Param]":

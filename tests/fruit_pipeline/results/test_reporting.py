@@ -59,7 +59,9 @@ def test_a_failure_is_told_in_the_tasks_words_and_not_in_those_of_tasks_that_wai
     report = built(ended, {"plan": "Of an earlier attempt.", "verify": "Set components to 30."})
     assert report["failure"] == "The run failed in verify: Set components to 30."
     report = built(ended)
-    assert report["failure"] == "The run failed in verify: its process has left no word, see its log."
+    assert report["failure"] == (
+        "The run failed in verify: somebody marked it failed, or its process was killed: see its log."
+    )
 
 
 def test_what_a_failed_task_says_shows_no_account() -> None:
