@@ -89,6 +89,9 @@ class SmokeTest:
         if self._earlier:
             raise SmokeError(f"An earlier call has left {self._earlier.stack}: run `{_AGAIN}` first.")
         made = Made.anew(region, given_stack)
+        # A look alone comes before the archive is built, which takes a minute.
+        if not dry_run and not (archive := Deployment().runtime_archive).exists():
+            raise SmokeError(f"{archive} is missing: run `make runtime`.")
         account = _account(region)
         stack = Stack(account.client("cloudformation"), made.stack)
         place = Place.of(made, stack)
@@ -100,8 +103,6 @@ class SmokeTest:
         console.print(f"Two runs in {region}, with {what}: {costs}. What is made is removed at the end.")
         if dry_run or not (yes or typer.confirm("Start?")):
             return True
-        if not (archive := Deployment().runtime_archive).exists():
-            raise SmokeError(f"{archive} is missing: run `make runtime`.")
         with self._removed_afterwards(account, made) as took:
             seen = self._play(account, made, stack, place, folder)
         seen.removal.update(took)

@@ -181,6 +181,7 @@ def test_photos_that_a_queue_hears_of_start_a_run_when_it_is_quiet(
         ),
         (["--prefix", "Test//"], "is 'Test//': S3 has no empty folder and no dots: write Test/."),
         (["--prefix", "../Test/./"], "is '../Test/./': S3 has no empty folder and no dots: write Test/."),
+        (["--prefix", "../"], "is '../': S3 has no empty folder and no dots: write Test/."),
         (["--images", "/etc/passwd"], "The folder '/etc/passwd' is a file: name one"),
         (["--prefix", "Results/photos/"], "it holds what the pipeline writes"),
         (["--bucket", "nobodys-bucket"], "cannot be used"),

@@ -55,9 +55,9 @@ def main(
     """
     RunParameters.checked({"bucket": bucket, "input_prefix": prefix, "region": region}, _CALLED)
     if {"", ".", ".."} & set(prefix.split("/")[:-1]):
-        better = "/".join(part for part in prefix.split("/") if part.strip("."))
+        plain = "".join(f"{part}/" for part in prefix.split("/") if part.strip(".")) or INPUT_PREFIX
         raise ParameterError(
-            f"PREFIX= (--prefix) is {prefix!r}: S3 has no empty folder and no dots: write {better}/."
+            f"PREFIX= (--prefix) is {prefix!r}: S3 has no empty folder and no dots: write {plain}."
         )
     folder = read_folder(images, prefix).without_empty()
     s3 = client_of(region, bucket)

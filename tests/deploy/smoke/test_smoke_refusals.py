@@ -92,6 +92,7 @@ def test_without_the_runtime_of_graviton(person: Person) -> None:
 
 def test_a_person_who_does_not_agree(person: Person) -> None:
     code, said = person.call()
-    assert code == 1, said
+    assert code == 2, said
     assert "EUR at worst" in said
+    assert "Nobody answered, so nothing was changed" in said
     assert person.made is None
