@@ -29,9 +29,8 @@ def tour_lines(record: Mapping[str, Any]) -> Iterator[str]:
     run, photos = record["run"], record["photos"]
     minutes = _minutes(run["seconds"])
     yield f"- {photos['found']:,} photos in {minutes} minutes, {photos['rejected']:,} rejected."
-    clicked, with_airflow = run["first_paints_ms"]
-    yield f"- The tab's first paint came {clicked} ms after its request, at a click on the tab."
-    yield f"- With Airflow's own page loaded beside it, it took {with_airflow} ms."
+    first, again = run["first_paints_ms"]
+    yield f"- The tab painted after {first} ms, the server's first page, and {again} ms when loaded again."
 
 
 def lines(record: Mapping[str, Any]) -> Iterator[str]:
