@@ -46,10 +46,10 @@ def client(endpoint: str) -> Any:
     """An S3 client of that bucket, as Airflow's tasks have it."""
     import boto3
 
-    from fruit_pipeline.aws.timestamps import parse_times_fast
+    from fruit_pipeline.aws.fast_sessions import made_fast
 
     session = boto3.Session("testing", "testing", region_name="eu-west-1")
-    return parse_times_fast(session).client("s3", endpoint_url=endpoint)
+    return made_fast(session).client("s3", endpoint_url=endpoint)
 
 
 def _serve(ready: Connection, count: int, folders: int, seconds: float) -> None:

@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fruit_pipeline.aws import retries
-from fruit_pipeline.aws.timestamps import parse_times_fast
+from fruit_pipeline.aws.fast_sessions import made_fast
 from fruit_pipeline.security import residency
 from fruit_pipeline.security.regions import ResidencyError
 from fruit_pipeline.settings.deployment import Deployment
@@ -28,28 +28,15 @@ def client(service: str, region: str, config: Config = _REPEATED) -> Any:
 
 
 def check_residency(region: str, bucket: str, *documents: Any) -> None:
-    """:func:`fruit_pipeline.security.residency.check` with the clients of the run.
-
-    All of one session: each other one would read the same data of botocore anew, for half a second together.
-    """
-    session = _hook("sts", region, _REPEATED).get_session()
-
-    def of_session(service: str) -> Any:
-        hook = _hook(service, region, _REPEATED)
-        hook.shared = session
-        return hook.get_conn()
-
-    residency.check(cache(of_session), region, bucket, *documents)
+    """:func:`fruit_pipeline.security.residency.check` with the clients of the run."""
+    residency.check(cache(lambda service: client(service, region)), region, bucket, *documents)
 
 
 class _Hook(AwsBaseHook):  # type: ignore[misc]
-    """Airflow's, whose clients parse times fast."""
-
-    shared: boto3.Session | None = None
-    """One of the same connection and region, to make no other."""
+    """Airflow's, with sessions that are made fast."""
 
     def get_session(self, region_name: str | None = None, deferrable: bool = False) -> boto3.Session:
-        return self.shared or parse_times_fast(super().get_session(region_name, deferrable))
+        return made_fast(super().get_session(region_name, deferrable))
 
 
 def _hook(service: str, region: str, config: Config) -> _Hook:

@@ -16,7 +16,7 @@ from rich.console import Console
 from fruit_contract.layout import INPUT_PREFIX
 from fruit_pipeline import command_line
 from fruit_pipeline.aws import no_answer, retries
-from fruit_pipeline.aws.timestamps import parse_times_fast
+from fruit_pipeline.aws.fast_sessions import made_fast
 from fruit_pipeline.photos.bucket_listing import ListingError
 from fruit_pipeline.security import residency
 from fruit_pipeline.security.regions import ResidencyError, check_environment, check_region
@@ -82,7 +82,7 @@ def client_of(region: str, bucket: str) -> Any:
     """An S3 client that has been shown to stay in the EU, and the bucket with it."""
     check_region(region, "REGION")
     check_environment(os.environ)
-    session = parse_times_fast(boto3.Session(region_name=region))
+    session = made_fast(boto3.Session(region_name=region))
     s3 = session.client("s3", config=_PATIENT)
     residency.check_client(s3, "s3")
     location = residency.location_of(session.client("s3", config=_BRIEF), bucket)

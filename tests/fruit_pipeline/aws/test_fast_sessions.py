@@ -1,14 +1,17 @@
-"""Times are those that botocore's own parser gives, in whatever form AWS sends them."""
+"""Times are those that botocore's own parser gives, in whatever form AWS sends them; files are read once."""
 
 import json
 from datetime import UTC
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.loaders import JSONFileLoader, Loader
 from botocore.utils import parse_timestamp
 
 from fruit_pipeline.aws.clients import client
-from fruit_pipeline.aws.timestamps import _parsed
+from fruit_pipeline.aws.fast_sessions import _parsed, made_fast
 from tests.fruit_pipeline.conftest import BUCKET, REGION
 
 
@@ -43,3 +46,24 @@ def test_the_clients_of_a_run_parse_times_fast(s3: Any, monkeypatch: pytest.Monk
     (entry,) = client("s3", REGION).list_objects_v2(Bucket=BUCKET)["Contents"]
     # dateutil, which is slow, has a class of its own for UTC.
     assert entry["LastModified"].tzinfo is UTC
+
+
+def test_what_describes_a_service_is_read_once_for_all_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = made_fast(boto3.Session(region_name=REGION)).client("s3")
+    read: list[str] = []
+    load = JSONFileLoader.load_file
+    monkeypatch.setattr(JSONFileLoader, "load_file", lambda self, path: read.append(path) or load(self, path))
+    second = made_fast(boto3.Session(region_name=REGION)).client("s3")
+    assert read == []
+    assert second.meta.service_model.operation_names == first.meta.service_model.operation_names
+    assert second.meta.service_model is not first.meta.service_model
+    Loader().load_service_model("s3", "service-2")
+    assert read, "nothing is counted"
+
+
+def test_a_folder_of_other_descriptions_is_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+    loader = made_fast(boto3.Session())._session.get_component("data_loader")
+    assert str(tmp_path) in loader.search_paths
