@@ -89,10 +89,10 @@ class SmokeTest:
         if self._earlier:
             raise SmokeError(f"An earlier call has left {self._earlier.stack}: run `{_AGAIN}` first.")
         made = Made.anew(region, given_stack)
+        account = _account(region)
         # A look alone comes before the archive is built, which takes a minute.
         if not dry_run and not (archive := Deployment().runtime_archive).exists():
             raise SmokeError(f"{archive} is missing: run `make runtime`.")
-        account = _account(region)
         stack = Stack(account.client("cloudformation"), made.stack)
         place = Place.of(made, stack)
         _check(account, stack, place, given_stack)

@@ -235,7 +235,7 @@ def test_the_command_says_what_it_has_written(
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        ("", 2, "error: TO= (--to) is missing: new file: "),
+        ("", 2, "error: TO= (--to) is missing: give a new file: "),
         (
             "--to fruits.xlsx",
             1,
