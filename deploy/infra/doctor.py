@@ -318,7 +318,6 @@ def examine(target: Target, checks: Iterable[Check] | None = None) -> Iterator[F
     failed = set[Check]()
     for check in checks or CHECKS:
         if lacking := [needed.__name__ for needed in _NEEDED.get(check, ()) if needed in failed]:
-            failed.add(check)
             yield Finding(check.__name__, "doubtful", "not asked", f"put {' and '.join(lacking)} right first")
             continue
         for finding in _found(check, target):

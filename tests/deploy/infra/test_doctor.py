@@ -252,7 +252,8 @@ def test_one_cause_is_said_once(aws: LocalAws, target: Target, monkeypatch: pyte
     monkeypatch.setitem(target.account._clients, ("sts", REGION), _Refusing())
     findings = {finding.what: finding for finding in doctor.examine(target)}
     assert [name for name, each in findings.items() if each.verdict == "wrong"] == ["credentials"]
-    assert {each.seen for name, each in findings.items() if name != "credentials"} == {"not asked"}
+    others = {(each.seen, each.remedy) for name, each in findings.items() if name != "credentials"}
+    assert others == {("not asked", "put credentials right first")}
 
 
 class _Refusing:

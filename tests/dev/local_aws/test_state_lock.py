@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from local_aws import state_lock
+from local_run.local_stack import Paths, Stack, StackPlan, running
 from tests.conftest import REPOSITORY
 
 
@@ -36,6 +37,27 @@ def test_a_holder_that_was_killed_holds_nothing(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
     assert "doomed" in (tmp_path / state_lock.LOCK_NAME).read_text()
+    state_lock.check_free(tmp_path)
+
+
+def test_a_system_holds_its_folder_from_before_it_starts_until_it_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def look(stack: Stack) -> None:
+        with pytest.raises(state_lock.InUseError, match=f"Airflow at {stack.airflow.url}"):
+            state_lock.check_free(tmp_path)
+        seen.append(stack)
+
+    monkeypatch.setattr(Stack, "start_aws", look)
+    monkeypatch.setattr(Stack, "stop", look)
+    first, second = (Stack(StackPlan(Paths(REPOSITORY, tmp_path, tmp_path), "bucket", 1.0)) for _ in range(2))
+    with running(first):
+        with pytest.raises(state_lock.InUseError), running(second):
+            pytest.fail("two systems share a folder")
+        assert seen == [first]
+    assert seen == [first, first]
     state_lock.check_free(tmp_path)
 
 
