@@ -90,6 +90,13 @@ def test_without_the_runtime_of_graviton(person: Person) -> None:
     assert "is missing: run `make runtime`" in refusal(person, FRUITS_RUNTIME_ARCHIVE="/nowhere.tar.gz")
 
 
+def test_a_look_needs_no_runtime_and_starts_nothing(person: Person) -> None:
+    code, said = person.call("--yes", "--dry-run", FRUITS_RUNTIME_ARCHIVE="/nowhere.tar.gz")
+    assert code == 0, said
+    assert "EUR at worst" in said
+    assert person.made is None
+
+
 def test_a_person_who_does_not_agree(person: Person) -> None:
     code, said = person.call()
     assert code == 2, said
